@@ -1,0 +1,50 @@
+"""Everything from data to report: snakemake --cores all [--config suite=NAME]"""
+
+from snakemake.exceptions import WorkflowError
+
+from vct import layout, pipeline, versions
+from vct.errors import UserError
+
+
+configfile: "params.yaml"
+
+
+try:
+    SUITE, PARAMS = pipeline.from_snakemake(config)
+    EXPERIMENTS = PARAMS.suite(SUITE)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+RUNS = [run for name in EXPERIMENTS for run in PARAMS.runs(name)]
+
+
+wildcard_constraints:
+    dataset=layout.NAME.pattern,
+    extractor=layout.NAME.pattern,
+    experiment=layout.NAME.pattern,
+    coupling=layout.NAME.pattern,
+    seed=r"\d+",
+    suite=layout.NAME.pattern,
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/runs.smk"
+include: "workflow/rules/suite.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        # Weights are asked for by name: committed tables alone would look finished.
+        expand("results/{run}/model.safetensors", run=RUNS),
+        pipeline.suite_files(PARAMS, SUITE),
+
+
+onsuccess:
+    shell("vct record {SUITE}")

@@ -1,0 +1,138 @@
+"""Objects from settings: everything that a training or a sampler is made of."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from vct import registry, rng
+from vct.config import EMA as EMASettings
+from vct.config import Coupling as CouplingSettings
+from vct.config import (
+    ECMObjective,
+    Network,
+    Objective,
+    Optimizer,
+    OwnClass,
+    RunSettings,
+    Train,
+    Variational,
+)
+from vct.couplings.base import Coupling
+from vct.data.dataset import Dataset
+from vct.ema import EMA
+from vct.errors import UserError
+from vct.kernels import Kernel
+
+
+class Model(nn.Module):
+    """What is trained together: the network F and the coupling with what it learns."""
+
+    network: nn.Module
+    coupling: Coupling
+
+    def __init__(self, network: nn.Module, coupling: Coupling) -> None:
+        super().__init__()
+        self.network, self.coupling = network, coupling
+
+
+def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
+    """Network and coupling with initial weights that depend on `seed` alone.
+
+    All couplings of an experiment start from the same network.
+    """
+    train = settings.train
+    classes = dataset.meta["classes"] if train.conditional else 0
+    network_rng, coupling_rng = rng.key(seed, "init", "network"), rng.key(seed, "init", "coupling")
+    with torch.random.fork_rng():
+        torch.manual_seed(network_rng)
+        net = network(train.network, dataset.shape, dataset.shape[0], classes)
+        torch.manual_seed(coupling_rng)
+        return Model(net, coupling(settings.coupling, dataset.shape, train.sigma_data))
+
+
+def network(
+    settings: Network, shape: tuple[int, int, int], outputs: int, classes: int = 0
+) -> nn.Module:
+    """A network F with `outputs` channels."""
+    cls = registry.find("network", settings.kind)
+    levels = len(getattr(settings, "mult", [1]))
+    if shape[1] % 2 ** (levels - 1):
+        raise UserError(
+            f"network.mult has {levels} levels, which do not divide images of {shape[1]} px."
+        )
+    return _make("network", cls, settings, shape=shape, outputs=outputs, classes=classes)
+
+
+def coupling(
+    settings: CouplingSettings, shape: tuple[int, int, int], sigma_data: float
+) -> Coupling:
+    """A coupling, with its encoder if it has one."""
+    cls = registry.find("coupling", settings.kind)
+    given: dict[str, Any] = {"shape": shape, "sigma_data": sigma_data}
+    if isinstance(settings, Variational):
+        given["encoder"] = network(settings.encoder, shape, 2 * shape[0])
+    return _make("coupling", cls, settings, **given)
+
+
+def kernel(train: Train) -> Kernel:
+    """The transition kernel."""
+    return registry.find("kernel", train.kernel)(train.t_max)
+
+
+def objective(train: Train) -> Any:
+    """The objective."""
+    settings: Objective = train.objective
+    given: dict[str, Any] = {"t_max": train.t_max}
+    if isinstance(settings, ECMObjective):
+        given |= {"sigma_data": train.sigma_data, "clip": train.kernel == "li"}
+    return _make("objective", registry.find("objective", settings.kind), settings, **given)
+
+
+def _make(family: str, cls: Any, settings: Any, **given: Any) -> Any:
+    """Call a class with its settings; a user's class gets its `options`."""
+    if isinstance(settings, OwnClass):
+        options = settings.options
+    else:
+        options = {name: getattr(settings, name) for name in type(settings).model_fields}
+        del options["kind"]
+    try:
+        return cls(**{**options, **given})
+    except TypeError as error:
+        if not isinstance(settings, OwnClass):
+            raise
+        raise UserError(
+            f"the {family} '{settings.kind}' does not take these settings: {error}."
+        ) from error
+
+
+def optimizer(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """RAdam or Adam over `parameters`."""
+    rate, betas = settings.learning_rate, settings.betas
+    if settings.kind == "adam":
+        return torch.optim.Adam(parameters, lr=rate, betas=betas, fused=True)
+    return torch.optim.RAdam(parameters, lr=rate, betas=betas, foreach=True)
+
+
+def ema(settings: EMASettings, module: Model) -> EMA[Model]:
+    """The average that is sampled from."""
+    return EMA(module, settings.decay if settings.kind == "constant" else None, settings.width)
+
+
+def device(name: str) -> torch.device:
+    """`auto` is the GPU if there is one.
+
+    Raises:
+        UserError: if a GPU is asked for that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda"):
+        index = int(name.partition(":")[2] or 0)
+        count = torch.cuda.device_count()
+        if index >= count:
+            raise UserError(
+                f"runtime.device: {name} was asked for, but this machine has {count} GPUs; "
+                "use auto or cpu."
+            )
+    return torch.device(name)

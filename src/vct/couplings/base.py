@@ -1,0 +1,78 @@
+"""The interface of a coupling."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vct.kernels import Kernel
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a coupling may look at beside the batch.
+
+    Args:
+        t: upper noise levels (B,), in (0, T].
+        r: lower noise levels (B,), in [0, t).
+        kernel: makes x_t.
+        ema_model: f of the averaged weights, f(x_t, t, labels); for couplings that pair with
+            generated points.
+        key: (seed, step), from which a coupling derives its own randomness with `vct.rng`.
+    """
+
+    t: Tensor
+    r: Tensor
+    kernel: Kernel
+    ema_model: Any
+    key: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A coupled batch.
+
+    Args:
+        x: data points (B, C, H, W), in the order of the labels.
+        z: their noise, of the same shape.
+        kl: KL(q(z|x) || N(0, I)) of each sample (B,) in nats, summed over dimensions; zero where
+            the coupling learns nothing.
+    """
+
+    x: Tensor
+    z: Tensor
+    kl: Tensor
+
+
+class Coupling(nn.Module):
+    """Turns (x, eps) into the pair (x, z) that training uses.
+
+    A subclass overrides `couple`; one whose pairing needs the noise levels or the EMA model, or
+    which adds a KL term, overrides `pair`. Parameters of the module are trained and averaged along
+    with the network. A class of your own is named in params.yaml by its dotted path and is built
+    as `Class(shape=(C, H, W), sigma_data=..., **options)`.
+    """
+
+    kl_weight: float = 0.0
+    """Weight of the KL term before the objective's schedule multiplies it (VCT, eq. 14)."""
+
+    def __init__(self, shape: tuple[int, int, int], sigma_data: float) -> None:
+        super().__init__()
+        self.shape = shape
+        self.sigma_data = sigma_data
+
+    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+        """Noise z for data x (B, C, H, W), from base noise eps ~ N(0, I) of the same shape.
+
+        Also used by the sampler, which re-noises its own samples the way training did.
+        """
+        raise TypeError(f"{type(self).__name__} must define couple(x, eps)")
+
+    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
+        """The pair that training uses at the noise levels of `context`."""
+        return Pair(x, self.couple(x, eps), torch.zeros(len(x), device=x.device))
+
+    def summary(self, x: Tensor) -> dict[str, float]:
+        """Numbers to record after training, measured on data x (N, C, H, W)."""
+        return {}

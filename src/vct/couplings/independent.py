@@ -1,0 +1,12 @@
+"""Independent coupling (IC): the usual pairing of consistency training."""
+
+from torch import Tensor
+
+from vct.couplings.base import Coupling
+
+
+class Independent(Coupling):
+    """z = eps."""
+
+    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+        return eps

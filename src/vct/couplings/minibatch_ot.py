@@ -1,0 +1,26 @@
+"""Minibatch optimal transport coupling (Multisample flow matching, arXiv 2304.14772)."""
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from vct.couplings.base import Coupling
+
+
+class MinibatchOT(Coupling):
+    """Permutes the noise of a batch so that sum |x_i - T eps_pi(i)|^2 is least.
+
+    With uniform weights an exact plan is a permutation. The squared norms do not depend on it and
+    T only scales what is left: a linear assignment that maximises sum <x_i, eps_pi(i)>.
+    """
+
+    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+        return eps[assignment(x, eps)]
+
+
+@torch.no_grad()
+def assignment(x: Tensor, eps: Tensor) -> Tensor:
+    """pi (B,), int64: noise pi(i) goes to data point i; exact, O(B^3), on the CPU."""
+    gain = (x.flatten(1) @ eps.flatten(1).T).double().cpu().numpy()
+    _, columns = linear_sum_assignment(gain, maximize=True)
+    return torch.as_tensor(columns, device=x.device)

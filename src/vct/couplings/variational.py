@@ -1,0 +1,70 @@
+"""Variational noise coupling (VC): an encoder learns the noise of each image (VCT, Section 4)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vct import rng
+from vct.couplings.base import Context, Coupling, Pair
+
+
+class Variational(Coupling):
+    """z = mu(x) + std(x) eps with q(z|x) = N(mu, std^2) from an encoder, trained jointly with F.
+
+    Args:
+        shape: (C, H, W) of the data.
+        sigma_data: the encoder sees x / sigma_data.
+        encoder: network G(x, c_noise, labels) with 2C output channels; its time input is 0.
+        kl_weight: weight of KL(q(z|x) || N(0, I)), before the objective's schedule.
+        initial_std: std(x) of an encoder whose output is zero. The published encoder has
+            softplus(0) = ln 2; 1 starts at the prior, with a KL near zero.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        sigma_data: float,
+        encoder: nn.Module,
+        kl_weight: float,
+        initial_std: float = 1.0,
+    ) -> None:
+        super().__init__(shape, sigma_data)
+        self.encoder = encoder
+        self.kl_weight = kl_weight
+        self.shift = math.log(math.expm1(initial_std))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """mu(x), std(x) > 0 of q(z|x), each of the shape of x."""
+        time = torch.zeros(len(x), device=x.device)
+        raw = self.encoder((x / self.sigma_data).float(), time, None).to(x.dtype)
+        mean, raw_std = raw.chunk(2, dim=1)
+        return mean, functional.softplus(raw_std + self.shift)
+
+    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+        mean, std = self.posterior(x)
+        return mean + std * eps
+
+    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
+        with rng.dropout(*context.key, "encoder"):
+            mean, std = self.posterior(x)
+        return Pair(x, mean + std * eps, gaussian_kl(mean, std))
+
+    @torch.no_grad()
+    def summary(self, x: Tensor) -> dict[str, float]:
+        """Mean over dimensions of the variance of the aggregate posterior E_x q(z|x).
+
+        Sampling starts from N(0, I): far from 1, the model is asked for what it was not trained on.
+        """
+        parts = [self.posterior(part) for part in x.split(500)]
+        mean = torch.cat([part[0] for part in parts]).double()
+        std = torch.cat([part[1] for part in parts]).double()
+        variance = mean.var(dim=0, correction=0) + (std**2).mean(dim=0)
+        return {"aggregate_variance": float(variance.mean())}
+
+
+def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
+    """KL(N(mean, std^2) || N(0, I)) (B,) in nats, summed over all but the first dimension."""
+    each = 0.5 * (mean**2 + std**2 - 1) - torch.log(std)
+    return each.flatten(1).sum(dim=1)

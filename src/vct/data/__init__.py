@@ -1,0 +1,1 @@
+"""Data sets: arrays on disk with a content hash, and the order in which training sees them."""

@@ -1,0 +1,58 @@
+"""Exponential moving averages of parameters and buffers."""
+
+import copy
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def power_exponent(width: float) -> float:
+    """gamma of the power-function average of relative width w (EDM2, arXiv 2312.02696, eq. 126).
+
+    The largest real root of g^3 + 7 g^2 + (16 - w^-2) g + (12 - w^-2) = 0.
+    """
+    inverse = width**-2
+    roots = np.roots([1, 7, 16 - inverse, 12 - inverse])
+    return float(roots[np.abs(roots.imag) < 1e-9].real.max())
+
+
+def power_decay(step: int, exponent: float) -> float:
+    """beta_k = (1 - 1/(k+1))^(gamma+1) at step k (EDM2, eq. 127); 0 at k = 0."""
+    return (1 - 1 / (step + 1)) ** (exponent + 1)
+
+
+class EMA(Generic[M]):
+    """A module that follows another one.
+
+    Args:
+        trained: the module to follow; `module` begins as its copy.
+        decay: constant decay beta in [0, 1), or None for the power-function average.
+        width: relative width w of the power-function average.
+    """
+
+    def __init__(self, trained: M, decay: float | None, width: float = 0.1) -> None:
+        self.module = copy.deepcopy(trained).eval().requires_grad_(False)
+        self.decay = decay
+        self.exponent = None if decay is not None else power_exponent(width)
+        # Walking through the modules at every step would cost more than a small average.
+        pairs = list(zip(_tensors(self.module), _tensors(trained), strict=True))
+        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._others = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the trained module after step k = `step`."""
+        decay = self.decay if self.exponent is None else power_decay(step, self.exponent)
+        assert decay is not None
+        averages, targets = zip(*self._floats, strict=True)
+        torch._foreach_lerp_(list(averages), list(targets), 1 - decay)
+        for average, target in self._others:
+            average.copy_(target)
+
+
+def _tensors(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]

@@ -1,0 +1,59 @@
+"""Transition kernels: how a data point x and its noise z become x_t.
+
+`ve` is the variance exploding kernel of EDM, `li` the linear interpolation of flow matching
+(VCT, Section 3 and Appendix A). Times lie in [t_min, t_max], t_max = T.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def expand(t: Tensor, like: Tensor) -> Tensor:
+    """t (B,) shaped to multiply `like` (B, ...)."""
+    return t.reshape(-1, *[1] * (like.ndim - 1))
+
+
+@dataclass(frozen=True)
+class Kernel(ABC):
+    """x_t = s(t) x + t z, with the data scale s(t).
+
+    Args:
+        t_max: T, the time at which x_t is (nearly) noise.
+    """
+
+    t_max: float
+
+    @abstractmethod
+    def data_scale(self, t: Tensor) -> Tensor:
+        """s(t), the factor of x, for t of any shape."""
+
+    @abstractmethod
+    def boundary_scale(self, t: Tensor, t_min: float) -> Tensor:
+        """s_b(t), s moved so that it is one at t_min: used by the boundary scalings."""
+
+    def __call__(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """x_t (B, ...) from data x (B, ...), noise z (B, ...) and times t (B,)."""
+        return expand(self.data_scale(t), x) * x + expand(t, z) * z
+
+
+class VarianceExploding(Kernel):
+    """x_t = x + t z (EDM, arXiv 2206.00364)."""
+
+    def data_scale(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def boundary_scale(self, t: Tensor, t_min: float) -> Tensor:
+        return torch.ones_like(t)
+
+
+class LinearInterpolation(Kernel):
+    """x_t = (1 - t/T) x + t z (flow matching with time t/T and noise T z)."""
+
+    def data_scale(self, t: Tensor) -> Tensor:
+        return 1 - t / self.t_max
+
+    def boundary_scale(self, t: Tensor, t_min: float) -> Tensor:
+        return 1 - (t - t_min) / (self.t_max - t_min)

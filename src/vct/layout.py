@@ -1,0 +1,76 @@
+"""Where things are: every path of the project, relative to the folder of params.yaml."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vct.errors import UserError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What an experiment, coupling, data set, extractor or suite may be called: it becomes a folder."""
+
+DATA_FILES = ("train_x.npy", "train_labels.npy", "test_x.npy", "test_labels.npy", "meta.json")
+EXTRACTOR_FILES = ("weights.safetensors", "metrics.json")
+TRAIN_FILES = ("model.safetensors", "snapshots.safetensors", "training.csv", "config.json")
+SAMPLE_FILES = ("samples.npz", "preview.png")
+SCORE_FILES = ("metrics.json", "protocol.json", "trajectory.csv")
+TABLE_FILES = ("table.csv", "table.md", "table.tex")
+FIGURES = ("samples", "curves")
+TRACKING_READY = Path("results/tracking.json")
+
+
+@dataclass(frozen=True)
+class RunId:
+    """One training: experiment, coupling and seed, written `experiment/coupling/seed0`."""
+
+    experiment: str
+    coupling: str
+    seed: int
+
+    @classmethod
+    def parse(cls, text: str) -> "RunId":
+        """Read `experiment/coupling/seed0`.
+
+        Raises:
+            UserError: if the text has another form.
+        """
+        match = re.fullmatch(rf"({NAME.pattern})/({NAME.pattern})/seed(0|[1-9][0-9]{{0,8}})", text)
+        if not match:
+            raise UserError(
+                f"'{text}' names no run; a run is written EXPERIMENT/COUPLING/seedK, "
+                "for example digits/variational/seed0."
+            )
+        return cls(match[1], match[2], int(match[3]))
+
+    def __str__(self) -> str:
+        return f"{self.experiment}/{self.coupling}/seed{self.seed}"
+
+    @property
+    def directory(self) -> Path:
+        """Declared outputs of the run."""
+        return Path("results") / str(self)
+
+    @property
+    def state(self) -> Path:
+        """Rolling checkpoints, lock and log of the run; no engine declares them."""
+        return Path("state") / str(self)
+
+
+def dataset_dir(name: str) -> Path:
+    """Folder of a data set in the common format."""
+    return Path("data") / name
+
+
+def extractor_dir(name: str) -> Path:
+    """Folder of a trained feature extractor."""
+    return Path("results/extractors") / name
+
+
+def floor_file(experiment: str) -> Path:
+    """Scores of held-out real data under the protocol of `experiment`."""
+    return Path("results") / experiment / "floor.json"
+
+
+def suite_dir(name: str) -> Path:
+    """Tables and figures of a suite."""
+    return Path("results") / name

@@ -1,0 +1,1 @@
+"""Objectives: the consistency loss and its noise levels. One method, one file."""

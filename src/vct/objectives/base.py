@@ -1,0 +1,91 @@
+"""What all objectives share: two noise levels, a student, a teacher, and a distance."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vct import rng
+from vct.couplings.base import Pair
+from vct.kernels import expand
+from vct.preconditioning import ConsistencyFunction
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Noise levels of one batch.
+
+    Args:
+        t: upper times (B,), the student's.
+        r: lower times (B,), the teacher's, 0 <= r < t; where r = 0 the target is x itself.
+        weight: weight of each sample's distance (B,).
+        kl_scale: factor of the coupling's kl_weight, so that KL and distance keep their balance
+            as the levels close in (VCT, Section 4.3).
+        grid_points: N(k) of iCT; the stage a of ECM.
+    """
+
+    t: Tensor
+    r: Tensor
+    weight: Tensor
+    kl_scale: float
+    grid_points: int
+
+
+@dataclass(frozen=True)
+class LossRecord:
+    """Loss of one batch.
+
+    Args:
+        total: scalar to differentiate: mean of weight * distance + beta KL.
+        consistency: mean distance before weighting, detached.
+        kl: mean KL in nats, detached.
+    """
+
+    total: Tensor
+    consistency: Tensor
+    kl: Tensor
+
+
+class Objective(ABC):
+    """A way to train f: where to compare it with itself, and how."""
+
+    t_min: float
+    """Smallest time; f of the sampler is the identity there."""
+
+    train_t_min: float | None
+    """`t_min` of the scalings in training; None trains with the plain ones."""
+
+    @abstractmethod
+    def levels(self, step: int, total: int, batch: int, generator: torch.Generator) -> Levels:
+        """Draw the noise levels of a batch at step k = `step` of K = `total`."""
+
+    @abstractmethod
+    def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """d (B,) >= 0 between two batches of data points (B, C, H, W)."""
+
+    def loss(
+        self,
+        f: ConsistencyFunction,
+        pair: Pair,
+        levels: Levels,
+        labels: Tensor | None,
+        kl_weight: float,
+        key: tuple[int, int],
+    ) -> LossRecord:
+        """Compare f at both levels of each pair; the teacher runs without gradient.
+
+        Student and teacher use the same weights, the same (x, z) and the same dropout mask.
+        """
+        x, z = pair.x, pair.z
+        with rng.dropout(*key, "network"):
+            student = f(f.kernel(x, z, levels.t), levels.t, labels)
+        with torch.no_grad(), rng.dropout(*key, "network"):
+            # ln(0) would spoil the batch where r = 0; there the teacher's answer is not used.
+            safe = torch.where(levels.r > 0, levels.r, levels.t)
+            teacher = f(f.kernel(x, z, safe), safe, labels)
+            teacher = torch.where(expand(levels.r > 0, x), teacher, x)
+        distance = self.distance(student, teacher)
+        kl = pair.kl.mean()
+        total = (levels.weight * distance).mean() + kl_weight * levels.kl_scale * kl
+        return LossRecord(total, distance.mean().detach(), kl.detach())

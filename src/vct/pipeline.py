@@ -1,0 +1,93 @@
+"""What the engines ask: which files a stage of this suite reads and writes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from vct import config as settings
+from vct.config import Params
+from vct.errors import UserError
+from vct.layout import (
+    DATA_FILES,
+    EXTRACTOR_FILES,
+    FIGURES,
+    TABLE_FILES,
+    RunId,
+    dataset_dir,
+    extractor_dir,
+    floor_file,
+    suite_dir,
+)
+
+DEFAULT_SUITE = "cpu"
+
+
+def from_snakemake(config: dict[str, Any]) -> tuple[str, Params]:
+    """Suite and settings from Snakemake's config, which params.yaml filled.
+
+    Raises:
+        UserError: if params.yaml is wrong, or if a setting came from the command line: the stages
+            read params.yaml, so such a setting would do nothing.
+    """
+    content = {key: value for key, value in config.items() if key != "suite"}
+    suite = config.get("suite", DEFAULT_SUITE)
+    params = settings.load()
+    if settings.validate(content, "the configuration") != params:
+        raise UserError(
+            "--config sets the suite alone (--config suite=NAME); change other settings in "
+            "params.yaml, where every stage reads them."
+        )
+    return str(suite), params
+
+
+def data_files(dataset: str) -> list[str]:
+    """Files of a data set."""
+    return [str(dataset_dir(dataset) / file) for file in DATA_FILES]
+
+
+def data_files_of(params: Params, experiment: str) -> list[str]:
+    """Files of an experiment's data set."""
+    return data_files(params.experiment(experiment).train.dataset)
+
+
+def extractor_files_of(params: Params, experiment: str) -> list[str]:
+    """Files of an experiment's feature extractor; none where points are scored."""
+    name = params.experiment(experiment).score.extractor
+    return [] if name is None else [str(extractor_dir(name) / file) for file in EXTRACTOR_FILES]
+
+
+def table_inputs(params: Params, suite: str) -> list[str]:
+    """What the table reads."""
+    files = ("metrics.json", "config.json", "protocol.json")
+    return _floors(params, suite) + _of_runs(suite_runs(params, suite), files)
+
+
+def figure_inputs(params: Params, experiment: str) -> list[str]:
+    """What the figures of an experiment read."""
+    files = ("training.csv", "trajectory.csv", "samples.npz")
+    data = data_files_of(params, experiment)
+    return [str(floor_file(experiment)), *data, *_of_runs(params.runs(experiment), files)]
+
+
+def suite_files(params: Params, suite: str) -> list[str]:
+    """Tables and figures of a suite."""
+    figures = [f"{name}-{figure}.png" for name in params.suite(suite) for figure in FIGURES]
+    return [str(suite_dir(suite) / file) for file in (*TABLE_FILES, *figures)]
+
+
+def suite_runs(params: Params, suite: str) -> list[RunId]:
+    """All runs of a suite."""
+    return [run for name in params.suite(suite) for run in params.runs(name)]
+
+
+def rows_of(config: dict[str, Any], experiment: str) -> dict[str, Any]:
+    """What decides which rows an experiment has, as params.yaml spells it."""
+    rows = {key: config["experiments"][experiment][key] for key in ("variants", "seeds")}
+    return {"experiment": experiment, **rows}
+
+
+def _floors(params: Params, suite: str) -> list[str]:
+    return [str(floor_file(name)) for name in params.suite(suite)]
+
+
+def _of_runs(runs: Iterable[RunId], files: tuple[str, ...]) -> list[str]:
+    return [str(run.directory / file) for run in runs for file in files]

@@ -1,0 +1,82 @@
+"""Name → class: the only dispatch in the project.
+
+A built-in is known by a short name; a dotted path (`mypackage.module.Class`, or `module.Class` for
+a file beside params.yaml) names a user's own class. Modules are imported when a class is asked for,
+so that reading settings stays instant.
+"""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from vct.errors import UserError
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "coupling": {
+        "independent": "vct.couplings.independent:Independent",
+        "ot": "vct.couplings.minibatch_ot:MinibatchOT",
+        "variational": "vct.couplings.variational:Variational",
+    },
+    "kernel": {
+        "ve": "vct.kernels:VarianceExploding",
+        "li": "vct.kernels:LinearInterpolation",
+    },
+    "objective": {
+        "ict": "vct.objectives.ict:ICT",
+        "ecm": "vct.objectives.ecm:ECM",
+    },
+    "network": {
+        "mlp": "vct.networks.mlp:MLP",
+        "ddpmpp": "vct.networks.unet:DDPMpp",
+        "ncsnpp": "vct.networks.unet:NCSNpp",
+    },
+    "data source": {
+        "mixture": "vct.data.sources:mixture",
+        "digits": "vct.data.sources:digits",
+        "mnist": "vct.data.sources:mnist",
+    },
+}
+
+
+def names(family: str) -> list[str]:
+    """The built-in names of a family, such as "coupling"."""
+    return list(BUILT_IN[family])
+
+
+def find(family: str, name: str) -> Any:
+    """The class (or function) called `name` in `family`.
+
+    Raises:
+        UserError: if there is none; the nearest names are offered.
+    """
+    target = BUILT_IN[family].get(name)
+    if target is not None:
+        module, attribute = target.split(":")
+        return getattr(importlib.import_module(module), attribute)
+    if "." in name:
+        return _own(family, name)
+    raise UserError(unknown(family, name, names(family)))
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """One sentence on an unknown name, with the nearest known ones."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}."
+    return f"there is no {what} '{name}'; {hint}"
+
+
+def _own(family: str, path: str) -> Any:
+    """A user's class; the current folder is searched too."""
+    module, _, attribute = path.rpartition(".")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise UserError(
+            f"the {family} '{path}' cannot be imported ({error}); it must be the dotted path of a "
+            "class in an installed package or in a file beside params.yaml."
+        ) from error

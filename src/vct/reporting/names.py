@@ -1,0 +1,68 @@
+"""How names of the settings are spelled for a reader, in tables and figures alike."""
+
+from dataclasses import dataclass
+
+KERNELS = {"ve": "VE", "li": "LI"}
+OBJECTIVES = {"ict": "iCT", "ecm": "ECM"}
+COUPLINGS = {"ot": "minibatch OT", "generator_augmented": "generator-augmented"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number is called, and whether less of it is better (None: neither way)."""
+
+    label: str
+    lower_is_better: bool = False
+    heading: str = ""
+
+    @property
+    def short(self) -> str:
+        """The label for a narrow place."""
+        return self.heading or self.label
+
+
+_METRICS = {
+    "w2": Metric("2-Wasserstein distance", True),
+    "mass_outside": Metric("mass outside the modes", True),
+    "aggregate_variance": Metric("aggregate variance"),
+    "fid_inception": Metric("FID", True),
+}
+
+
+def metric(key: str) -> Metric:
+    """The metric called `key` in metrics.json.
+
+    Only Inception features make a Fréchet distance an FID; with others the label names them.
+    """
+    if key in _METRICS:
+        return _METRICS[key]
+    if key.startswith("fid_"):
+        name = key[4:].replace("_", " ")
+        return Metric(f"Fréchet distance ({name} features)", True, f"FD ({name})")
+    return Metric(key.replace("_", " "))
+
+
+def kernel(key: str) -> str:
+    """Display name of a kernel."""
+    return KERNELS.get(key, key)
+
+
+def objective(key: str) -> str:
+    """Display name of an objective."""
+    return OBJECTIVES.get(key, key)
+
+
+def coupling(key: str) -> str:
+    """Display name of a coupling."""
+    return COUPLINGS.get(key, key)
+
+
+def heading(key: str) -> str:
+    """Heading of samples: `steps2`, as samples.npz has it, is `2 steps`; else as it stands."""
+    count = key.removeprefix("steps")
+    return steps(int(count)) if key.startswith("steps") and count.isdigit() else key
+
+
+def steps(count: int) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{count} step" + ("" if count == 1 else "s")

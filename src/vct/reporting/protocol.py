@@ -1,0 +1,94 @@
+"""What a score was measured with, as one sentence, and which scores may share a column."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vct.reporting import names
+
+# These belong to the model and its sampler; all else decides what the number means.
+_PER_EXPERIMENT = ("schedules", "ema")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The content of protocol.json."""
+
+    content: dict[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> "Protocol":
+        """Read the text that `collect` keeps in the column `protocol`."""
+        return cls(json.loads(text))
+
+    @property
+    def comparable(self) -> str:
+        """Equal for two protocols exactly when their numbers may stand in one column."""
+        kept = {key: value for key, value in self.content.items() if key not in _PER_EXPERIMENT}
+        return json.dumps(kept, sort_keys=True)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics, the primary one first."""
+        return [str(name) for name in self.content.get("metrics") or []]
+
+    @property
+    def num_samples(self) -> int | None:
+        """Samples scored per run."""
+        return self.content.get("num_samples")
+
+    def part(self, section: str, key: str) -> Any:
+        """A value of `extractor` or `reference`, None where there is none."""
+        return (self.content.get(section) or {}).get(key)
+
+
+def sentence(protocols: Mapping[str, Protocol]) -> str:
+    """One sentence for a block, from its protocols by experiment (all comparable).
+
+    Sampler times and EMA may differ between the experiments; then each is named.
+    """
+    first = next(iter(protocols.values()))
+    parts = [_extractor(first), _reference(first), f"{first.num_samples} samples per run"]
+    parts.append("sampler times: " + _each(protocols, _times))
+    parts.append("EMA " + _each(protocols, lambda protocol: str(protocol.content.get("ema"))))
+    noise = first.content.get("noise")
+    parts.append(f"sampling seed {first.content.get('sample_seed')}, {noise} noise")
+    return "Protocol: " + "; ".join(parts) + "."
+
+
+def _extractor(protocol: Protocol) -> str:
+    if not protocol.content.get("extractor"):
+        return "no feature extractor"
+    name, features = protocol.part("extractor", "name"), protocol.part("extractor", "features")
+    return f"extractor {name} (features {features}, sha256 {short(protocol, 'extractor')})"
+
+
+def _reference(protocol: Protocol) -> str:
+    dataset, split = protocol.part("reference", "dataset"), protocol.part("reference", "split")
+    size = protocol.part("reference", "size")
+    return f"reference {dataset} {split}, {size} items (sha256 {short(protocol, 'reference')})"
+
+
+def short(protocol: Protocol, section: str) -> str:
+    """First 8 hexadecimal digits of a hash."""
+    return str(protocol.part(section, "sha256"))[:8]
+
+
+def _times(protocol: Protocol) -> str:
+    """`1 step at 80, 2 steps at 80 and 1.5`."""
+    schedules = (protocol.content.get("schedules") or {}).values()
+    return ", ".join(
+        f"{names.steps(len(times))} at {' and '.join(f'{time:g}' for time in times)}"
+        for times in schedules
+    )
+
+
+def _each(protocols: Mapping[str, Protocol], describe: Any) -> str:
+    """One text if all experiments agree, else each with the experiments it holds for."""
+    holders: dict[str, list[str]] = {}
+    for experiment, protocol in protocols.items():
+        holders.setdefault(describe(protocol), []).append(experiment)
+    if len(holders) == 1:
+        return next(iter(holders))
+    return " / ".join(f"{text} ({', '.join(owners)})" for text, owners in holders.items())

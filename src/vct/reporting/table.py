@@ -1,0 +1,34 @@
+"""The table of a suite: table.csv to compute with, table.md and table.tex to read."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from vct.errors import UserError
+from vct.files import write_text
+from vct.reporting.blocks import blocks
+from vct.reporting.latex import latex
+from vct.reporting.markdown import markdown
+from vct.reporting.summary import BOLD_RULE, tidy
+
+CAPTION = (
+    "Mean ± sample standard deviation over training seeds (number of seeds); no run and no "
+    "checkpoint was chosen by its score. ↓: less is better. Held-out real data (number of "
+    "items) are scored as samples are: about what a perfect model would get. " + BOLD_RULE
+)
+
+
+def write_table(frame: pd.DataFrame, directory: Path) -> None:
+    """Write table.csv, table.md and table.tex of the frame of `collect` into `directory`.
+
+    The same frame gives the same bytes.
+
+    Raises:
+        UserError: if the frame is empty or the folder cannot be written to.
+    """
+    if frame.empty:
+        raise UserError(f"{directory}/table.csv would be empty: the suite names no runs; add one.")
+    found = blocks(frame)
+    write_text(directory / "table.csv", tidy(frame).to_csv(index=False, lineterminator="\n"))
+    write_text(directory / "table.md", markdown(found, CAPTION))
+    write_text(directory / "table.tex", latex(found, CAPTION))

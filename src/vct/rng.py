@@ -1,0 +1,57 @@
+"""Randomness as a function of (seed, step, purpose).
+
+Nothing random is carried from one step to the next, so a run that is killed and resumed draws what
+an undisturbed one draws, and adding a purpose changes no other.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.quasirandom import SobolEngine
+
+
+def key(*parts: int | str) -> int:
+    """A 63-bit seed from any words and numbers, such as (seed, step, "noise")."""
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator(*parts: int | str, device: str | torch.device = "cpu") -> torch.Generator:
+    """A torch generator that depends on `parts` alone."""
+    return torch.Generator(device=device).manual_seed(key(*parts))
+
+
+def normal(shape: tuple[int, ...], *parts: int | str, device: torch.device) -> torch.Tensor:
+    """Standard normal float32 tensor of `shape`, a function of `parts` and the kind of device."""
+    return torch.randn(shape, generator=generator(*parts, device=device), device=device)
+
+
+def sobol_normal(shape: tuple[int, ...], *parts: int | str) -> torch.Tensor:
+    """Stratified standard normal points of `shape` (N, ...): scrambled Sobol points, mapped by the
+    normal quantile function. Averages over them vary far less than over independent points; meant
+    for few dimensions and N a power of two."""
+    engine = SobolEngine(math.prod(shape[1:]), scramble=True, seed=key(*parts))
+    uniform = engine.draw(shape[0], dtype=torch.float64)
+    # The smallest step of the points keeps the quantiles finite when one falls on 0 or 1.
+    points = torch.special.ndtri(uniform.clamp(2.0**-31, 1 - 2.0**-31))
+    return points.float().reshape(shape)
+
+
+@contextmanager
+def dropout(*parts: int | str) -> Iterator[None]:
+    """Masks of dropout inside depend on `parts` alone.
+
+    Student and teacher enter this with the same key and so get the same mask (iCT, Section 3.3).
+    Dropout draws from torch's default generators; they are seeded, never saved and restored, which
+    costs little and does not wait for the GPU. (`torch.manual_seed` would look for every kind of
+    device each time, which takes as long as a small network.)
+    """
+    seed = key(*parts, "dropout")
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(seed)
+    yield

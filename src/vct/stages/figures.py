@@ -1,0 +1,78 @@
+"""`vct figures SUITE/EXPERIMENT`: samples and curves of all couplings side by side."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vct.config import Experiment, Params
+from vct.data import dataset
+from vct.data.dataset import Dataset
+from vct.errors import UserError
+from vct.layout import RunId, suite_dir
+from vct.reporting.collect import read_floor
+from vct.reporting.couplings_figure import CouplingPanel, couplings_figure
+from vct.reporting.curves import curves_figure
+from vct.reporting.grids import GridPanel, sample_grids
+from vct.reporting.histories import read_histories
+from vct.stages.sample import read_samples
+from vct.stages.table import rows
+
+
+def run(params: Params, name: str) -> None:
+    """Write the figures of an experiment into a suite's folder.
+
+    Samples are those of the first seed.
+    """
+    suite, _, experiment_name = name.partition("/")
+    if experiment_name not in params.suite(suite):
+        raise UserError(f"'{name}' is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture.")
+    experiment = params.experiment(experiment_name)
+    data = dataset.load(experiment.train.dataset)
+    folder = suite_dir(suite)
+    runs = [RunId(experiment_name, name, experiment.seeds[0]) for name in experiment.variants]
+    path = folder / f"{experiment_name}-samples.png"
+    if data.is_points:
+        _couplings(path, runs, experiment, data)
+    else:
+        _grids(path, runs, data)
+    histories = read_histories(rows(params, experiment_name))
+    floor = read_floor(experiment_name).scores.get(histories.metric)
+    curves_figure(
+        folder / f"{experiment_name}-curves.png",
+        histories,
+        floor,
+        title=experiment_name,
+        couplings=experiment.variants,
+    )
+
+
+def _couplings(path: Path, runs: list[RunId], experiment: Experiment, data: Dataset) -> None:
+    panels = []
+    for run_id in runs:
+        arrays = read_samples(run_id)
+        points = [arrays[key].reshape(-1, 2) for key in ("pair_x", "pair_z", "noise", "steps1")]
+        panels.append(CouplingPanel(run_id.coupling, *points))
+    train = experiment.train
+    couplings_figure(
+        path,
+        panels,
+        data.meta["modes"]["means"],
+        data.meta["modes"]["std"],
+        kernel=train.kernel,
+        t_max=train.t_max,
+        sigma_data=train.sigma_data,
+        title=f"{runs[0].experiment}, seed {runs[0].seed}",
+    )
+
+
+def _grids(path: Path, runs: list[RunId], data: Dataset) -> None:
+    """The same noise in the same cell for all couplings: sampling does not depend on them."""
+    panels = []
+    for run_id in runs:
+        arrays = read_samples(run_id)
+        for key in sorted(key for key in arrays if key.startswith("steps")):
+            count = int(key.removeprefix("steps"))
+            heading = f"{count} step" + ("s" if count > 1 else "")
+            panels.append(GridPanel(run_id.coupling, heading, arrays[key]))
+    title = f"{runs[0].experiment}, seed {runs[0].seed}"
+    sample_grids(path, panels, np.asarray(data.train.x[:256]), title=title)

@@ -1,0 +1,159 @@
+"""`vct sample RUN`: draw samples from a trained run and keep them as they will be scored."""
+
+import sys
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vct import build, rng
+from vct.config import Params, Sample
+from vct.couplings.base import Coupling
+from vct.data import dataset
+from vct.data.batches import Batches
+from vct.data.dataset import Dataset
+from vct.errors import UserError
+from vct.files import atomic
+from vct.layout import RunId
+from vct.preconditioning import ConsistencyFunction
+from vct.reporting.preview import preview
+from vct.sampling import sample_steps, to_uint8
+from vct.stages import weights
+
+
+def run(params: Params, name: str) -> None:
+    """Write `samples.npz` and `preview.png` of a run."""
+    run_id = RunId.parse(name)
+    settings, record = weights.checked_record(params, run_id)
+    sample = params.experiment(run_id.experiment).sample
+    data = dataset.load(settings.train.dataset)
+    if record["data_sha256"] != data.sha256:
+        raise UserError(
+            f"{run_id.directory} was trained on other data than data/{data.name} holds; train it "
+            f"again: vct train {run_id}"
+        )
+    torch.set_num_threads(params.runtime.threads)
+    device = build.device(params.runtime.device)
+    model = weights.load(run_id, settings, data, device)
+    f = weights.function(settings, model)
+    draw = Draw(data, sample, settings.train.t_max, settings.train.conditional, device)
+    arrays = draw.all_steps(f, model.coupling, sample.num_samples)
+    arrays |= _snapshots(run_id, draw, f, model, sample.snapshot_samples)
+    if data.is_points:
+        arrays |= _pairs(settings.train.batch_size, model, data, device)
+        arrays["noise"] = draw.noise(sample.num_samples, 0).cpu().numpy()
+    with atomic(run_id.directory / "samples.npz") as temporary:
+        np.savez(temporary, allow_pickle=False, **arrays)
+    real = np.asarray(data.train.x[: sample.num_samples])
+    steps = {key: array for key, array in arrays.items() if key.startswith("steps")}
+    preview(run_id.directory / "preview.png", steps, real)
+
+
+def read_samples(run: RunId) -> dict[str, np.ndarray]:
+    """What `samples.npz` of a run holds.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+    path = run.directory / "samples.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is missing or damaged ({error}); draw them again: vct sample {run}"
+        ) from None
+
+
+class Draw:
+    """Draws samples with noise that depends on the sampling seed alone.
+
+    So all runs of an experiment start from the same noise, image by image.
+    """
+
+    def __init__(
+        self, data: Dataset, sample: Sample, t_max: float, conditional: bool, device: torch.device
+    ) -> None:
+        self.data, self.sample, self.device = data, sample, device
+        self.times = [t_max, *sample.mid_times]
+        self.classes = data.meta["classes"] if conditional else 0
+
+    def one_step(self) -> "Draw":
+        """The same, with the first step alone."""
+        sample = self.sample.model_copy(update={"mid_times": []})
+        return Draw(self.data, sample, self.times[0], self.classes > 0, self.device)
+
+    def noise(self, count: int, step: int) -> Tensor:
+        """Base noise (count, C, H, W) of a sampling step."""
+        shape = (count, *self.data.shape)
+        if self.sample.noise == "sobol":
+            return rng.sobol_normal(shape, self.sample.seed, "sample", step).to(self.device)
+        batches = [
+            rng.normal(
+                (min(self.sample.batch_size, count - start), *self.data.shape),
+                self.sample.seed,
+                start,
+                f"sample step {step}",
+                device=self.device,
+            )
+            for start in range(0, count, self.sample.batch_size)
+        ]
+        return torch.cat(batches)
+
+    @torch.no_grad()
+    def all_steps(
+        self, f: ConsistencyFunction, coupling: Coupling, count: int
+    ) -> dict[str, np.ndarray]:
+        """`steps1`, `steps2`, ...: the samples after each step, as they are scored."""
+        noise = [self.noise(count, step) for step in range(len(self.times))]
+        parts: list[list[np.ndarray]] = [[] for _ in self.times]
+        for start in range(0, count, self.sample.batch_size):
+            chunk = [eps[start : start + self.sample.batch_size] for eps in noise]
+            labels = self._labels(start, len(chunk[0]))
+            for step, x in enumerate(sample_steps(f, coupling, self.times, chunk, labels)):
+                parts[step].append(self.stored(x))
+            print(f"{start + len(chunk[0])}/{count} samples", file=sys.stderr, flush=True)
+        return {f"steps{step + 1}": np.concatenate(part) for step, part in enumerate(parts)}
+
+    def stored(self, x: Tensor) -> np.ndarray:
+        """Images rounded to 8 bits; points as they are."""
+        return (x.float() if self.data.is_points else to_uint8(x)).cpu().numpy()
+
+    def _labels(self, start: int, count: int) -> Tensor | None:
+        """Classes in turn, so that each is drawn equally often."""
+        if not self.classes:
+            return None
+        index = torch.arange(start, start + count, device=self.device) % self.classes
+        return torch.nn.functional.one_hot(index, self.classes).float()
+
+
+def _snapshots(
+    run: RunId, draw: Draw, f: ConsistencyFunction, model: build.Model, count: int
+) -> dict[str, np.ndarray]:
+    """One-step samples of the averaged network along training."""
+    if count == 0:
+        return {}
+    by_step: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in weights.read(run.directory / "snapshots.safetensors").items():
+        step, name = key.split("/", 1)
+        by_step.setdefault(int(step), {})[name] = tensor
+    arrays = {}
+    final = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    first_step = draw.one_step()
+    for trained in sorted(by_step):
+        model.network.load_state_dict(by_step[trained])
+        samples = first_step.all_steps(f, model.coupling, count)
+        arrays[f"snapshot{trained}"] = samples["steps1"]
+    model.network.load_state_dict(final)
+    return arrays
+
+
+@torch.no_grad()
+def _pairs(
+    batch_size: int, model: build.Model, data: Dataset, device: torch.device
+) -> dict[str, np.ndarray]:
+    """One training batch as the trained coupling pairs it, for the paper's figure 1."""
+    batch = Batches(data, batch_size, 0, device).at(0)
+    eps = rng.normal(tuple(batch.x.shape), 0, "figure", device=device)
+    z = model.coupling.couple(batch.x, eps)
+    return {"pair_x": batch.x.cpu().numpy(), "pair_z": z.cpu().numpy()}

@@ -1,0 +1,99 @@
+"""`vct score RUN` and `vct floor EXPERIMENT`: score what was saved, by one protocol."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vct import versions
+from vct.config import Experiment, Params
+from vct.data import dataset
+from vct.data.dataset import Dataset
+from vct.errors import UserError
+from vct.files import write_json, write_text
+from vct.layout import RunId, floor_file
+from vct.metrics.scoring import Scorer, make_scorer
+from vct.stages import weights
+from vct.stages.sample import read_samples
+from vct.tracking import log_scores
+
+KEPT_IN_METRICS = ("aggregate_variance",)
+
+
+def run(params: Params, name: str) -> None:
+    """Write `metrics.json`, `protocol.json` and `trajectory.csv` of a run."""
+    run_id = RunId.parse(name)
+    _, record = weights.checked_record(params, run_id)
+    experiment = params.experiment(run_id.experiment)
+    data = _data_of(experiment, record["data_sha256"], run_id)
+    scorer = make_scorer(experiment.score, data)
+    samples = read_samples(run_id)
+    steps = [key for key in samples if key.startswith("steps")]
+    metrics: dict[str, Any] = {key: scorer(samples[key]) for key in steps}
+    metrics |= {key: record["summary"][key] for key in KEPT_IN_METRICS if key in record["summary"]}
+    write_text(run_id.directory / "trajectory.csv", _trajectory(samples, scorer))
+    write_json(run_id.directory / "protocol.json", _protocol(experiment, data, scorer))
+    write_json(run_id.directory / "metrics.json", metrics)
+    if params.runtime.tracking:
+        files = ("config.json", "metrics.json", "protocol.json", "preview.png")
+        log_scores(Path(), str(run_id), metrics, [run_id.directory / file for file in files])
+
+
+def floor(params: Params, name: str) -> None:
+    """Write `results/<experiment>/floor.json`: what held-out real data score."""
+    experiment = params.experiment(name)
+    data = dataset.load(experiment.train.dataset)
+    held_out = np.asarray(data.test.x)
+    scorer = make_scorer(experiment.score, data)
+    protocol = _protocol(experiment, data, scorer)
+    kept = {key: protocol[key] for key in ("extractor", "reference", "version")}
+    content = {"scores": scorer(held_out), "num_samples": len(held_out), **kept}
+    write_json(floor_file(name), content)
+
+
+def _data_of(experiment: Experiment, trained_on: str, run: RunId) -> Dataset:
+    data = dataset.load(experiment.train.dataset)
+    if data.sha256 != trained_on:
+        raise UserError(
+            f"{run.directory} was trained on other data than data/{data.name} holds, so it is not "
+            f"scored; train it again: vct train {run}"
+        )
+    return data
+
+
+def _trajectory(samples: dict[str, np.ndarray], scorer: Scorer) -> str:
+    """The primary metric of one-step samples along training, as CSV."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["step", scorer.primary])
+    snapshots = [key for key in samples if key.startswith("snapshot")]
+    for key in sorted(snapshots, key=lambda name: int(name.removeprefix("snapshot"))):
+        score = scorer(samples[key])[scorer.primary]
+        writer.writerow([key.removeprefix("snapshot"), score])
+    return buffer.getvalue()
+
+
+def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer) -> dict[str, Any]:
+    """Everything that a reader must know to compare a number with another."""
+    sample, ema = experiment.sample, experiment.train.ema
+    times = [experiment.train.t_max, *sample.mid_times]
+    average = f"constant {ema.decay}" if ema.kind == "constant" else f"power {ema.width}"
+    return {
+        "num_samples": sample.num_samples,
+        "schedules": {f"steps{n}": times[:n] for n in range(1, len(times) + 1)},
+        "ema": average,
+        "sample_seed": sample.seed,
+        "noise": sample.noise,
+        "extractor": scorer.extractor,
+        "reference": {
+            "dataset": data.name,
+            "split": "train",
+            "size": scorer.reference_size,
+            "sha256": data.sha256,
+        },
+        "metrics": scorer.metrics,
+        "version": versions.SCORING,
+        "sampling_version": versions.SAMPLING,
+    }

@@ -1,0 +1,51 @@
+"""`vct track init|ui|sync`: the MLflow database, its browser interface, and late deliveries."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from vct.config import Params
+from vct.errors import UserError
+from vct.files import write_json
+from vct.layout import TRACKING_READY, RunId
+from vct.tracking import prepare, sync_run, ui_command
+
+
+def init(params: Params, _: list[str]) -> None:
+    """Create or upgrade the database, and leave the marker that trainings wait for."""
+    if params.runtime.tracking:
+        prepare(Path(), params.experiments)
+    # The same bytes wherever MLflow is: the marker says that this stage ran, not what it found.
+    write_json(TRACKING_READY, {"tracking": "ready"})
+
+
+def ui(params: Params, _: list[str]) -> int:
+    """Serve MLflow's interface on this machine until Ctrl-C."""
+    prepare(Path(), params.experiments)
+    command = ui_command(Path())
+    port = command[command.index("--port") + 1]
+    print(f"MLflow opens at http://127.0.0.1:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
+    return subprocess.run(command, env=dict(os.environ)).returncode
+
+
+def sync(params: Params, names: list[str]) -> None:
+    """Send what MLflow lacks of the runs called `names`, or of all that were trained here."""
+    if not params.runtime.tracking:
+        raise UserError("runtime.tracking is off in params.yaml; switch it on to send metrics.")
+    runs = [RunId.parse(name) for name in names] or _all_runs(params)
+    for run in runs:
+        sent = sync_run(Path(), str(run))
+        print(f"{run}: {sent.rows} rows sent")
+
+
+def _all_runs(params: Params) -> list[RunId]:
+    every = [run for name in params.experiments for run in params.runs(name)]
+    known = [run for run in every if (run.directory / "config.json").exists() or _logged(run)]
+    if not known:
+        raise UserError("no run was trained here yet; there is nothing to send.")
+    return known
+
+
+def _logged(run: RunId) -> bool:
+    return (run.state / "log.jsonl").exists()

@@ -1,0 +1,132 @@
+"""`vct train RUN`: train one coupling variant from one seed, or go on where it stopped."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vct import __version__, config, versions
+from vct.config import Params, RunSettings
+from vct.data import dataset
+from vct.data.batches import to_float
+from vct.errors import UserError
+from vct.files import atomic, write_json, write_text
+from vct.layout import RunId
+from vct.stages import weights
+from vct.tracking import BackgroundSync
+from vct.training import checkpoint
+from vct.training.lock import lock
+from vct.training.trainer import Finished, Trainer, snapshot_file, snapshot_steps
+
+SUMMARY_SAMPLES = 4096
+"""Data points on which a coupling's summary is measured."""
+
+
+def run(params: Params, name: str, fresh: bool = False) -> None:
+    """Write the outputs of `results/<run>/` that training makes."""
+    run_id = RunId.parse(name)
+    settings = config.run_settings(params, run_id)
+    data = dataset.load(settings.train.dataset)
+    _check_batch(settings, len(data.train.x))
+    _check_writable(run_id.directory)
+    with lock(run_id.state):
+        if fresh:
+            _move_aside(run_id.state)
+        identity = checkpoint.Identity(
+            settings.model_dump(mode="json"), data.sha256, versions.TRAINING
+        )
+        trainer = Trainer(settings, run_id.seed, data, params.runtime, run_id.state, identity)
+        marker = run_id.state / "unfinished"
+        first = not marker.exists()
+        step = trainer.resume()
+        marker.touch()
+        if step:
+            print(f"{run_id}: goes on after step {step}", file=sys.stderr)
+        record = _record(run_id, settings, data.sha256, trainer)
+        tracked = params.runtime.tracking
+        with BackgroundSync(Path(), str(run_id), record, fresh=first, enabled=tracked):
+            finished = trainer.run()
+            sample = to_float(data, data.train.x[:SUMMARY_SAMPLES]).to(trainer.device)
+            record["summary"] |= _summary(finished, sample)
+            _write(run_id, settings, trainer, finished, record)
+        checkpoint.remove_all(run_id.state)
+        for file in run_id.state.glob("snapshot-*.safetensors"):
+            file.unlink()
+        marker.unlink()
+
+
+def _check_batch(settings: RunSettings, size: int) -> None:
+    batch = settings.train.batch_size
+    if batch > size:
+        raise UserError(
+            f"train.batch_size: {batch} is more than the {size} samples of data set "
+            f"'{settings.train.dataset}'; make it smaller."
+        )
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before hours of work whether its result can be kept."""
+    with atomic(folder / "config.json.check") as temporary:
+        temporary.touch()
+    (folder / "config.json.check").unlink()
+
+
+def _move_aside(state: Path) -> None:
+    """Keep what was there under another name; the lock stays."""
+    old = [file for file in state.iterdir() if file.name != "lock"]
+    if not old:
+        return
+    number = 1
+    while (aside := state.with_name(f"{state.name}.old{number}")).exists():
+        number += 1
+    aside.mkdir()
+    for file in old:
+        shutil.move(file, aside / file.name)
+    print(f"the old state is in {aside}", file=sys.stderr)
+
+
+def _record(
+    run: RunId, settings: RunSettings, data_sha256: str, trainer: Trainer
+) -> dict[str, Any]:
+    parameters = sum(parameter.numel() for parameter in trainer.model.network.parameters())
+    everything = sum(parameter.numel() for parameter in trainer.parameters)
+    return {
+        "run": str(run),
+        "settings": settings.model_dump(mode="json"),
+        "settings_sha256": settings.sha256(),
+        "data_sha256": data_sha256,
+        "code": {"vct": __version__, "training": versions.TRAINING},
+        "summary": {"parameters": parameters, "coupling_parameters": everything - parameters},
+    }
+
+
+def _summary(finished: Finished, sample: Tensor) -> dict[str, Any]:
+    return {
+        **finished.model.coupling.summary(sample),
+        "nonfinite_steps": finished.nonfinite_steps,
+        "clipped_steps": finished.clipped_steps,
+    }
+
+
+def _write(
+    run: RunId, settings: RunSettings, trainer: Trainer, finished: Finished, record: dict[str, Any]
+) -> None:
+    weights.save(run.directory / "model.safetensors", finished.model, record)
+    steps = snapshot_steps(settings.train.steps, settings.train.snapshots)
+    _merge_snapshots(run, steps)
+    write_text(run.directory / "training.csv", trainer.rows.csv())
+    write_json(run.directory / "config.json", record)
+
+
+def _merge_snapshots(run: RunId, steps: list[int]) -> None:
+    """One file with the averaged network at each of `steps`, named `<step>/<parameter>`."""
+    tensors: dict[str, Tensor] = {}
+    for step in steps:
+        with safe_open(snapshot_file(run.state, step), "pt") as file:
+            tensors |= {f"{step}/{key}": file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    with atomic(run.directory / "snapshots.safetensors") as temporary:
+        save_file(tensors, temporary)

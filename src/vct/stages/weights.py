@@ -1,0 +1,79 @@
+"""The final weights of a run on disk, and back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from vct import build
+from vct.config import Params, RunSettings, run_settings
+from vct.data.dataset import Dataset
+from vct.errors import UserError
+from vct.files import atomic, read_json
+from vct.layout import RunId
+from vct.preconditioning import ConsistencyFunction
+from vct.training.checkpoint import differences
+
+
+def save(path: Path, model: build.Model, record: dict[str, Any]) -> None:
+    """Write averaged network and coupling, with the run's record as metadata."""
+    # One key alone: the order of several in the header changes from process to process.
+    metadata = {"vct": json.dumps({key: record[key] for key in ("run", "settings_sha256")})}
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path} is missing or damaged ({error}); train the run again: vct train "
+            f"{'/'.join(path.parts[1:-1])}"
+        ) from None
+
+
+def checked_record(params: Params, run: RunId) -> tuple[RunSettings, dict[str, Any]]:
+    """Settings of a run and its config.json, which must agree.
+
+    Raises:
+        UserError: if the run was trained with other settings than params.yaml holds now.
+    """
+    settings = run_settings(params, run)
+    record = read_json(run.directory / "config.json")
+    if record.get("settings_sha256") != settings.sha256():
+        found = differences(record.get("settings"), settings.model_dump(mode="json"))
+        raise UserError(
+            f"{run.directory} was trained with other settings ({', '.join(found)}); train it "
+            f"again: vct train {run}"
+        )
+    return settings, record
+
+
+def function(settings: RunSettings, model: build.Model) -> ConsistencyFunction:
+    """f of the sampler, with the boundary condition."""
+    train = settings.train
+    t_min = build.objective(train).t_min
+    return ConsistencyFunction(model.network, build.kernel(train), train.sigma_data, t_min)
+
+
+def load(run: RunId, settings: RunSettings, data: Dataset, device: torch.device) -> build.Model:
+    """The trained model, for sampling."""
+    path = run.directory / "model.safetensors"
+    model = build.model(settings, data, run.seed)
+    try:
+        model.load_state_dict(read(path))
+    except RuntimeError as error:
+        problem = str(error).split("\n")[1:2] or [str(error)]
+        raise UserError(f"{path} is of another architecture: {problem[0].strip()}") from None
+    return model.to(device).eval().requires_grad_(False)

@@ -1,0 +1,124 @@
+"""Rolling checkpoints: complete, atomic, checked.
+
+A checkpoint is a line with the SHA-256 of all that follows, a line of JSON (format, step, settings,
+hash of the data), and then the payload of `torch.save`. The two newest are kept; a damaged one is passed over with a warning.
+"""
+
+import hashlib
+import io
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vct.errors import UserError
+from vct.files import atomic
+
+FORMAT = 1
+KEEP = 2
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint belongs to: a training resumes only from its own.
+
+    Args:
+        settings: all settings of the run, as JSON would hold them.
+        data_sha256: content hash of the data.
+        training_version: `vct.versions.TRAINING`.
+    """
+
+    settings: dict[str, Any]
+    data_sha256: str
+    training_version: int
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """The file of the checkpoint after `step` steps."""
+    return folder / f"checkpoint-{step:09d}.ckpt"
+
+
+def save(folder: Path, step: int, identity: Identity, state: dict[str, Any]) -> None:
+    """Write the state after `step` steps and drop all but the newest checkpoints."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getbuffer()
+    header = json.dumps({"format": FORMAT, "step": step, **asdict(identity)}).encode() + b"\n"
+    digest = hashlib.sha256(header)
+    digest.update(payload)
+    with atomic(path_of(folder, step)) as temporary, temporary.open("wb") as stream:
+        stream.write(digest.hexdigest().encode() + b"\n" + header)
+        stream.write(payload)
+    for old in _files(folder)[:-KEEP]:
+        old.unlink()
+
+
+def latest(folder: Path, identity: Identity, device: torch.device) -> tuple[int, dict] | None:
+    """Step and state of the newest good checkpoint; None if there is no checkpoint at all.
+
+    Raises:
+        UserError: if it belongs to other settings, data or code, or if none is good.
+    """
+    files = _files(folder)
+    for file in reversed(files):
+        header, payload = _read(file)
+        if header is None:
+            print(f"warning: {file} is damaged and is passed over.", file=sys.stderr)
+            continue
+        _check_identity(file, header, identity)
+        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        return header["step"], state
+    if files:
+        raise UserError(
+            f"no checkpoint in {folder} is whole; start this run again with --fresh, which moves "
+            "the folder aside."
+        )
+    return None
+
+
+def remove_all(folder: Path) -> None:
+    """Drop the checkpoints of a finished training."""
+    for file in _files(folder):
+        file.unlink()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*.ckpt"))
+
+
+def _read(file: Path) -> tuple[dict[str, Any] | None, bytes]:
+    """Header and payload, or (None, b"") when the file is not what was written."""
+    try:
+        digest, _, content = file.read_bytes().partition(b"\n")
+    except OSError:
+        return None, b""
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        return None, b""
+    line, _, payload = content.partition(b"\n")
+    header = json.loads(line)
+    return (header, payload) if header["format"] == FORMAT else (None, b"")
+
+
+def _check_identity(file: Path, header: dict[str, Any], identity: Identity) -> None:
+    now = asdict(identity)
+    then = {key: header.get(key) for key in now}
+    if then != now:
+        differing = ", ".join(differences(then, now))
+        raise UserError(
+            f"{file} was made with other settings ({differing}); restore them to resume, or start "
+            "again with --fresh, which moves the old state aside."
+        )
+
+
+def differences(then: Any, now: Any, key: str = "") -> list[str]:
+    """Which keys differ between two settings, as "key: then -> now"."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        keys = [*then, *(name for name in now if name not in then)]
+        parts = [
+            differences(then.get(name), now.get(name), f"{key}.{name}".lstrip(".")) for name in keys
+        ]
+        return [part for found in parts for part in found]
+    return [] if then == now else [f"{key}: {then} -> {now}"]

@@ -1,0 +1,252 @@
+"""The order of things in a training step, and what survives between steps."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vct import build, rng
+from vct.config import RunSettings, Runtime
+from vct.couplings.base import Context
+from vct.data.batches import Batches
+from vct.data.dataset import Dataset
+from vct.files import atomic
+from vct.preconditioning import ConsistencyFunction
+from vct.schedules import learning_rate_factor
+from vct.training import checkpoint
+from vct.training.log import Interval, RowFile
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved. Carries the signal's number."""
+
+    def __init__(self, number: int, step: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
+        self.number, self.step = number, step
+
+
+@dataclass
+class Finished:
+    """A finished training: the averaged model and how often a gradient was mended."""
+
+    model: build.Model
+    nonfinite_steps: int
+    clipped_steps: int
+
+
+class Trainer:
+    """Trains one run.
+
+    Args:
+        settings: of the run.
+        seed: of the run; all randomness derives from it.
+        dataset: the training data.
+        runtime: device, threads, how often to save.
+        state: folder for checkpoints, snapshots and the log.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        seed: int,
+        dataset: Dataset,
+        runtime: Runtime,
+        state: Path,
+        identity: checkpoint.Identity,
+    ) -> None:
+        torch.set_num_threads(runtime.threads)
+        train = settings.train
+        self.train, self.seed, self.runtime = train, seed, runtime
+        self.state, self.identity = state, identity
+        self.device = build.device(runtime.device)
+        self.model = build.model(settings, dataset, seed).to(self.device).train()
+        self.parameters = list(self.model.parameters())
+        self.optimizer = build.optimizer(train.optimizer, self.parameters)
+        self.ema = build.ema(train.ema, self.model)
+        self.objective = build.objective(train)
+        self.kernel = build.kernel(train)
+        self.batches = Batches(
+            dataset, train.batch_size, seed, self.device, train.flip, train.conditional
+        )
+        self.interval = Interval(self.device)
+        self.rows = RowFile(state / "log.jsonl")
+        self.step = self.grid_points = 0
+
+    def resume(self) -> int:
+        """Go on from the newest checkpoint, if any; return the step."""
+        found = checkpoint.latest(self.state, self.identity, self.device)
+        if found is not None:
+            self.step, state = found
+            self.model.load_state_dict(state["model"])
+            self.ema.module.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.interval.load(state["interval"])
+        self.rows.restart(self.step)
+        return self.step
+
+    def run(self) -> Finished:
+        """Train to the end.
+
+        Raises:
+            Interrupted: on SIGTERM or Ctrl-C, with the state saved.
+        """
+        progress = Progress(self.step, self.train.steps, self.train.batch_size)
+        with _signals() as received:
+            while self.step < self.train.steps:
+                self._step(self.step)
+                self.step += 1
+                self._after_step(progress)
+                if received:
+                    self.save()
+                    raise Interrupted(received[0], self.step)
+        nonfinite, clipped = (int(total) for total in self.interval.totals.tolist())
+        return Finished(self.ema.module, nonfinite, clipped)
+
+    def _step(self, step: int) -> None:
+        batch = self.batches.at(step)
+        times = rng.generator(self.seed, step, "times", device=self.device)
+        levels = self.objective.levels(step, self.train.steps, len(batch.x), times)
+        eps = rng.normal(tuple(batch.x.shape), self.seed, step, "noise", device=self.device)
+        self.grid_points = levels.grid_points
+        key = (self.seed, step)
+        context = Context(levels.t, levels.r, self.kernel, self._f(self.ema.module.network), key)
+        coupling = self.model.coupling
+        pair = coupling.pair(batch.x, eps, context)
+        loss = self.objective.loss(
+            self._f(self.model.network), pair, levels, batch.labels, coupling.kl_weight, key
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        norm, clipped = self._mend_gradients()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(step)
+        self.optimizer.step()
+        self.ema.update(step)
+        nonfinite = ~torch.isfinite(norm)
+        self.interval.add([loss.total, loss.consistency, loss.kl, norm, nonfinite, clipped])
+
+    def _f(self, network: torch.nn.Module) -> ConsistencyFunction:
+        sigma_data = self.train.sigma_data
+        return ConsistencyFunction(network, self.kernel, sigma_data, self.objective.train_t_min)
+
+    def _mend_gradients(self) -> tuple[Tensor, Tensor]:
+        """Zero non-finite entries and clip; return the norm before, and whether it was cut."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        for gradient in gradients:
+            torch.nan_to_num_(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+        limit = self.train.optimizer.clip_grad_norm
+        if limit is None:
+            return norm, torch.zeros_like(norm)
+        mended = torch.nn.utils.get_total_norm(gradients)
+        torch._foreach_mul_(gradients, (limit / (mended + 1e-6)).clamp(max=1.0))
+        return norm, mended > limit
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of `step`."""
+        settings = self.train.optimizer
+        factor = learning_rate_factor(
+            step,
+            self.train.steps,
+            settings.schedule,
+            settings.decay_start,
+            settings.final_fraction,
+            settings.reference_step,
+        )
+        return settings.learning_rate * factor
+
+    def _after_step(self, progress: "Progress") -> None:
+        train, done = self.train, self.step
+        if done in snapshot_steps(train.steps, train.snapshots):
+            with atomic(snapshot_file(self.state, done)) as temporary:
+                save_file(self.ema.module.network.state_dict(), temporary)
+        if done % train.log_every == 0 or done == train.steps:
+            self._log(done, progress)
+        if done % self.runtime.checkpoint_every == 0 and done < train.steps:
+            self.save()
+
+    def _log(self, done: int, progress: "Progress") -> None:
+        means = self.interval.take()
+        row = {
+            "step": done,
+            "loss": means["loss"],
+            "consistency_loss": means["consistency_loss"],
+            "kl": means["kl"],
+            "grad_norm": means["grad_norm"],
+            "learning_rate": self.learning_rate(done - 1),
+            "grid_points": self.grid_points,
+            "nonfinite_fraction": means["nonfinite"],
+            "clipped_fraction": means["clipped"],
+        }
+        self.rows.append({**row, "samples_per_s": progress.rate(done)})
+        progress.show(done, means["loss"])
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        state = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "interval": self.interval.state(),
+        }
+        checkpoint.save(self.state, self.step, self.identity, state)
+
+
+def snapshot_steps(steps: int, snapshots: int) -> list[int]:
+    """After which steps the averaged network is kept: evenly spaced, the last one at the end."""
+    return [round(steps * index / snapshots) for index in range(1, snapshots + 1)]
+
+
+def snapshot_file(state: Path, step: int) -> Path:
+    """Where the snapshot of `step` waits for the end of the training."""
+    return state / f"snapshot-{step:09d}.safetensors"
+
+
+class Progress:
+    """Speed since the last row, and a line on stderr every ten seconds."""
+
+    def __init__(self, step: int, steps: int, batch_size: int) -> None:
+        self.steps, self.batch_size = steps, batch_size
+        self.last_step, self.last_time, self.shown = step, time.monotonic(), 0.0
+
+    def rate(self, step: int) -> float:
+        """Samples per second since the last call."""
+        now = time.monotonic()
+        rate = (step - self.last_step) * self.batch_size / max(now - self.last_time, 1e-9)
+        self.last_step, self.last_time = step, now
+        return rate
+
+    def show(self, step: int, loss: float) -> None:
+        """Print where the training is."""
+        now = time.monotonic()
+        if now - self.shown >= 10 or step == self.steps:
+            self.shown = now
+            print(f"step {step}/{self.steps}  loss {loss:.4g}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and Ctrl-C; the loop looks after each step, so a step is never torn."""
+    received: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        received.append(number)
+
+    try:
+        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        # Not in the main thread: the caller's signals stay its own.
+        old = {}
+    try:
+        yield received
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,62 @@
+"""The plan is a permutation, no other one is cheaper, and images keep their places."""
+
+import itertools
+
+import pytest
+import torch
+
+from vct.couplings.minibatch_ot import MinibatchOT, assignment
+
+SHAPE = (2, 2, 2)
+COUPLING = MinibatchOT(SHAPE, 0.5)
+
+
+def batch(seed, size=6):
+    return torch.randn(size, *SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+def cost(x, eps, t_max=80.0):
+    return ((x.double() - t_max * eps.double()) ** 2).sum().item()
+
+
+@pytest.mark.parametrize("t_max", [1.0, 80.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_permutation_is_cheaper(seed, t_max):
+    x, eps = batch(seed), batch(seed + 100)
+    every = [
+        cost(x, eps[list(permutation)], t_max) for permutation in itertools.permutations(range(6))
+    ]
+    assert cost(x, COUPLING.couple(x, eps), t_max) == pytest.approx(min(every), rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_plan_is_a_permutation_of_the_noise(size):
+    x, eps = batch(0, size), batch(1, size)
+    plan = assignment(x, eps)
+    assert sorted(plan.tolist()) == list(range(size))
+    assert torch.equal(COUPLING.couple(x, eps), eps[plan])
+    assert cost(x, eps[plan]) <= cost(x, eps)
+
+
+def test_order_of_the_noise_does_not_matter():
+    x, eps, shuffle = batch(0, 32), batch(1, 32), torch.randperm(32)
+    assert torch.equal(COUPLING.couple(x, eps[shuffle]), COUPLING.couple(x, eps))
+
+
+def test_noise_follows_its_image():
+    x, eps, shuffle = batch(0, 32), batch(1, 32), torch.randperm(32)
+    assert torch.equal(COUPLING.couple(x[shuffle], eps), COUPLING.couple(x, eps)[shuffle])
+
+
+def test_images_keep_their_places_beside_their_labels():
+    x, eps = batch(0), batch(1)
+    pair = COUPLING.pair(x, eps, None)
+    assert torch.equal(pair.x, x)
+    assert torch.equal(pair.z, COUPLING.couple(x, eps))
+    assert pair.kl.tolist() == [0] * 6
+
+
+def test_plan_does_not_follow_gradients():
+    x = batch(0).requires_grad_()
+    eps = batch(1)
+    assert not COUPLING.couple(x, eps).requires_grad

@@ -1,0 +1,163 @@
+"""The posterior, its divergence, and how the encoder learns."""
+
+import pytest
+import torch
+from support import KERNELS, MLP, UNET, dataset, randomise, run_settings
+from torch.distributions import Normal, kl_divergence
+
+from vct import build
+from vct.couplings.base import Context
+from vct.couplings.variational import Variational, gaussian_kl
+from vct.objectives.base import Levels
+from vct.objectives.ict import ICT
+
+SHAPE = (2, 4, 4)
+
+
+def built(encoder=MLP, shape=SHAPE, **options):
+    coupling = {"kind": "variational", "kl_weight": 3.0, "encoder": encoder, **options}
+    return build.model(run_settings(coupling), dataset(shape), 0).coupling
+
+
+@pytest.fixture
+def trained():
+    """A coupling whose posterior differs from image to image."""
+    return randomise(built(initial_std=0.6)).eval()
+
+
+def images(size, seed=0):
+    return torch.rand(size, *SHAPE, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def context(size, t=1.0, r=0.5):
+    t, r = torch.full((size,), t), torch.full((size,), r)
+    return Context(t, r, KERNELS["ve"], None, (0, 0))
+
+
+def test_divergence_is_that_of_torch(trained):
+    mean, std = trained.posterior(images(5))
+    expected = kl_divergence(Normal(mean, std), Normal(0.0, 1.0)).sum(dim=(1, 2, 3))
+    pair = trained.pair(images(5), torch.randn(5, *SHAPE), context(5))
+    torch.testing.assert_close(pair.kl, expected)
+    torch.testing.assert_close(gaussian_kl(mean, std), expected)
+    assert (pair.kl > 0).all()
+
+
+def test_divergence_of_the_prior_is_zero():
+    assert gaussian_kl(torch.zeros(3, 4), torch.ones(3, 4)).tolist() == [0, 0, 0]
+
+
+def test_noise_has_the_moments_of_the_posterior(trained):
+    x, count = images(2), 20_000
+    mean, std = trained.posterior(x)
+    eps = torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
+    for index in range(2):
+        z = trained.couple(x[index : index + 1].expand(count, -1, -1, -1), eps)
+        torch.testing.assert_close(z.mean(dim=0), mean[index], atol=0.03, rtol=0.03)
+        torch.testing.assert_close(z.std(dim=0), std[index], atol=0.03, rtol=0.03)
+
+
+def test_sampler_and_training_pair_alike(trained):
+    x, eps = images(5), torch.randn(5, *SHAPE)
+    assert torch.equal(trained.pair(x, eps, context(5)).z, trained.couple(x, eps))
+
+
+def test_precision_of_the_sampler_is_kept(trained):
+    x, eps = images(5), torch.randn(5, *SHAPE)
+    double = trained.couple(x.double(), eps.double())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), trained.couple(x, eps))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shape"),
+    [(MLP, (2, 1, 1)), ({"kind": "mlp", "width": 256, "depth": 4}, (1, 8, 8)), (UNET, (1, 8, 8))],
+)
+def test_training_starts_at_the_prior(encoder, shape):
+    coupling = built(encoder, shape, initial_std=1.0)
+    x = torch.rand(16, *shape) * 2 - 1
+    pair = coupling.pair(x, torch.randn(16, *shape), context(16))
+    assert pair.kl.mean() / x[0].numel() < 1e-3
+
+
+def test_published_start():
+    """softplus(0) = ln 2 when nothing shifts it."""
+    coupling = built(UNET, (1, 8, 8), initial_std=0.6931471805599453)
+    assert coupling.shift == pytest.approx(0, abs=1e-12)
+
+
+def test_aggregate_variance_is_that_of_many_draws(trained):
+    x = images(700)
+    count = 200
+    eps = torch.randn(count, 700, *SHAPE, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        z = torch.cat([trained.couple(x, draw) for draw in eps])
+    measured = z.double().var(dim=0).mean().item()
+    assert trained.summary(x)["aggregate_variance"] == pytest.approx(measured, rel=0.01)
+
+
+def test_aggregate_variance_of_the_prior_is_one():
+    coupling = built(initial_std=1.0)
+    with torch.no_grad():
+        for parameter in coupling.parameters():
+            parameter.zero_()
+    assert coupling.summary(images(10))["aggregate_variance"] == pytest.approx(1, abs=1e-6)
+
+
+class OneSided:
+    """f that looks at x_t at one noise level alone."""
+
+    kernel = KERNELS["ve"]
+
+    def __init__(self, level):
+        self.level = level
+
+    def __call__(self, x_t, t, labels):
+        return torch.where((t == self.level)[:, None, None, None], torch.sin(x_t), 0.0)
+
+
+@pytest.mark.parametrize(("level", "reached"), [(1.0, True), (0.5, False)])
+def test_gradient_reaches_the_encoder_through_the_student_alone(trained, level, reached):
+    pair = trained.pair(images(5), torch.randn(5, *SHAPE), context(5))
+    levels = Levels(torch.ones(5), torch.full((5,), 0.5), torch.ones(5), 1.0, 11)
+    loss = ICT(80.0).loss(OneSided(level), pair, levels, None, 0.0, (0, 0))
+    loss.total.backward()
+    size = sum(parameter.grad.abs().sum() for parameter in trained.parameters())
+    assert bool(size > 0) == reached
+
+
+def test_divergence_teaches_the_encoder(trained):
+    pair = trained.pair(images(5), torch.randn(5, *SHAPE), context(5))
+    levels = Levels(torch.ones(5), torch.full((5,), 0.5), torch.zeros(5), 0.25, 11)
+    record = ICT(80.0).loss(OneSided(-1.0), pair, levels, None, 8.0, (0, 0))
+    assert record.total.item() == pytest.approx(8 * 0.25 * pair.kl.mean().item(), rel=1e-5)
+    record.total.backward()
+    assert sum(parameter.grad.abs().sum() for parameter in trained.parameters()) > 0
+
+
+def test_encoder_sees_scaled_images_at_time_zero_without_labels():
+    seen = {}
+
+    class Encoder(torch.nn.Module):
+        def forward(self, x, c_noise, labels):
+            seen.update(x=x, c_noise=c_noise, labels=labels)
+            return torch.cat([x, x], dim=1)
+
+    coupling = Variational(SHAPE, 0.25, Encoder(), 1.0)
+    x = images(3)
+    coupling.posterior(x)
+    torch.testing.assert_close(seen["x"], x * 4)
+    assert seen["c_noise"].tolist() == [0, 0, 0]
+    assert seen["labels"] is None
+
+
+def test_dropout_of_the_encoder_depends_on_the_step():
+    coupling = randomise(built({**MLP, "dropout": 0.5})).train()
+    x, eps = images(5), torch.randn(5, *SHAPE)
+
+    def z(step):
+        keyed = Context(torch.ones(5), torch.zeros(5), KERNELS["ve"], None, (0, step))
+        return coupling.pair(x, eps, keyed).z
+
+    assert torch.equal(z(1), z(1))
+    assert not torch.equal(z(1), z(2))

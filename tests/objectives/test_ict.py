@@ -1,0 +1,88 @@
+"""iCT: the pseudo-Huber distance and the drawn intervals."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from vct.objectives.ict import ICT
+from vct.schedules import interval_probabilities
+
+SHAPE = (2, 3, 3)
+C = 0.00054 * math.sqrt(18)
+
+
+def distance(kind, difference):
+    student = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0)).double()
+    return ICT(80.0, distance=kind).distance(student, student - difference)
+
+
+def difference(scale):
+    draw = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(1)).double()
+    return scale * draw
+
+
+@pytest.mark.parametrize("kind", ["per-element", "norm"])
+def test_small_differences_are_squared(kind):
+    small = difference(1e-5 * C)
+    expected = (small**2).flatten(1).sum(dim=1) / (2 * C)
+    torch.testing.assert_close(distance(kind, small), expected, rtol=1e-3, atol=0)
+
+
+def test_large_differences_per_element_are_absolute():
+    large = difference(1e6)
+    torch.testing.assert_close(distance("per-element", large), large.abs().flatten(1).sum(dim=1))
+
+
+def test_large_differences_of_the_norm_are_euclidean():
+    large = difference(1e6)
+    torch.testing.assert_close(distance("norm", large), large.flatten(1).norm(dim=1))
+
+
+@pytest.mark.parametrize("kind", ["per-element", "norm"])
+def test_distance_is_zero_at_zero_and_symmetric(kind):
+    assert distance(kind, torch.zeros(4, *SHAPE)).abs().max() < 1e-12
+    torch.testing.assert_close(distance(kind, difference(0.1)), distance(kind, -difference(0.1)))
+
+
+def test_both_kinds_agree_on_one_dimension():
+    student, teacher = torch.randn(2, 6, 1, 1, 1)
+    kinds = [ICT(80.0, distance=kind) for kind in ("per-element", "norm")]
+    torch.testing.assert_close(*(kind.distance(student, teacher) for kind in kinds))
+
+
+def test_constant_grows_with_the_root_of_the_dimension():
+    """Far below c, the distance of a unit-norm vector is 1 / (2 c)."""
+    for size in (4, 64):
+        student = torch.full((1, size, 1, 1), 1e-9 / math.sqrt(size), dtype=torch.float64)
+        measured = ICT(80.0, huber_c=1e-3).distance(student, torch.zeros_like(student))
+        expected = 1e-18 / (2 * 1e-3 * math.sqrt(size))
+        # sqrt(d^2 + c^2) - c cancels nearly all digits here.
+        assert measured.item() == pytest.approx(expected, rel=0.2)
+
+
+@pytest.mark.parametrize("step", [0, 999])
+def test_intervals_are_drawn_by_their_probability(step):
+    objective = ICT(80.0, s0=10, s1=40)
+    drawn = objective.levels(step, 1000, 40_000, torch.Generator().manual_seed(0))
+    grid = objective.grid(drawn.grid_points)
+    assert drawn.grid_points == (11 if step == 0 else 41)
+    index = torch.searchsorted(grid, drawn.r)
+    torch.testing.assert_close(grid[index], drawn.r)
+    torch.testing.assert_close(grid[index + 1], drawn.t)
+    counts = np.bincount(index, minlength=len(grid) - 1)
+    expected = interval_probabilities(grid, -1.1, 2.0).double().numpy()
+    expected = expected / expected.sum() * counts.sum()
+    assert scipy.stats.chisquare(counts, expected).pvalue > 1e-3
+    torch.testing.assert_close(drawn.weight * (drawn.t - drawn.r), torch.ones(40_000))
+
+
+def test_divergence_weighs_as_much_as_the_last_interval():
+    """The published balance: beta = kl_weight / (t_{N-1} - t_{N-2})."""
+    objective = ICT(80.0, s0=10, s1=40)
+    for step in (0, 400, 999):
+        drawn = objective.levels(step, 1000, 2, torch.Generator().manual_seed(0))
+        grid = objective.grid(drawn.grid_points)
+        assert 1 / drawn.kl_scale == pytest.approx((grid[-1] - grid[-2]).item(), rel=1e-6)

@@ -1,0 +1,86 @@
+"""Means over an interval, and the rows on disk."""
+
+import json
+
+import pytest
+import torch
+
+from vct.training.log import COLUMNS, Interval, RowFile
+
+CPU = torch.device("cpu")
+
+
+def values(*numbers):
+    return [torch.tensor(float(number)) for number in numbers]
+
+
+def test_means_begin_anew_and_totals_go_on():
+    interval = Interval(CPU)
+    interval.add(values(1, 2, 3, 4, 1, 0))
+    interval.add(values(3, 4, 5, 6, 0, 1))
+    assert list(interval.take().values()) == [2, 3, 4, 5, 0.5, 0.5]
+    interval.add(values(7, 7, 7, 7, 1, 1))
+    assert list(interval.take().values()) == [7, 7, 7, 7, 1, 1]
+    assert interval.totals.tolist() == [2, 2]
+
+
+def test_interval_survives_a_checkpoint_in_its_middle():
+    interval = Interval(CPU)
+    interval.add(values(1, 2, 3, 4, 1, 0))
+    kept = interval.state()
+    interval.add(values(9, 9, 9, 9, 9, 9))
+    resumed = Interval(CPU)
+    resumed.load(kept)
+    resumed.add(values(3, 4, 5, 6, 0, 1))
+    assert list(resumed.take().values()) == [2, 3, 4, 5, 0.5, 0.5]
+    assert resumed.totals.tolist() == [1, 1]
+
+
+def row(step):
+    return {name: step if name == "step" else 0.1 * step for name in COLUMNS}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    file = RowFile(tmp_path / "deep" / "log.jsonl")
+    file.restart(0)
+    for step in (5, 10, 15):
+        file.append({**row(step), "samples_per_s": 123.0})
+    return file
+
+
+def test_rows_come_back_with_their_time(rows):
+    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15]
+    assert all(entry["time"] > 1.6e12 for entry in rows.rows())
+
+
+@pytest.mark.parametrize(("last", "kept"), [(0, []), (5, [5]), (12, [5, 10]), (99, [5, 10, 15])])
+def test_restart_forgets_what_will_be_done_again(rows, last, kept):
+    rows.restart(last)
+    assert [entry["step"] for entry in rows.rows()] == kept
+    rows.append(row(100))
+    assert [entry["step"] for entry in rows.rows()] == [*kept, 100]
+
+
+@pytest.mark.parametrize("torn", ["{", '{"step": 20, "lo', '{"step": 20}{'])
+def test_torn_last_line_is_dropped(rows, torn):
+    with rows.path.open("a") as stream:
+        stream.write(torn)
+    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15]
+    rows.restart(99)
+    rows.append(row(20))
+    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15, 20]
+
+
+def test_csv_holds_the_columns_exactly_and_no_times(rows):
+    header, *lines = rows.csv().splitlines()
+    assert header == "step,loss,consistency_loss,kl,grad_norm,learning_rate,grid_points"
+    assert len(lines) == 3
+    for line, step in zip(lines, (5, 10, 15), strict=True):
+        assert [float(word) for word in line.split(",")] == list(row(step).values())
+
+
+def test_not_a_number_survives(rows):
+    rows.append({**row(20), "grad_norm": float("nan")})
+    assert rows.csv().splitlines()[-1].split(",")[4] == "nan"
+    assert json.loads(json.dumps(rows.rows()))

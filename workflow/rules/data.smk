@@ -1,0 +1,65 @@
+rule data:
+    output:
+        expand("data/{{dataset}}/{file}", file=layout.DATA_FILES),
+    log:
+        "logs/data/{dataset}.log",
+    benchmark:
+        "logs/data/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: config["datasets"][wildcards.dataset],
+        version=versions.DATA,
+    message:
+        "data set {wildcards.dataset}"
+    shell:
+        "vct data {wildcards.dataset} 2> >(tee {log} >&2)"
+
+
+rule extractor:
+    input:
+        lambda wildcards: pipeline.data_files(
+            PARAMS.extractors[wildcards.extractor].dataset
+        ),
+    output:
+        expand("results/extractors/{{extractor}}/{file}", file=layout.EXTRACTOR_FILES),
+    log:
+        "logs/extractors/{extractor}.log",
+    benchmark:
+        "logs/extractors/{extractor}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: config["extractors"][wildcards.extractor],
+        version=versions.SCORING,
+    message:
+        "feature extractor {wildcards.extractor}"
+    shell:
+        "vct extractor {wildcards.extractor} 2> >(tee {log} >&2)"
+
+
+rule tracking:
+    output:
+        layout.TRACKING_READY,
+    log:
+        "logs/tracking.log",
+    benchmark:
+        "logs/tracking.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "MLflow database"
+    shell:
+        "vct track init 2> >(tee {log} >&2)"

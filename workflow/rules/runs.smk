@@ -1,0 +1,129 @@
+rule train:
+    input:
+        data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
+        tracking=ancient(layout.TRACKING_READY),
+    output:
+        expand(
+            "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
+            file=layout.TRAIN_FILES,
+        ),
+    log:
+        "logs/train/{experiment}/{coupling}/seed{seed}.log",
+    benchmark:
+        "logs/train/{experiment}/{coupling}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PARAMS.runtime.threads
+    resources:
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        settings=lambda wildcards: config["experiments"][wildcards.experiment]["train"],
+        coupling=lambda wildcards: config["experiments"][wildcards.experiment][
+            "couplings"
+        ][wildcards.coupling],
+        version=versions.TRAINING,
+    message:
+        "train {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
+    shell:
+        "vct train {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "2> >(tee {log} >&2)"
+
+
+rule sample:
+    input:
+        data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
+        run=expand(
+            "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
+            file=["model.safetensors", "config.json", "snapshots.safetensors"],
+        ),
+    output:
+        expand(
+            "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
+            file=layout.SAMPLE_FILES,
+        ),
+    log:
+        "logs/sample/{experiment}/{coupling}/seed{seed}.log",
+    benchmark:
+        "logs/sample/{experiment}/{coupling}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PARAMS.runtime.threads
+    resources:
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=lambda wildcards: config["experiments"][wildcards.experiment]["sample"],
+        version=versions.SAMPLING,
+    message:
+        "sample {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
+    shell:
+        "vct sample {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "2> >(tee {log} >&2)"
+
+
+rule floor:
+    input:
+        data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
+        extractor=lambda wildcards: pipeline.extractor_files_of(
+            PARAMS, wildcards.experiment
+        ),
+    output:
+        "results/{experiment}/floor.json",
+    log:
+        "logs/floor/{experiment}.log",
+    benchmark:
+        "logs/floor/{experiment}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: config["experiments"][wildcards.experiment]["score"],
+        sample=lambda wildcards: config["experiments"][wildcards.experiment]["sample"],
+        version=versions.SCORING,
+    message:
+        "score held-out real data of {wildcards.experiment}"
+    shell:
+        "vct floor {wildcards.experiment} 2> >(tee {log} >&2)"
+
+
+rule score:
+    input:
+        data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
+        extractor=lambda wildcards: pipeline.extractor_files_of(
+            PARAMS, wildcards.experiment
+        ),
+        run=expand(
+            "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
+            file=["config.json", "samples.npz", "preview.png"],
+        ),
+    output:
+        expand(
+            "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
+            file=layout.SCORE_FILES,
+        ),
+    log:
+        "logs/score/{experiment}/{coupling}/seed{seed}.log",
+    benchmark:
+        "logs/score/{experiment}/{coupling}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PARAMS.runtime.threads
+    resources:
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=lambda wildcards: config["experiments"][wildcards.experiment]["score"],
+        sample=lambda wildcards: config["experiments"][wildcards.experiment]["sample"],
+        version=versions.SCORING,
+    message:
+        "score {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
+    shell:
+        "vct score {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "2> >(tee {log} >&2)"

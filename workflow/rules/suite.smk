@@ -1,0 +1,63 @@
+rule table:
+    input:
+        lambda wildcards: pipeline.table_inputs(PARAMS, wildcards.suite),
+    output:
+        report(
+            "results/{suite}/table.csv",
+            caption="../report/table.rst",
+            category="Table",
+        ),
+        expand("results/{{suite}}/{file}", file=["table.md", "table.tex"]),
+    log:
+        "logs/{suite}/table.log",
+    benchmark:
+        "logs/{suite}/table.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        rows=lambda wildcards: [
+            pipeline.rows_of(config, name)
+            for name in config["suites"][wildcards.suite]
+        ],
+        version=versions.REPORTING,
+    message:
+        "table of suite {wildcards.suite}"
+    shell:
+        "vct table {wildcards.suite} 2> >(tee {log} >&2)"
+
+
+rule figures:
+    input:
+        lambda wildcards: pipeline.figure_inputs(PARAMS, wildcards.experiment),
+    output:
+        report(
+            "results/{suite}/{experiment}-samples.png",
+            caption="../report/samples.rst",
+            category="Samples",
+        ),
+        report(
+            "results/{suite}/{experiment}-curves.png",
+            caption="../report/curves.rst",
+            category="Training",
+        ),
+    log:
+        "logs/{suite}/{experiment}.log",
+    benchmark:
+        "logs/{suite}/{experiment}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        rows=lambda wildcards: pipeline.rows_of(config, wildcards.experiment),
+        version=versions.REPORTING,
+    message:
+        "figures of {wildcards.experiment}"
+    shell:
+        "vct figures {wildcards.suite}/{wildcards.experiment} 2> >(tee {log} >&2)"
