@@ -1,6 +1,7 @@
 """Laws of grids and step schedules, and independent oracles for their probabilities."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_grid_points_double_from_s0_to_s1_in_equal_stages(s0, s1):
     values, counts = np.unique(intervals, return_counts=True)
     assert values[0] == s0
     assert values[-1] == s1
-    assert all(high == 2 * low for low, high in zip(values, values[1:], strict=False))
+    assert all(high == 2 * low for low, high in pairwise(values))
     assert counts.max() - counts.min() <= len(values)
 
 
@@ -119,7 +120,7 @@ def test_inverse_square_root_rate():
     assert set(factors[:101]) == {1.0}
     assert factors[400] == pytest.approx(1 / 2)
     assert factors[900] == pytest.approx(1 / 3)
-    assert all(high > low for high, low in zip(factors[100:], factors[101:], strict=False))
+    assert all(high > low for high, low in pairwise(factors[100:]))
 
 
 @pytest.mark.parametrize(("decay_start", "final"), [(0.5, 0.05), (0.0, 0.0), (0.8, 0.5)])
@@ -130,10 +131,13 @@ def test_cosine_rate(decay_start, final):
     ]
     assert set(factors[: begin + 1]) == {1.0}
     assert factors[-1] == pytest.approx(final)
-    assert all(high > low for high, low in zip(factors[begin:], factors[begin + 1 :], strict=False))
+    assert all(high > low for high, low in pairwise(factors[begin:]))
     # Half a cosine is symmetric about its middle.
     for early, late in zip(factors[begin:], reversed(factors), strict=False):
         assert early + late == pytest.approx(1 + final)
+    # A quarter of the way a cosine has lost (1 - cos(pi/4)) / 2 = 0.146 of its height.
+    quarter = begin + (total - begin) // 4
+    assert (1 - factors[quarter]) / (1 - final) == pytest.approx(0.1464466, rel=1e-4)
 
 
 def test_cosine_rate_without_decay():

@@ -7,6 +7,7 @@ checkpoint and result.
 
 import hashlib
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +41,9 @@ class Section(BaseModel):
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+# Beyond these, times and weights leave the range of float32.
+LogTime = Annotated[float, Field(ge=-10, le=10)]
+LogTimeSpread = Annotated[float, Field(gt=0, le=5)]
 
 
 # --- data and extractors ---------------------------------------------------------------------
@@ -150,7 +154,7 @@ class Variational(Section):
     kind: Literal["variational"]
     kl_weight: Annotated[float, Field(ge=0)]
     encoder: Network
-    initial_std: Positive = 1.0
+    initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
 
 
 Coupling = Annotated[
@@ -167,11 +171,11 @@ class ICTObjective(Section):
 
     kind: Literal["ict"]
     s0: Count = 10
-    s1: Count = 1280
-    rho: Positive = 7.0
+    s1: Annotated[int, Field(ge=1, le=1_000_000)] = 1280
+    rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0
     t_min: Positive = 0.002
-    p_mean: float = -1.1
-    p_std: Positive = 2.0
+    p_mean: LogTime = -1.1
+    p_std: LogTimeSpread = 2.0
     huber_c: Positive = 0.00054
     distance: Literal["per-element", "norm"] = "per-element"
 
@@ -192,9 +196,18 @@ class ECMObjective(Section):
     b: Positive = 1.0
     c: Annotated[float, Field(ge=0)] = 0.0
     t_min: Positive = 0.003
-    p_mean: float = -1.1
-    p_std: Positive = 2.0
+    p_mean: LogTime = -1.1
+    p_std: LogTimeSpread = 2.0
     weight: Literal["consistency", "edm"] = "consistency"
+
+    @model_validator(mode="after")
+    def _gap(self) -> "ECMObjective":
+        if self.stages * math.log2(self.q) > 20:
+            raise ValueError(
+                f"q ({self.q}) to the power of stages ({self.stages}) must not exceed 2^20, or the "
+                "two times of a pair become equal in float32"
+            )
+        return self
 
 
 Objective = Annotated[
@@ -228,7 +241,7 @@ class EMA(Section):
 
     kind: Literal["constant", "power"] = "constant"
     decay: Probability = 0.9999
-    width: Annotated[float, Field(gt=0, lt=0.28)] = 0.1
+    width: Annotated[float, Field(ge=1e-3, lt=0.28)] = 0.1
 
 
 class Train(Section):
@@ -254,9 +267,22 @@ class Train(Section):
         t_min = getattr(self.objective, "t_min", 0.0)
         if t_min >= self.t_max:
             raise ValueError(f"t_max ({self.t_max}) must be larger than objective.t_min ({t_min})")
+        if isinstance(self.objective, ICTObjective):
+            _check_mass(self.objective, self.t_max)
         if self.snapshots > self.steps:
             raise ValueError(f"snapshots ({self.snapshots}) must not exceed steps ({self.steps})")
         return self
+
+
+def _check_mass(objective: ICTObjective, t_max: float) -> None:
+    """The lognormal must reach the grid, or no interval has a probability."""
+    reach = 5 * objective.p_std
+    low, high = math.log(objective.t_min) - reach, math.log(t_max) + reach
+    if not low < objective.p_mean < high:
+        raise ValueError(
+            f"objective.p_mean ({objective.p_mean}) is too far from ln t for t between t_min and "
+            f"t_max; choose it between {low:.3g} and {high:.3g}"
+        )
 
 
 class Sample(Section):

@@ -55,8 +55,7 @@ def test_round_trip(made, name):
 
 def test_same_settings_same_bytes(made, folder):
     before = {file: (folder / file).read_bytes() for file in DATA_FILES}
-    root, written = made
-    dataset.write("points", written["points"], {"source": "mixture"}, folder.parent.parent)
+    dataset.write("points", made[1]["points"], {"source": "mixture"}, folder.parent.parent)
     assert {file: (folder / file).read_bytes() for file in DATA_FILES} == before
 
 
@@ -102,9 +101,12 @@ def test_flipped_bit_anywhere(folder, file):
         except UserError:
             continue
         # A bit of the padding of numpy's header, say, says nothing.
-        assert dataset.content_hash(
-            [loaded.train.x, loaded.train.labels, loaded.test.x, loaded.test.labels]
-        ) == json.loads((folder / "meta.json").read_text())["sha256"]
+        assert (
+            dataset.content_hash(
+                [loaded.train.x, loaded.train.labels, loaded.test.x, loaded.test.labels]
+            )
+            == json.loads((folder / "meta.json").read_text())["sha256"]
+        )
 
 
 @pytest.mark.parametrize("pair", [("train_x", "test_x"), ("train_labels", "test_labels")])

@@ -168,6 +168,15 @@ def test_total_is_weighted_distance_and_divergence(name):
     record = total(1.0, 0.0)
     torch.testing.assert_close(record.total.detach(), record.consistency)
     torch.testing.assert_close(total(3.0, 0.0).total, 3 * record.total)
+    # Each weight multiplies its own sample.
+    one_each = [
+        objective.loss(f, pair(), levels(t, r, row), None, 0.0, (0, 0)).total
+        for row in torch.eye(5)
+    ]
+    weight = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])
+    mixed = objective.loss(f, pair(), levels(t, r, weight), None, 0.0, (0, 0)).total
+    torch.testing.assert_close(mixed, (weight * torch.stack(one_each)).sum())
+    assert len({round(total.item(), 5) for total in one_each}) == 5
     assert record.kl.item() == pytest.approx(0.2)
     # levels() has a kl_scale of 1/2.
     torch.testing.assert_close(total(1.0, 4.0).total - record.total, torch.tensor(4 * 0.5 * 0.2))

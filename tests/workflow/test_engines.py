@@ -32,15 +32,12 @@ def set_kl_weight(project, value):
 def stale_in_dvc(project):
     """The stages that DVC would run because their settings changed."""
     status = json.loads(project.run("dvc", "status", "--json").stdout)
-    changed = {
-        stage
-        for stage, changes in status.items()
-        if any("changed deps" in change for change in changes)
-        and any(
-            "params.yaml" in change["changed deps"] for change in changes if "changed deps" in change
-        )
-    }
-    return changed
+    return {stage for stage, changes in status.items() if "params.yaml" in _changed_deps(changes)}
+
+
+def _changed_deps(changes):
+    dicts = [change for change in changes if isinstance(change, dict)]
+    return {name for change in dicts for name in change.get("changed deps", {})}
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def _experiment(params: Params, name: str) -> dict[str, Any]:
         "cmd": f"vct floor {name}",
         "deps": [data, *scoring],
         "params": [f"{here}.score", f"{here}.sample", {VERSIONS: ["SCORING"]}],
-        "metrics": [f"results/{name}/floor.json"],
+        "outs": [f"results/{name}/floor.json"],
     }
     return {
         f"train-{name}": train,
