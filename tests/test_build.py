@@ -68,9 +68,10 @@ def test_encoder_has_mean_and_spread(encoder):
     assert built.kl_weight == 7.0
 
 
-def test_levels_that_do_not_divide_the_image():
-    network = {**UNET, "mult": [1, 1, 1, 1, 1]}
-    with pytest.raises(UserError, match=r"network\.mult has 5 levels.*8 px"):
+@pytest.mark.parametrize("change", [{"mult": [1, 1, 1, 1, 1]}, {"mult": [1, 1, 1, 1, 1, 1]}])
+def test_levels_that_do_not_divide_the_image(change):
+    network = {**UNET, **change}
+    with pytest.raises(UserError, match=r"network\.mult .*8 x 8"):
         build.model(run_settings(network=network), dataset((1, 8, 8)), 0)
 
 

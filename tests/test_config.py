@@ -320,6 +320,8 @@ def test_hash_does_not_depend_on_the_order_of_keys():
         for content in (params(), reordered(params()))
     }
     assert len(hashes) == 1
+    own = {"kind": "own.Class", "options": {"a": 1, "b": {"c": 2, "d": 3}}}
+    assert run_settings(own).sha256() == run_settings(reordered(own)).sha256()
 
 
 def test_hash_depends_on_the_run_alone():

@@ -56,10 +56,11 @@ def network(
 ) -> nn.Module:
     """A network F with `outputs` channels."""
     cls = registry.find("network", settings.kind)
-    levels = len(getattr(settings, "mult", [1]))
-    if shape[1] % 2 ** (levels - 1):
+    coarsest = 2 ** (len(getattr(settings, "mult", [1])) - 1)
+    if shape[1] % coarsest or shape[2] % coarsest:
         raise UserError(
-            f"network.mult has {levels} levels, which do not divide images of {shape[1]} px."
+            f"network.mult shrinks images {coarsest} times, which does not divide {shape[1]} x "
+            f"{shape[2]} pixels; use fewer levels."
         )
     return _make("network", cls, settings, shape=shape, outputs=outputs, classes=classes)
 
