@@ -1,7 +1,8 @@
 """Rolling checkpoints: complete, atomic, checked.
 
 A checkpoint is a line with the SHA-256 of all that follows, a line of JSON (format, step, settings,
-hash of the data), and then the payload of `torch.save`. The two newest are kept; a damaged one is passed over with a warning.
+hash of the data), and then the payload of `torch.save`. The two newest are kept; a damaged one is
+passed over with a warning.
 """
 
 import hashlib
