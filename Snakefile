@@ -22,7 +22,7 @@ wildcard_constraints:
     extractor=layout.NAME.pattern,
     experiment=layout.NAME.pattern,
     coupling=layout.NAME.pattern,
-    seed=r"\d+",
+    seed=r"0|[1-9]\d*",
     suite=layout.NAME.pattern,
 
 

@@ -272,7 +272,8 @@ def test_training_is_followed_and_scored_as_one_run(root, capfd):
     assert run.data.metrics["summary.parameters"] == 10
     preview = files(root).results / "preview.png"
     preview.write_bytes(b"png")
-    assert tracking.log_scores(root, RUN, {"steps1": {"w2": 0.1}}, [preview])
+    write_json(files(root).results / "metrics.json", {"steps1": {"w2": 0.1}})
+    tracking.sync_run(root, RUN)
     (run,) = runs(root)
     assert run.data.metrics["steps1.w2"] == 0.1
     assert capfd.readouterr().err == ""
@@ -319,7 +320,6 @@ def test_switched_off_starts_and_writes_nothing(root, monkeypatch):
     monkeypatch.setenv("VCT_TRACKING", "off")
     with tracking.BackgroundSync(root, RUN, config()):
         pass
-    assert not tracking.log_scores(root, RUN, {})
     assert not files(root).state.exists()
 
 

@@ -45,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     actions = track.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("init", help="Create or upgrade the database.")
     actions.add_parser("ui", help="Open the browser interface on this machine.")
+    scores = actions.add_parser("scores", help="Send the scores of a suite's runs.")
+    scores.add_argument("name", metavar="SUITE", help="a name under suites")
     sync = actions.add_parser("sync", help="Send metrics of runs that MLflow does not have yet.")
     sync.add_argument("name", metavar="RUN", nargs="*", help=f"{RUN}; all runs by default")
     return parser
@@ -62,7 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vct: stopped.", file=sys.stderr)
         return 130
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        # torch reports memory as a RuntimeError of its own.
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
         print("vct: error: memory is exhausted; make batch_size smaller.", file=sys.stderr)
         return 2
 

@@ -286,7 +286,11 @@ def _check_mass(objective: ICTObjective, t_max: float) -> None:
 
 
 class Sample(Section):
-    """How samples are drawn from a trained model."""
+    """How samples are drawn from a trained model.
+
+    A coupling that pairs within a batch does so here too, after the first step; `batch_size` is
+    best the training's.
+    """
 
     num_samples: Annotated[int, Field(ge=2)]
     batch_size: Count = 500
@@ -380,6 +384,8 @@ class Params(Section):
     def _references(self) -> "Params":
         for name, settings in self.extractors.items():
             _refer(f"extractors.{name}.dataset", "data set", settings.dataset, self.datasets)
+            if self.datasets[settings.dataset].source == "mixture":
+                raise ValueError(f"extractors.{name}.dataset: give images, not points")
         for name, experiment in self.experiments.items():
             here = f"experiments.{name}"
             dataset = experiment.train.dataset
@@ -463,6 +469,18 @@ def run_settings(params: Params, run: RunId) -> RunSettings:
 # --- reading ---------------------------------------------------------------------------------
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML lets a later key silently replace an earlier one of the same name; we do not."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"'{key}' stands twice in the section at line {line}")
+        return super().construct_mapping(node, deep)
+
+
 def load(path: str | Path = PARAMS) -> Params:
     """Read and validate params.yaml.
 
@@ -470,7 +488,7 @@ def load(path: str | Path = PARAMS) -> Params:
         UserError: one sentence with the path of the first wrong key and what is allowed there.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run vct in the folder that holds it.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ EXTRACTOR_FILES = ("weights.safetensors", "metrics.json")
 TRAIN_FILES = ("model.safetensors", "snapshots.safetensors", "training.csv", "config.json")
 SAMPLE_FILES = ("samples.npz", "preview.png")
 SCORE_FILES = ("metrics.json", "protocol.json", "trajectory.csv")
+TRACKED_FILE = "tracked.json"
 TABLE_FILES = ("table.csv", "table.md", "table.tex")
 FIGURES = ("samples", "curves")
 TRACKING_READY = Path("results/tracking.json")

@@ -11,6 +11,7 @@ from vct.layout import (
     EXTRACTOR_FILES,
     FIGURES,
     TABLE_FILES,
+    TRACKED_FILE,
     RunId,
     dataset_dir,
     extractor_dir,
@@ -71,7 +72,7 @@ def figure_inputs(params: Params, experiment: str) -> list[str]:
 def suite_files(params: Params, suite: str) -> list[str]:
     """Tables and figures of a suite."""
     figures = [f"{name}-{figure}.png" for name in params.suite(suite) for figure in FIGURES]
-    return [str(suite_dir(suite) / file) for file in (*TABLE_FILES, *figures)]
+    return [str(suite_dir(suite) / file) for file in (*TABLE_FILES, *figures, TRACKED_FILE)]
 
 
 def suite_runs(params: Params, suite: str) -> list[RunId]:

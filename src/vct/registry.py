@@ -75,8 +75,9 @@ def _own(family: str, path: str) -> Any:
         sys.path.insert(0, "")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+    except Exception as error:  # the user's module may fail in any way
+        reason = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"the {family} '{path}' cannot be imported ({error}); it must be the dotted path of a "
+            f"the {family} '{path}' cannot be imported ({reason}); it must be the dotted path of a "
             "class in an installed package or in a file beside params.yaml."
         ) from error

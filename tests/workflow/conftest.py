@@ -1,6 +1,7 @@
 """A project with tiny settings in a temporary folder, and the two engines to run it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,16 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("Snakefile", "workflow", "params.yaml", ".dvcignore", ".gitignore", "src")
+COPIED = (
+    "Snakefile",
+    "workflow",
+    "profiles",
+    "environment.yml",
+    "params.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "src",
+)
 
 
 class Project:
@@ -51,8 +61,7 @@ class Project:
     def planned(self, *arguments: str) -> list[str]:
         """The messages of the jobs that Snakemake would run."""
         out = self.snakemake("-n", *arguments).stdout
-        lines = [line.partition(": ")[2] for line in out.splitlines() if line.startswith("Job ")]
-        return sorted(lines)
+        return sorted(re.findall(r"^Job \d+: (.*)$", out, flags=re.MULTILINE))
 
 
 def tiny(params: dict) -> dict:

@@ -61,3 +61,24 @@ rule figures:
         "figures of {wildcards.experiment}"
     shell:
         "vct figures {wildcards.suite}/{wildcards.experiment} 2> >(tee {log} >&2)"
+
+
+rule scores:
+    input:
+        lambda wildcards: pipeline.table_inputs(PARAMS, wildcards.suite),
+    output:
+        f"results/{{suite}}/{layout.TRACKED_FILE}",
+    log:
+        "logs/{suite}/scores.log",
+    benchmark:
+        "logs/{suite}/scores.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    message:
+        "scores of suite {wildcards.suite} to MLflow"
+    shell:
+        "vct track scores {wildcards.suite} 2> >(tee {log} >&2)"

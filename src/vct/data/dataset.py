@@ -85,8 +85,8 @@ def content_hash(arrays: list[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def load(name: str, root: Path = Path(), check: bool = True) -> Dataset:
-    """Open a data set; `check` compares its content with the recorded hash.
+def load(name: str, root: Path = Path()) -> Dataset:
+    """Open a data set and compare its content with the recorded hash.
 
     Raises:
         UserError: if a file is missing or damaged, or the content is not what was written.
@@ -105,7 +105,7 @@ def load(name: str, root: Path = Path(), check: bool = True) -> Dataset:
             raise UserError(f"{folder / file} is damaged ({error}); {remedy}") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise UserError(f"{folder / 'meta.json'} is not of format {FORMAT}; {remedy}")
-    facts = _facts(arrays) | ({"sha256": content_hash(arrays)} if check else {})
+    facts = _facts(arrays) | {"sha256": content_hash(arrays)}
     known_classes = isinstance(meta.get("classes"), int)
     if not known_classes or any(meta.get(key) != value for key, value in facts.items()):
         raise UserError(f"{folder} does not hold what {folder / 'meta.json'} records; {remedy}")

@@ -15,7 +15,7 @@ class MLP(nn.Module):
         outputs: channels of the output, which has the input's height and width.
         width: hidden units.
         depth: hidden layers.
-        dropout: probability in [0, 1), on every hidden layer.
+        dropout: probability in [0, 1), on every hidden layer but the first.
         classes: number of classes K; 0 is unconditional.
     """
 

@@ -19,6 +19,7 @@ from vct.layout import (
     SAMPLE_FILES,
     SCORE_FILES,
     TABLE_FILES,
+    TRACKED_FILE,
     TRACKING_READY,
     TRAIN_FILES,
 )
@@ -54,6 +55,11 @@ def text(params: Params, suite: str) -> str:
             stages |= _experiment(params, name)
         stages[f"figures-{name}"] = _figures(params, suite, name)
     stages["table"] = _table(suite, experiments)
+    stages["scores"] = {
+        "cmd": f"vct track scores {suite}",
+        "deps": [f"results/{name}" for name in experiments],
+        "outs": [f"results/{suite}/{TRACKED_FILE}"],
+    }
     if up:
         stages = {name: {"wdir": up, **stage} for name, stage in stages.items()}
     content |= {"stages": stages, "plots": _plots(params, experiments, up)}

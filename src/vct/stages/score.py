@@ -2,7 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from vct.layout import RunId, floor_file
 from vct.metrics.scoring import Scorer, make_scorer
 from vct.stages import weights
 from vct.stages.sample import read_samples
-from vct.tracking import log_scores
 
 KEPT_IN_METRICS = ("aggregate_variance",)
 
@@ -36,9 +34,6 @@ def run(params: Params, name: str) -> None:
     write_text(run_id.directory / "trajectory.csv", _trajectory(samples, scorer))
     write_json(run_id.directory / "protocol.json", _protocol(experiment, data, scorer))
     write_json(run_id.directory / "metrics.json", metrics)
-    if params.runtime.tracking:
-        files = ("config.json", "metrics.json", "protocol.json", "preview.png")
-        log_scores(Path(), str(run_id), metrics, [run_id.directory / file for file in files])
 
 
 def floor(params: Params, name: str) -> None:

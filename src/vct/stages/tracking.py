@@ -8,13 +8,14 @@ from pathlib import Path
 from vct.config import Params
 from vct.errors import UserError
 from vct.files import write_json
-from vct.layout import TRACKING_READY, RunId
-from vct.tracking import prepare, sync_run, ui_command
+from vct.layout import TRACKED_FILE, TRACKING_READY, RunId, suite_dir
+from vct.pipeline import suite_runs
+from vct.tracking import prepare, switched_off, sync_run, ui_command
 
 
 def init(params: Params, _: list[str]) -> None:
     """Create or upgrade the database, and leave the marker that trainings wait for."""
-    if params.runtime.tracking:
+    if params.runtime.tracking and not switched_off():
         prepare(Path(), params.experiments)
     # The same bytes wherever MLflow is: the marker says that this stage ran, not what it found.
     write_json(TRACKING_READY, {"tracking": "ready"})
@@ -37,6 +38,22 @@ def sync(params: Params, names: list[str]) -> None:
     for run in runs:
         sent = sync_run(Path(), str(run))
         print(f"{run}: {sent.rows} rows sent")
+
+
+def scores(params: Params, suite: str) -> None:
+    """Send the scores and samples of a suite's runs, each to the MLflow run of its training.
+
+    One process for all runs, since importing mlflow takes longer than sending. MLflow may be away:
+    then a warning says so, and `vct track sync` sends them later.
+    """
+    runs = suite_runs(params, suite)
+    if params.runtime.tracking and not switched_off():
+        try:
+            for run in runs:
+                sync_run(Path(), str(run))
+        except UserError as error:
+            print(f"warning: {error}", file=sys.stderr)
+    write_json(suite_dir(suite) / TRACKED_FILE, {"runs": [str(run) for run in runs]})
 
 
 def _all_runs(params: Params) -> list[RunId]:

@@ -7,7 +7,7 @@ scoring of one run are one MLflow run, found again by tags when its id is not kn
 mlflow is imported in `client` alone, and never by the process that trains.
 """
 
-from vct.tracking.background import BackgroundSync, log_scores
+from vct.tracking.background import BackgroundSync
 from vct.tracking.database import prepare
 from vct.tracking.sync import Sent, sync_run
 from vct.tracking.ui import ui_command
@@ -16,7 +16,6 @@ from vct.tracking.uri import switched_off, tracking_uri
 __all__ = [
     "BackgroundSync",
     "Sent",
-    "log_scores",
     "prepare",
     "switched_off",
     "sync_run",

@@ -1,11 +1,10 @@
-"""Tracking of a training or scoring by a process of its own, which may fail without harm."""
+"""Tracking of a training by a process of its own, which may fail without harm."""
 
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,9 +15,6 @@ from vct.layout import RunId
 from vct.tracking import disk
 from vct.tracking.disk import Note, RunFiles
 from vct.tracking.uri import set_environment, switched_off
-
-SCORING_PATIENCE = 60.0
-"""Seconds to send a scored run; most are the import of mlflow, on a busy machine."""
 
 
 class BackgroundSync:
@@ -81,25 +77,6 @@ class BackgroundSync:
     ) -> None:
         if self._worker is not None:
             self._worker.end({"end": _status(kind)}, self.patience)
-
-
-def log_scores(
-    root: Path, run_id: str, metrics: dict[str, Any], artifacts: Iterable[Path] = ()
-) -> bool:
-    """Add the scores of a trained run, and files, to the MLflow run of its training.
-
-    Rows of training that were not sent are sent too. Returns whether all was sent; if not, one
-    line on stderr says why.
-    """
-    if switched_off():
-        return False
-    files = RunFiles(root, RunId.parse(run_id))
-    job = {"scores": metrics, "artifacts": [str(Path(path).absolute()) for path in artifacts]}
-    try:
-        return _Worker(files, interval=0).end(job, SCORING_PATIENCE)
-    except OSError as error:
-        _warn(files, str(error))
-        return False
 
 
 def _status(kind: type[BaseException] | None) -> str:

@@ -23,15 +23,10 @@ class Sent:
     rows: int
 
 
-def sync_run(
-    root: Path,
-    run_id: str,
-    scores: dict[str, Any] | None = None,
-    artifacts: Iterable[Path] | None = None,
-) -> Sent:
+def sync_run(root: Path, run_id: str) -> Sent:
     """Bring MLflow up to date with a run: parameters, rows of training, scores, files, status.
 
-    Sending twice changes nothing. Scores and artifacts are those in `results/` unless given.
+    Sending twice changes nothing. Scores and artifacts are those in `results/`.
 
     Raises:
         UserError: if the run was never trained, is being trained, or MLflow is away.
@@ -43,7 +38,7 @@ def sync_run(
             tracker = RunTracker.open(open_store(root), files, config)
             rows = tracker.send_rows()
             if complete:
-                send_results(tracker, scores, artifacts)
+                send_results(tracker)
             return Sent(tracker.id, rows)
     except BlockingIOError:
         raise UserError(

@@ -1,11 +1,10 @@
-"""The process beside a training or scoring that talks to MLflow, so that they never wait for it.
+"""The process beside a training that talks to MLflow, so that they never wait for it.
 
 A process and not a thread: importing mlflow holds Python's global lock for seconds, during which a
 training loop would crawl, and a process that hangs can be ended.
 
-It reads one JSON object a line from its input: `{"end": STATUS}` when training is over, or
-`{"scores": ..., "artifacts": [...]}` to send a finished run once. It prints a line for each attempt
-that failed, the reason, and exits with 0 if all was sent.
+It reads one JSON object from its input, `{"end": STATUS}`, when training is over. It prints a line
+for each attempt that failed, the reason, and exits with 0 if all was sent.
 """
 
 import contextlib
@@ -16,13 +15,12 @@ import signal
 import sys
 from pathlib import Path
 
-from vct.errors import UserError
 from vct.layout import RunId
 from vct.tracking import client
 from vct.tracking.database import locked
 from vct.tracking.disk import RunFiles
 from vct.tracking.run import RunTracker
-from vct.tracking.sync import open_store, send_results, sync_run
+from vct.tracking.sync import open_store, send_results
 
 LAST_ATTEMPT = 10
 """Seconds for the last attempt when nobody is left to end this process."""
@@ -32,18 +30,9 @@ _reports = 1
 
 
 def main(arguments: list[str]) -> int:
-    """Run as `worker ROOT RUN INTERVAL PARENT`; an interval of 0 sends once."""
-    root, run = Path(arguments[0]), arguments[1]
-    interval, parent = float(arguments[2]), int(arguments[3])
-    if interval > 0:
-        return Follower(RunFiles(root, RunId.parse(run)), interval, parent).run()
-    job = json.loads(sys.stdin.readline())
-    try:
-        sync_run(root, run, job["scores"], [Path(path) for path in job["artifacts"]])
-    except UserError as error:
-        _report(error)
-        return 1
-    return 0
+    """Run as `worker ROOT RUN INTERVAL PARENT`."""
+    root, run = Path(arguments[0]), RunId.parse(arguments[1])
+    return Follower(RunFiles(root, run), float(arguments[2]), int(arguments[3])).run()
 
 
 class Follower:

@@ -35,6 +35,11 @@ def lock(folder: Path) -> Iterator[None]:
             raise UserError(
                 f"{folder} is in use: {_holder(path)}; wait for it or stop it."
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be locked ({error.strerror}); keep the project on a file system "
+                "that has flock."
+            ) from None
         _sign(stream)
         yield
 
