@@ -1,5 +1,7 @@
 """Everything from data to report: snakemake --cores all [--config suite=NAME]"""
 
+import sys
+
 from snakemake.exceptions import WorkflowError
 
 from vct import layout, pipeline, versions
@@ -12,6 +14,7 @@ configfile: "params.yaml"
 try:
     SUITE, PARAMS = pipeline.from_snakemake(config)
     EXPERIMENTS = PARAMS.suite(SUITE)
+    pipeline.check_targets(PARAMS, sys.argv[1:])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 RUNS = [run for name in EXPERIMENTS for run in PARAMS.runs(name)]
@@ -47,4 +50,6 @@ rule all:
 
 
 onsuccess:
-    shell("vct record {SUITE}")
+    # DVC may be told that all is up to date only when all was asked for, and made.
+    if pipeline.is_whole(workflow.dag_settings):
+        shell("vct record {SUITE}")

@@ -255,7 +255,9 @@ def test_artifacts_follow_a_moved_folder(root, tmp_path):
 
 
 def test_training_is_followed_and_scored_as_one_run(root, capfd):
-    with tracking.BackgroundSync(root, RUN, config(), fresh=True, interval=0.2, patience=60):
+    with tracking.BackgroundSync(
+        root, RUN, config(), fresh=True, delay=0, interval=0.2, patience=60
+    ):
         write_log(root, [1, 2])
         deadline = time.monotonic() + 60
         while not runs(root) or not history(root, runs(root)[0].info.run_id):
@@ -287,7 +289,7 @@ def test_an_absent_server_costs_a_line_and_is_caught_up_with(root, monkeypatch, 
     assert not prepare(root)
     assert "secret" not in capfd.readouterr().err
     start = time.monotonic()
-    with tracking.BackgroundSync(root, RUN, config(), fresh=True, interval=0.1):
+    with tracking.BackgroundSync(root, RUN, config(), fresh=True, delay=0, interval=0.1):
         assert time.monotonic() - start < 1
         write_log(root, [1, 2])
         time.sleep(1)
@@ -308,10 +310,20 @@ def test_a_server_that_never_answers_is_given_up_at_the_end(root, monkeypatch, c
         silent.listen()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         start = time.monotonic()
-        with tracking.BackgroundSync(root, RUN, config(), patience=1):
-            pass
+        with tracking.BackgroundSync(root, RUN, config(), delay=0, patience=1):
+            time.sleep(0.2)
         assert time.monotonic() - start < 4
     assert "tracking is away" in capfd.readouterr().err
+
+
+def test_a_short_training_starts_no_process_and_is_sent_later(root):
+    with tracking.BackgroundSync(root, RUN, config(), fresh=True) as sync:
+        write_log(root, [1, 2])
+        finish(root)
+    assert sync._worker is None
+    assert tracking.sync_run(root, RUN).rows == 2
+    (run,) = runs(root)
+    assert run.info.status == "FINISHED"
 
 
 def test_switched_off_starts_and_writes_nothing(root, monkeypatch):

@@ -54,8 +54,8 @@ class MixtureData(Section):
 
     source: Literal["mixture"]
     std: Positive = 0.05
-    train: Count = 8192
-    test: Count = 2048
+    train: Annotated[int, Field(ge=2)] = 8192
+    test: Annotated[int, Field(ge=2)] = 2048
     seed: int = 0
 
 
@@ -299,6 +299,13 @@ class Sample(Section):
     noise: Literal["gaussian", "sobol"] = "gaussian"
     snapshot_samples: Annotated[int, Field(ge=0)] = 0
 
+    @field_validator("snapshot_samples")
+    @classmethod
+    def _none_or_two(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one sample has no score; take 0 for none, or 2 and more")
+        return value
+
 
 class Score(Section):
     """How samples are scored against the training set."""
@@ -394,6 +401,8 @@ class Params(Section):
                 extractor = experiment.score.extractor
                 _refer(f"{here}.score.extractor", "extractor", extractor, self.extractors)
             is_mixture = self.datasets[dataset].source == "mixture"
+            if is_mixture and experiment.train.flip:
+                raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
             if is_mixture != (experiment.score.metric == "wasserstein"):
                 raise ValueError(
                     f"{here}.score.metric: points are scored by wasserstein, images by fid"

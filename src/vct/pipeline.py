@@ -1,15 +1,19 @@
 """What the engines ask: which files a stage of this suite reads and writes."""
 
+import re
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from vct import config as settings
+from vct import registry
 from vct.config import Params
 from vct.errors import UserError
 from vct.layout import (
     DATA_FILES,
     EXTRACTOR_FILES,
     FIGURES,
+    NAME,
     TABLE_FILES,
     TRACKED_FILE,
     RunId,
@@ -38,6 +42,30 @@ def from_snakemake(config: dict[str, Any]) -> tuple[str, Params]:
             "params.yaml, where every stage reads them."
         )
     return str(suite), params
+
+
+def is_whole(dag: Any) -> bool:
+    """Whether Snakemake was asked for everything, by its settings of the DAG, and not to touch."""
+    asked = set(dag.targets) <= {"all"}
+    cut = dag.until or dag.omit_from or dag.allowed_rules or dag.batch
+    return asked and not cut and not {"--touch", "-t"} & set(sys.argv)
+
+
+def check_targets(params: Params, targets: Iterable[str]) -> None:
+    """Refuse a word of the command line that is a file of no experiment, coupling or data set.
+
+    Raises:
+        UserError: with the nearest names.
+    """
+    name = NAME.pattern
+    for target in map(str, targets):
+        if found := re.match(rf"results/({name}/{name}/seed\d+)/", target):
+            settings.run_settings(params, RunId.parse(found[1]))
+        elif found := re.fullmatch(rf"results/({name})/floor\.json", target):
+            params.experiment(found[1])
+        found = re.match(rf"data/({name})/", target)
+        if found and found[1] not in params.datasets:
+            raise UserError(registry.unknown("data set", found[1], params.datasets))
 
 
 def data_files(dataset: str) -> list[str]:

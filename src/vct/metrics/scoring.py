@@ -53,7 +53,8 @@ def make_scorer(settings: Score, data: Dataset) -> Scorer:
 
 
 def _wasserstein_scorer(data: Dataset) -> Scorer:
-    """Exact W2 to as many stratified training points as there are samples, and mass per mode."""
+    """Exact W2 to as many stratified training points as there are samples, at most `POINTS`, and
+    mass per mode."""
     modes = data.meta["modes"]
     reference = np.asarray(data.train.x[:POINTS]).reshape(-1, 2)
     names = [f"mass_mode{index}" for index in range(len(modes["means"]))]

@@ -14,7 +14,8 @@ from vct.reporting.summary import BOLD_RULE, tidy
 CAPTION = (
     "Mean ± sample standard deviation over training seeds (number of seeds); no run and no "
     "checkpoint was chosen by its score. ↓: less is better. Held-out real data (number of "
-    "items) are scored as samples are: about what a perfect model would get. " + BOLD_RULE
+    "items) are scored as samples are: about what a perfect model would get, or more where they "
+    "are few. " + BOLD_RULE
 )
 
 

@@ -2,8 +2,9 @@
 
 dvc.yaml at the top is the default suite's and is kept in git; another suite's goes to
 `dvc/<suite>/dvc.yaml`, with the same stages and command lines, and runs by
-`dvc repro dvc/<suite>/dvc.yaml`. Couplings and seeds come from params.yaml by `matrix`, so the
-file changes only when a suite gains or loses an experiment.
+`dvc repro dvc/<suite>/dvc.yaml`. Couplings and seeds of a stage come from params.yaml by `matrix`;
+table, figures and plots name their runs, so the file is written again when a suite's experiments,
+couplings, seeds, data sets or extractors change.
 """
 
 from pathlib import Path
@@ -22,6 +23,7 @@ from vct.layout import (
     TRACKED_FILE,
     TRACKING_READY,
     TRAIN_FILES,
+    floor_file,
 )
 from vct.pipeline import DEFAULT_SUITE
 
@@ -48,16 +50,17 @@ def text(params: Params, suite: str) -> str:
     up = "" if suite == DEFAULT_SUITE else "../../"
     if up:
         content["vars"] = [f"{up}params.yaml"]
-    made_before = [] if suite == DEFAULT_SUITE else params.suite(DEFAULT_SUITE)
-    stages = _shared(params, experiments, made_before)
+    made_before = _earlier(params, suite)
+    stages = _shared(params, suite, experiments, made_before)
     for name in experiments:
         if name not in made_before:
             stages |= _experiment(params, name)
         stages[f"figures-{name}"] = _figures(params, suite, name)
-    stages["table"] = _table(suite, experiments)
+    made = [file for name in experiments for file in _made(params, name)]
+    stages["table"] = _table(suite, experiments, made)
     stages["scores"] = {
         "cmd": f"vct track scores {suite}",
-        "deps": [f"results/{name}" for name in experiments],
+        "deps": made,
         "outs": [f"results/{suite}/{TRACKED_FILE}"],
     }
     if up:
@@ -74,7 +77,16 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def _shared(params: Params, experiments: list[str], made_before: list[str]) -> dict[str, Any]:
+def _earlier(params: Params, suite: str) -> list[str]:
+    """Experiments of the suites before: DVC lets one stage alone make a file."""
+    others = [name for name in params.suites if name != DEFAULT_SUITE]
+    order = [name for name in (DEFAULT_SUITE, *others) if name in params.suites]
+    return [name for each in order[: order.index(suite)] for name in params.suite(each)]
+
+
+def _shared(
+    params: Params, suite: str, experiments: list[str], made_before: list[str]
+) -> dict[str, Any]:
     """Data, extractors and the tracking database."""
 
     def used(names: list[str], attribute: str) -> list[str]:
@@ -88,7 +100,7 @@ def _shared(params: Params, experiments: list[str], made_before: list[str]) -> d
         return [name for name in dict.fromkeys(used(experiments, attribute)) if name not in before]
 
     stages: dict[str, Any] = {}
-    if not made_before:
+    if suite == DEFAULT_SUITE:
         stages["tracking"] = {"cmd": "vct track init", "outs": [str(TRACKING_READY)]}
     for name in new("dataset"):
         stages[f"data-{name}"] = {
@@ -154,19 +166,24 @@ def _rows(name: str) -> list[str]:
     return [f"experiments.{name}.variants", f"experiments.{name}.seeds"]
 
 
+def _made(params: Params, name: str) -> list[str]:
+    """Floor and folders of the runs of an experiment; stray runs beside them do not count."""
+    return [str(floor_file(name)), *(str(run.directory) for run in params.runs(name))]
+
+
 def _figures(params: Params, suite: str, name: str) -> dict[str, Any]:
     return {
         "cmd": f"vct figures {suite}/{name}",
-        "deps": [f"data/{params.experiments[name].train.dataset}", f"results/{name}"],
+        "deps": [f"data/{params.experiments[name].train.dataset}", *_made(params, name)],
         "params": [*_rows(name), {VERSIONS: ["REPORTING"]}],
         "outs": [{f"results/{suite}/{name}-{figure}.png": {"cache": False}} for figure in FIGURES],
     }
 
 
-def _table(suite: str, experiments: list[str]) -> dict[str, Any]:
+def _table(suite: str, experiments: list[str], made: list[str]) -> dict[str, Any]:
     return {
         "cmd": f"vct table {suite}",
-        "deps": [f"results/{name}" for name in experiments],
+        "deps": made,
         "params": [row for name in experiments for row in _rows(name)]
         + [{VERSIONS: ["REPORTING"]}],
         "outs": [{f"results/{suite}/{file}": {"cache": False}} for file in TABLE_FILES],

@@ -9,7 +9,7 @@ from pathlib import Path
 from vct.config import Params
 from vct.errors import UserError
 from vct.layout import suite_dir
-from vct.stages.dvc import dvc_file
+from vct.stages.dvc import dvc_file, text
 
 
 def record(params: Params, suite: str) -> None:
@@ -21,7 +21,7 @@ def record(params: Params, suite: str) -> None:
     table = suite_dir(suite) / "table.md"
     file = dvc_file(suite)
     dvc = _dvc_command()
-    if Path(".dvc").is_dir() and file.is_file() and dvc:
+    if Path(".dvc").is_dir() and file.is_file() and dvc and not _stale(params, suite, file):
         # Relinking would touch the files' times, and Snakemake would run them again.
         command = [*dvc, "commit", "-f", "-q", "--no-relink", str(file)]
         result = subprocess.run(command, capture_output=True, text=True, env=_environment())
@@ -45,6 +45,8 @@ def adopt(params: Params, suite: str) -> int:
     command = _dvc_command()
     if not command or not file.is_file():
         raise UserError(f"{file} or the dvc command is missing; there is nothing to adopt.")
+    if _stale(params, suite, file):
+        raise UserError(f"{file} does not fit params.yaml; write it first: vct dvc {suite}")
     status = subprocess.run(
         [*command, "status", "-q", str(file)], capture_output=True, text=True, env=_environment()
     )
@@ -64,6 +66,14 @@ def adopt(params: Params, suite: str) -> int:
         f"suite={suite}",
     ]
     return subprocess.run([sys.executable, "-m", "snakemake", *touch]).returncode
+
+
+def _stale(params: Params, suite: str, file: Path) -> bool:
+    """Whether the DVC stages were written for other experiments, couplings or seeds."""
+    stale = file.read_text(encoding="utf-8") != text(params, suite)
+    if stale:
+        print(f"{file} does not fit params.yaml; write it again: vct dvc {suite}", file=sys.stderr)
+    return stale
 
 
 def _dvc_command() -> list[str] | None:

@@ -1,6 +1,7 @@
 """`vct sample RUN`: draw samples from a trained run and keep them as they will be scored."""
 
 import sys
+import zipfile
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ def run(params: Params, name: str) -> None:
     if data.is_points:
         arrays |= _pairs(settings.train.batch_size, model, data, device)
         arrays["noise"] = draw.noise(sample.num_samples, 0).cpu().numpy()
+    arrays["settings"] = np.array(sample.model_dump_json())
     with atomic(run_id.directory / "samples.npz") as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
     real = np.asarray(data.train.x[: sample.num_samples])
@@ -59,7 +61,7 @@ def read_samples(run: RunId) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path} is missing or damaged ({error}); draw them again: vct sample {run}"
         ) from None
@@ -87,7 +89,10 @@ class Draw:
         """Base noise (count, C, H, W) of a sampling step."""
         shape = (count, *self.data.shape)
         if self.sample.noise == "sobol":
-            return rng.sobol_normal(shape, self.sample.seed, "sample", step).to(self.device)
+            points = rng.sobol_normal(shape, self.sample.seed, "sample", step)
+            # Two scrambles of one sequence agree point by point; a shuffle makes steps independent.
+            shuffle = rng.generator(self.sample.seed, step, "sample order")
+            return points[torch.randperm(count, generator=shuffle)].to(self.device)
         batches = [
             rng.normal(
                 (min(self.sample.batch_size, count - start), *self.data.shape),

@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 
 from vct import versions
 from vct.config import Experiment, Params
@@ -23,11 +24,17 @@ KEPT_IN_METRICS = ("aggregate_variance",)
 def run(params: Params, name: str) -> None:
     """Write `metrics.json`, `protocol.json` and `trajectory.csv` of a run."""
     run_id = RunId.parse(name)
+    torch.set_num_threads(params.runtime.threads)
     _, record = weights.checked_record(params, run_id)
     experiment = params.experiment(run_id.experiment)
     data = _data_of(experiment, record["data_sha256"], run_id)
     scorer = make_scorer(experiment.score, data)
     samples = read_samples(run_id)
+    if str(samples.pop("settings", "")) != experiment.sample.model_dump_json():
+        raise UserError(
+            f"{run_id.directory}/samples.npz was drawn with other settings than params.yaml holds; "
+            f"draw again: vct sample {run_id}"
+        )
     steps = [key for key in samples if key.startswith("steps")]
     metrics: dict[str, Any] = {key: scorer(samples[key]) for key in steps}
     metrics |= {key: record["summary"][key] for key in KEPT_IN_METRICS if key in record["summary"]}
@@ -38,6 +45,7 @@ def run(params: Params, name: str) -> None:
 
 def floor(params: Params, name: str) -> None:
     """Write `results/<experiment>/floor.json`: what held-out real data score."""
+    torch.set_num_threads(params.runtime.threads)
     experiment = params.experiment(name)
     data = dataset.load(experiment.train.dataset)
     held_out = np.asarray(data.test.x)

@@ -35,9 +35,14 @@ def sync(params: Params, names: list[str]) -> None:
     if not params.runtime.tracking:
         raise UserError("runtime.tracking is off in params.yaml; switch it on to send metrics.")
     runs = [RunId.parse(name) for name in names] or _all_runs(params)
+    problems = []
     for run in runs:
-        sent = sync_run(Path(), str(run))
-        print(f"{run}: {sent.rows} rows sent")
+        try:
+            print(f"{run}: {sync_run(Path(), str(run)).rows} rows sent")
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(" ".join(problems))
 
 
 def scores(params: Params, suite: str) -> None:
@@ -48,11 +53,11 @@ def scores(params: Params, suite: str) -> None:
     """
     runs = suite_runs(params, suite)
     if params.runtime.tracking and not switched_off():
-        try:
-            for run in runs:
+        for run in runs:
+            try:
                 sync_run(Path(), str(run))
-        except UserError as error:
-            print(f"warning: {error}", file=sys.stderr)
+            except UserError as error:
+                print(f"warning: {error}", file=sys.stderr)
     write_json(suite_dir(suite) / TRACKED_FILE, {"runs": [str(run) for run in runs]})
 
 

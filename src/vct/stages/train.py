@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -126,7 +126,13 @@ def _merge_snapshots(run: RunId, steps: list[int]) -> None:
     """One file with the averaged network at each of `steps`, named `<step>/<parameter>`."""
     tensors: dict[str, Tensor] = {}
     for step in steps:
-        with safe_open(snapshot_file(run.state, step), "pt") as file:
-            tensors |= {f"{step}/{key}": file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        path = snapshot_file(run.state, step)
+        try:
+            with safe_open(path, "pt") as file:
+                tensors |= {f"{step}/{key}": file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{path} is missing or damaged ({error}); start again: vct train {run} --fresh"
+            ) from None
     with atomic(run.directory / "snapshots.safetensors") as temporary:
         save_file(tensors, temporary)

@@ -31,6 +31,8 @@ class BackgroundSync:
         config: what `config.json` of the run will hold, apart from its summary.
         fresh: whether training starts anew, so that an MLflow run of its own is due.
         enabled: False for no tracking at all; so does `VCT_TRACKING=off` in the environment.
+        delay: seconds of training before the first attempt. Importing mlflow takes as long as a
+            tenth of a training of a minute; shorter ones are sent by `vct track scores` or `sync`.
         interval: seconds between attempts.
         patience: seconds for the last one.
     """
@@ -43,6 +45,7 @@ class BackgroundSync:
         *,
         fresh: bool = False,
         enabled: bool = True,
+        delay: float = 60.0,
         interval: float = 10.0,
         patience: float = 10.0,
     ) -> None:
@@ -50,15 +53,23 @@ class BackgroundSync:
         self.config, self.fresh, self.interval, self.patience = config, fresh, interval, patience
         self.enabled = enabled and not switched_off()
         self._worker: _Worker | None = None
+        self._timer = threading.Timer(delay, self._start)
+        self._timer.daemon = True
 
     def __enter__(self) -> "BackgroundSync":
         if self.enabled:
             try:
                 self._note()
-                self._worker = _Worker(self.files, self.interval)
+                self._timer.start()
             except (OSError, UserError) as error:
                 _warn(self.files, str(error))
         return self
+
+    def _start(self) -> None:
+        try:
+            self._worker = _Worker(self.files, self.interval)
+        except OSError as error:
+            _warn(self.files, str(error))
 
     def _note(self) -> None:
         """Leave word of this training, for whoever sends it should the worker not manage."""
@@ -75,6 +86,9 @@ class BackgroundSync:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._timer.cancel()
+        if self._timer.is_alive():
+            self._timer.join()
         if self._worker is not None:
             self._worker.end({"end": _status(kind)}, self.patience)
 

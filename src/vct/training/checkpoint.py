@@ -109,8 +109,8 @@ def _check_identity(file: Path, header: dict[str, Any], identity: Identity) -> N
     if then != now:
         differing = ", ".join(differences(then, now))
         raise UserError(
-            f"{file} was made with other settings ({differing}); restore them to resume, or start "
-            "again with --fresh, which moves the old state aside."
+            f"{file} was made with other settings ({differing}); restore them to resume, or move "
+            f"{file.parent} aside ('vct train RUN --fresh' does) and run the same command again."
         )
 
 
