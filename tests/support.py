@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vct.config import RunSettings
-from vct.data.dataset import Dataset
-from vct.data.sources import Split
+from vct.data.dataset import Dataset, Split
 from vct.kernels import LinearInterpolation, VarianceExploding
 
 ROOT = Path(__file__).resolve().parent.parent

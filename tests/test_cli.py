@@ -162,6 +162,12 @@ def test_settings_are_checked_without_the_heavy_libraries(here):
     assert loaded("check") == ["0", "pydantic"]
 
 
+@pytest.mark.parametrize("stage", ["score", "table", "figures", "data"])
+def test_stages_without_networks_do_without_torch(stage):
+    code = f"import vct.stages.{stage}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_no_library_calls_home(monkeypatch, here):
     for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         monkeypatch.delenv(name, raising=False)

@@ -5,18 +5,35 @@ A data set is a folder with `{train,test}_x.npy` (uint8 images or float32 points
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vct.data.sources import Source, Split
 from vct.errors import UserError
 from vct.files import atomic, read_json, write_json
 from vct.layout import DATA_FILES, dataset_dir
 
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Points float32 or images uint8 (N, C, H, W) and labels int64 (N,)."""
+
+    x: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set in memory, before it is written in the common format."""
+
+    train: Split
+    test: Split
+    classes: int
+    extra: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,12 @@
 """Where data come from. Each source returns all of its points or images with labels."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from vct import rng
 from vct.config import DigitsData, MixtureData, MnistData
+from vct.data.dataset import Source, Split
 
 MIXTURE_MEANS = ((0.0, -0.5), (0.0, 0.5))
-
-
-@dataclass(frozen=True)
-class Split:
-    """Points float32 or images uint8 (N, C, H, W) and labels int64 (N,)."""
-
-    x: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set in memory, before it is written in the common format."""
-
-    train: Split
-    test: Split
-    classes: int
-    extra: dict = field(default_factory=dict)
 
 
 def mixture(settings: MixtureData) -> Source:

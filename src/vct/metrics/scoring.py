@@ -10,8 +10,6 @@ import numpy as np
 from vct.config import Score
 from vct.data.dataset import Dataset
 from vct.layout import extractor_dir
-from vct.metrics.extractors import find_extractor
-from vct.metrics.fidelity import frechet_distance
 from vct.metrics.wasserstein import mode_mass, wasserstein2
 
 CACHE = Path("state/statistics")
@@ -44,12 +42,12 @@ POINTS = 2048
 """Most points in an exact transport plan: its cost grows with the cube, and this takes a second."""
 
 
-def make_scorer(settings: Score, data: Dataset) -> Scorer:
-    """The scorer that `settings` ask for."""
+def make_scorer(settings: Score, data: Dataset, threads: int) -> Scorer:
+    """The scorer that `settings` ask for; `threads` for the networks of extractors."""
     if settings.metric == "wasserstein":
         return _wasserstein_scorer(data)
     assert settings.extractor is not None
-    return _frechet_scorer(settings.extractor, data)
+    return _frechet_scorer(settings.extractor, data, threads)
 
 
 def _wasserstein_scorer(data: Dataset) -> Scorer:
@@ -69,11 +67,18 @@ def _wasserstein_scorer(data: Dataset) -> Scorer:
     return Scorer("w2", ["w2", *names, "mass_outside"], None, len(reference), compute)
 
 
-def _frechet_scorer(name: str, data: Dataset) -> Scorer:
+def _frechet_scorer(name: str, data: Dataset, threads: int) -> Scorer:
     """Fréchet distance to the whole training set in the features of an extractor.
 
     The metric carries the extractor's name, so numbers of two extractors never share a column.
     """
+    # Scores of points do without torch, whose import takes longer than their computation.
+    import torch
+
+    from vct.metrics.extractors import find_extractor
+    from vct.metrics.fidelity import frechet_distance
+
+    torch.set_num_threads(threads)
     extractor = find_extractor("classifier", extractor_dir(name) / "weights.safetensors")
     metric = f"fid_{name}"
     reference = np.asarray(data.train.x)

@@ -1,6 +1,7 @@
 """Scores of point clouds: the exact 2-Wasserstein distance and the mass at each mode."""
 
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,8 @@ def wasserstein2(samples: ArrayLike, reference: ArrayLike) -> float:
 
 
 def _transport_cost(cost: NDArray[np.float64]) -> float:
+    # POT would import torch, which takes seconds, to offer it as a backend; this runs on numpy.
+    os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
     import ot  # slow to import, and only needed here
 
     rows, columns = (np.full(size, 1 / size) for size in cost.shape)

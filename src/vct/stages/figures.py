@@ -14,7 +14,7 @@ from vct.reporting.couplings_figure import CouplingPanel, couplings_figure
 from vct.reporting.curves import curves_figure
 from vct.reporting.grids import GridPanel, sample_grids
 from vct.reporting.histories import read_histories
-from vct.stages.sample import read_samples
+from vct.stages.results import read_samples
 from vct.stages.table import rows
 
 

@@ -1,7 +1,6 @@
 """`vct sample RUN`: draw samples from a trained run and keep them as they will be scored."""
 
 import sys
-import zipfile
 
 import numpy as np
 import torch
@@ -19,13 +18,13 @@ from vct.layout import RunId
 from vct.preconditioning import ConsistencyFunction
 from vct.reporting.preview import preview
 from vct.sampling import sample_steps, to_uint8
-from vct.stages import weights
+from vct.stages import results, weights
 
 
 def run(params: Params, name: str) -> None:
     """Write `samples.npz` and `preview.png` of a run."""
     run_id = RunId.parse(name)
-    settings, record = weights.checked_record(params, run_id)
+    settings, record = results.checked_record(params, run_id)
     sample = params.experiment(run_id.experiment).sample
     data = dataset.load(settings.train.dataset)
     if record["data_sha256"] != data.sha256:
@@ -49,22 +48,6 @@ def run(params: Params, name: str) -> None:
     real = np.asarray(data.train.x[: sample.num_samples])
     steps = {key: array for key, array in arrays.items() if key.startswith("steps")}
     preview(run_id.directory / "preview.png", steps, real)
-
-
-def read_samples(run: RunId) -> dict[str, np.ndarray]:
-    """What `samples.npz` of a run holds.
-
-    Raises:
-        UserError: if the file is missing or damaged.
-    """
-    path = run.directory / "samples.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is missing or damaged ({error}); draw them again: vct sample {run}"
-        ) from None
 
 
 class Draw:

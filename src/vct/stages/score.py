@@ -5,7 +5,6 @@ import io
 from typing import Any
 
 import numpy as np
-import torch
 
 from vct import versions
 from vct.config import Experiment, Params
@@ -15,8 +14,7 @@ from vct.errors import UserError
 from vct.files import write_json, write_text
 from vct.layout import RunId, floor_file
 from vct.metrics.scoring import Scorer, make_scorer
-from vct.stages import weights
-from vct.stages.sample import read_samples
+from vct.stages import results
 
 KEPT_IN_METRICS = ("aggregate_variance",)
 
@@ -24,12 +22,11 @@ KEPT_IN_METRICS = ("aggregate_variance",)
 def run(params: Params, name: str) -> None:
     """Write `metrics.json`, `protocol.json` and `trajectory.csv` of a run."""
     run_id = RunId.parse(name)
-    torch.set_num_threads(params.runtime.threads)
-    _, record = weights.checked_record(params, run_id)
+    _, record = results.checked_record(params, run_id)
     experiment = params.experiment(run_id.experiment)
     data = _data_of(experiment, record["data_sha256"], run_id)
-    scorer = make_scorer(experiment.score, data)
-    samples = read_samples(run_id)
+    scorer = make_scorer(experiment.score, data, params.runtime.threads)
+    samples = results.read_samples(run_id)
     if str(samples.pop("settings", "")) != experiment.sample.model_dump_json():
         raise UserError(
             f"{run_id.directory}/samples.npz was drawn with other settings than params.yaml holds; "
@@ -45,11 +42,10 @@ def run(params: Params, name: str) -> None:
 
 def floor(params: Params, name: str) -> None:
     """Write `results/<experiment>/floor.json`: what held-out real data score."""
-    torch.set_num_threads(params.runtime.threads)
     experiment = params.experiment(name)
     data = dataset.load(experiment.train.dataset)
     held_out = np.asarray(data.test.x)
-    scorer = make_scorer(experiment.score, data)
+    scorer = make_scorer(experiment.score, data, params.runtime.threads)
     protocol = _protocol(experiment, data, scorer)
     kept = {key: protocol[key] for key in ("extractor", "reference", "version")}
     content = {"scores": scorer(held_out), "num_samples": len(held_out), **kept}

@@ -9,13 +9,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vct import build
-from vct.config import Params, RunSettings, run_settings
+from vct.config import RunSettings
 from vct.data.dataset import Dataset
 from vct.errors import UserError
-from vct.files import atomic, read_json
+from vct.files import atomic
 from vct.layout import RunId
 from vct.preconditioning import ConsistencyFunction
-from vct.training.checkpoint import differences
 
 
 def save(path: Path, model: build.Model, record: dict[str, Any]) -> None:
@@ -41,23 +40,6 @@ def read(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is missing or damaged ({error}); train the run again: vct train "
             f"{'/'.join(path.parts[1:-1])}"
         ) from None
-
-
-def checked_record(params: Params, run: RunId) -> tuple[RunSettings, dict[str, Any]]:
-    """Settings of a run and its config.json, which must agree.
-
-    Raises:
-        UserError: if the run was trained with other settings than params.yaml holds now.
-    """
-    settings = run_settings(params, run)
-    record = read_json(run.directory / "config.json")
-    if record.get("settings_sha256") != settings.sha256():
-        found = differences(record.get("settings"), settings.model_dump(mode="json"))
-        raise UserError(
-            f"{run.directory} was trained with other settings ({', '.join(found)}); train it "
-            f"again: vct train {run}"
-        )
-    return settings, record
 
 
 def function(settings: RunSettings, model: build.Model) -> ConsistencyFunction:

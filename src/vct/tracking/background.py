@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -134,11 +135,9 @@ class _Worker:
     def end(self, message: dict[str, Any], patience: float) -> bool:
         """Send the last message, wait at most `patience` seconds; return whether all was sent."""
         assert self._process.stdin is not None
-        try:
+        with suppress(OSError):  # it is gone already; its exit code says so
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.close()
-        except OSError:
-            pass  # it is gone already; its exit code says so
         try:
             code = self._process.wait(patience)
         except subprocess.TimeoutExpired:

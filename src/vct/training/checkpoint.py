@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from vct.differences import differences
 from vct.errors import UserError
 from vct.files import atomic
 
@@ -112,14 +113,3 @@ def _check_identity(file: Path, header: dict[str, Any], identity: Identity) -> N
             f"{file} was made with other settings ({differing}); restore them to resume, or move "
             f"{file.parent} aside ('vct train RUN --fresh' does) and run the same command again."
         )
-
-
-def differences(then: Any, now: Any, key: str = "") -> list[str]:
-    """Which keys differ between two settings, as "key: then -> now"."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        keys = [*then, *(name for name in now if name not in then)]
-        parts = [
-            differences(then.get(name), now.get(name), f"{key}.{name}".lstrip(".")) for name in keys
-        ]
-        return [part for found in parts for part in found]
-    return [] if then == now else [f"{key}: {then} -> {now}"]
