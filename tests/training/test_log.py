@@ -43,7 +43,7 @@ def row(step):
 @pytest.fixture
 def rows(tmp_path):
     file = RowFile(tmp_path / "deep" / "log.jsonl")
-    file.restart(0)
+    file.restore("")
     for step in (5, 10, 15):
         file.append({**row(step), "samples_per_s": 123.0})
     return file
@@ -54,12 +54,15 @@ def test_rows_come_back_with_their_time(rows):
     assert all(entry["time"] > 1.6e12 for entry in rows.rows())
 
 
-@pytest.mark.parametrize(("last", "kept"), [(0, []), (5, [5]), (12, [5, 10]), (99, [5, 10, 15])])
-def test_restart_forgets_what_will_be_done_again(rows, last, kept):
-    rows.restart(last)
-    assert [entry["step"] for entry in rows.rows()] == kept
+def test_restored_as_it_was_whatever_happened_since(rows):
+    before, text = rows.rows(), rows.text()
+    rows.append(row(20))
+    rows.restore(text)
+    assert rows.rows() == before
+    rows.path.write_text(text[:40])
+    rows.restore(text)
     rows.append(row(100))
-    assert [entry["step"] for entry in rows.rows()] == [*kept, 100]
+    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15, 100]
 
 
 @pytest.mark.parametrize("torn", ["{", '{"step": 20, "lo', '{"step": 20}{'])
@@ -67,7 +70,7 @@ def test_torn_last_line_is_dropped(rows, torn):
     with rows.path.open("a") as stream:
         stream.write(torn)
     assert [entry["step"] for entry in rows.rows()] == [5, 10, 15]
-    rows.restart(99)
+    rows.restore(rows.text())
     rows.append(row(20))
     assert [entry["step"] for entry in rows.rows()] == [5, 10, 15, 20]
 

@@ -19,7 +19,7 @@ from vct.differences import differences
 from vct.errors import UserError
 from vct.files import atomic
 
-FORMAT = 1
+FORMAT = 2
 KEEP = 2
 
 
@@ -68,7 +68,10 @@ def latest(folder: Path, identity: Identity, device: torch.device) -> tuple[int,
     for file in reversed(files):
         header, payload = _read(file)
         if header is None:
-            print(f"warning: {file} is damaged and is passed over.", file=sys.stderr)
+            print(
+                f"warning: {file} is damaged, or of another version, and is passed over.",
+                file=sys.stderr,
+            )
             continue
         _check_identity(file, header, identity)
         state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)

@@ -1,13 +1,15 @@
 """Metrics along training: sums on the device, one row an interval, no wait in between."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from vct.errors import UserError
+from vct.files import write_text
 
 COLUMNS = (
     "step",
@@ -59,19 +61,28 @@ class RowFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def restart(self, last_step: int) -> None:
-        """Keep the rows up to `last_step`, where training resumes; drop a torn last line."""
-        rows = [row for row in self.rows() if row["step"] <= last_step]
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        os.replace(temporary, self.path)
+    def text(self) -> str:
+        """All whole rows as they are in the file, for a checkpoint."""
+        return "".join(json.dumps(row) + "\n" for row in self.rows())
+
+    def restore(self, text: str) -> None:
+        """Replace what is in the file by the rows of a checkpoint."""
+        write_text(self.path, text)
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row, with the time in milliseconds."""
-        with self.path.open("a") as stream:
-            stream.write(json.dumps({**row, "time": int(time.time() * 1000)}) + "\n")
+        """Add a row, with the time in milliseconds.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        try:
+            with self.path.open("a") as stream:
+                stream.write(json.dumps({**row, "time": int(time.time() * 1000)}) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.path}: {error.strerror}; make room, then run the same command "
+                "again: it goes on after the last checkpoint."
+            ) from error
 
     def rows(self) -> list[dict[str, Any]]:
         """All whole rows."""

@@ -83,13 +83,16 @@ class Trainer:
     def resume(self) -> int:
         """Go on from the newest checkpoint, if any; return the step."""
         found = checkpoint.latest(self.state, self.identity, self.device)
+        rows = ""
         if found is not None:
             self.step, state = found
             self.model.load_state_dict(state["model"])
             self.ema.module.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.interval.load(state["interval"])
-        self.rows.restart(self.step)
+            rows = state["rows"]
+        # Not from the file: what a kill or a fault left there may end too early or too late.
+        self.rows.restore(rows)
         return self.step
 
     def run(self) -> Finished:
@@ -196,6 +199,7 @@ class Trainer:
             "ema": self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "interval": self.interval.state(),
+            "rows": self.rows.text(),
         }
         checkpoint.save(self.state, self.step, self.identity, state)
 
