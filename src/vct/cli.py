@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     add("sample", "Draw samples from a trained run.", "RUN", RUN)
     add("score", "Score the samples of a run.", "RUN", RUN)
     add("floor", "Score held-out real data.", "EXPERIMENT", "a name under experiments")
+    add("show", "Print what a run was made from, and check its files.", "RUN", RUN)
     add("table", "Write the table of a suite.", "SUITE", "a name under suites")
     add("figures", "Write the figures of a suite.", "SUITE", "a name under suites")
     add("dvc", "Write the DVC stages of a suite.", "SUITE", "a name under suites")
