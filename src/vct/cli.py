@@ -39,6 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     add("sample", "Draw samples from a trained run.", "RUN", RUN)
     add("score", "Score the samples of a run.", "RUN", RUN)
     add("floor", "Score held-out real data.", "EXPERIMENT", "a name under experiments")
+    add("show", "Print what a run was made from, and check its files.", "RUN", RUN)
+    verify = stages.add_parser("verify", help="Compare a reproduction with the committed table.")
+    verify.add_argument("name", metavar="SUITE", nargs="?", help="the default suite if left out")
+    verify.add_argument(
+        "--against", metavar="FILE", help="a table.csv; that of git's HEAD if left out"
+    )
     add("table", "Write the table of a suite.", "SUITE", "a name under suites")
     add("figures", "Write the figures of a suite.", "SUITE", "a name under suites")
     add("dvc", "Write the DVC stages of a suite.", "SUITE", "a name under suites")
@@ -134,6 +140,8 @@ def _call(options: argparse.Namespace) -> int | None:
         return None
     if options.stage == "train":
         return _train(params, options)
+    if options.stage == "verify":
+        return _stage("verify", "run")(params, options.name, options.against)
     if options.stage == "track":
         return _stage("tracking", options.action)(params, getattr(options, "name", []))
     modules = {

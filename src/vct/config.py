@@ -458,8 +458,12 @@ class RunSettings(Section):
 
     def sha256(self) -> str:
         """Hash of the settings: the same text in, the same training out."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return settings_sha256(self.model_dump(mode="json"))
+
+
+def settings_sha256(settings: dict[str, Any]) -> str:
+    """Hash of settings as JSON holds them."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def run_settings(params: Params, run: RunId) -> RunSettings:

@@ -1,10 +1,11 @@
 """Files that are either whole or not there: written beside their place, synced, renamed."""
 
+import hashlib
 import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,35 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is missing; run the stage that makes it first.") from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read ({error}); delete it and make it again.") from None
+
+
+def read_object(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object, as every record of a stage does.
+
+    Raises:
+        UserError: if the file is missing or holds anything else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: it holds no JSON object; delete it and make it again.")
+    return content
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hash of a file, in hexadecimal.
+
+    Raises:
+        UserError: if it is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the stage that makes it first.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; make it readable.") from error
+
+
+def hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Hashes of the files `names` of a folder, as a stage records what it read and wrote."""
+    return {name: file_sha256(folder / name) for name in names}

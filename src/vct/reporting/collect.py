@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from vct.errors import UserError
-from vct.files import read_json
+from vct.files import file_sha256, read_object
 from vct.layout import RunId, floor_file
 
 COLUMNS = [
@@ -27,6 +27,8 @@ COLUMNS = [
     "floor",
     "floor_samples",
     "settings_sha256",
+    "versions",
+    "samples_sha256",
     "protocol",
 ]
 
@@ -58,6 +60,7 @@ class _Run:
     metrics: dict[str, Any]
     config: dict[str, Any]
     protocol: dict[str, Any]
+    files: dict[str, Any]
 
 
 def collect(experiments: Sequence[ExperimentRows], root: Path = Path()) -> pd.DataFrame:
@@ -67,12 +70,14 @@ def collect(experiments: Sequence[ExperimentRows], root: Path = Path()) -> pd.Da
         One row per run, metric and number of sampling steps, in the order of `experiments`, with
         COLUMNS. `steps` is missing for numbers of the run itself, such as aggregate_variance;
         `value` is NaN where the score was not finite; `floor` is NaN where held-out data have
-        none; `protocol` is the text of protocol.json, with sorted keys.
+        none; `protocol` is the text of protocol.json, with sorted keys and without its hashes of
+        files, of which `samples_sha256` is one.
 
     Raises:
         UserError: if a file is missing or damaged; if the runs of one row (experiment x coupling)
             have different settings; if the runs of an experiment differ in training settings,
-            data, training code or protocol.
+            data, training code or protocol; if config.json or metrics.json of a run is not the file
+            that its scoring read or wrote.
     """
     rows: list[dict[str, Any]] = []
     for experiment in experiments:
@@ -92,16 +97,12 @@ def collect(experiments: Sequence[ExperimentRows], root: Path = Path()) -> pd.Da
 def _read_run(run: RunId, root: Path) -> _Run:
     directory = root / run.directory
     metrics, config, protocol = (
-        _read_object(directory / f"{name}.json") for name in ("metrics", "config", "protocol")
+        read_object(directory / f"{name}.json") for name in ("metrics", "config", "protocol")
     )
-    return _Run(run, directory, metrics, config, protocol)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise damaged(path, "it holds no JSON object")
-    return content
+    files = protocol.pop("files", None)
+    if not isinstance(files, dict) or not isinstance(files.get("samples.npz"), str):
+        raise damaged(directory / "protocol.json", "it has no hashes of files")
+    return _Run(run, directory, metrics, config, protocol, files)
 
 
 def damaged(path: Path, why: str) -> UserError:
@@ -129,6 +130,17 @@ def _check_same(runs: list[_Run]) -> None:
         for key in sorted({*runs[0].protocol, *this.protocol}):
             _refuse_other(
                 runs[0], this, "protocol.json", key, lambda run, k=key: run.protocol.get(k)
+            )
+        _check_files(this)
+
+
+def _check_files(this: _Run) -> None:
+    """The scores must be those of this protocol.json, and of the training in config.json."""
+    for name in ("config.json", "metrics.json"):
+        if file_sha256(this.directory / name) != this.files.get(name):
+            raise UserError(
+                f"{this.directory / name} is not the file that protocol.json beside it records, so "
+                f"the run has no row; score it again: vct score {this.run}"
             )
 
 
@@ -177,6 +189,8 @@ def _rows(experiment: ExperimentRows, runs: list[_Run], root: Path) -> list[dict
             "seed": this.run.seed,
             "floor_samples": floor.num_samples,
             "settings_sha256": this.config["settings_sha256"],
+            "versions": _versions(this),
+            "samples_sha256": this.files["samples.npz"],
             "protocol": json.dumps(this.protocol, sort_keys=True),
         }
         scores = _scores(this)
@@ -185,6 +199,12 @@ def _rows(experiment: ExperimentRows, runs: list[_Run], root: Path) -> list[dict
             score = {"metric": metric, "steps": steps, "value": value}
             found.append({**head, **score, "floor": floor.scores.get(metric, math.nan)})
     return found
+
+
+def _versions(this: _Run) -> str:
+    """What computed the scores, as numbers of `vct.versions`."""
+    sampling, scoring = (this.protocol.get(key) for key in ("sampling_version", "version"))
+    return f"training {_code_version(this)} sampling {sampling} scoring {scoring}"
 
 
 def _scores(this: _Run) -> list[tuple[str, int | None, float]]:
@@ -232,7 +252,7 @@ def read_floor(experiment: str, root: Path = Path()) -> Floor:
         UserError: if it is missing or damaged.
     """
     path = root / floor_file(experiment)
-    content = _read_object(path)
+    content = read_object(path)
     scores, count = content.get("scores"), content.get("num_samples")
     if not isinstance(scores, dict):
         raise damaged(path, "it has no scores")

@@ -1,5 +1,6 @@
 """What a score was measured with, as one sentence, and which scores may share a column."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,18 @@ class Protocol:
         """Equal for two protocols exactly when their numbers may stand in one column."""
         kept = {key: value for key, value in self.content.items() if key not in _PER_EXPERIMENT}
         return json.dumps(kept, sort_keys=True)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what the settings say of scoring: of all but versions and the files' hashes.
+
+        The hashes of extractor and data may be others on another machine under the same settings.
+        """
+        kept = {key: value for key, value in self.content.items() if not key.endswith("version")}
+        for section in ("extractor", "reference"):
+            part = kept.get(section) or {}
+            kept[section] = {key: value for key, value in part.items() if key != "sha256"}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     @property
     def metrics(self) -> list[str]:

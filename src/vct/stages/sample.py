@@ -32,6 +32,7 @@ def run(params: Params, name: str) -> None:
             f"{run_id.directory} was trained on other data than data/{data.name} holds; train it "
             f"again: vct train {run_id}"
         )
+    results.check_weights(run_id, record)
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime.device)
     model = weights.load(run_id, settings, data, device)
@@ -42,7 +43,7 @@ def run(params: Params, name: str) -> None:
     if data.is_points:
         arrays |= _pairs(settings.train.batch_size, model, data, device)
         arrays["noise"] = draw.noise(sample.num_samples, 0).cpu().numpy()
-    arrays["settings"] = np.array(sample.model_dump_json())
+    arrays["record"] = results.sample_record(run_id, sample, data.sha256)
     with atomic(run_id.directory / "samples.npz") as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
     real = np.asarray(data.train.x[: sample.num_samples])

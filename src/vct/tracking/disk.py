@@ -87,7 +87,10 @@ class RunFiles:
     def read_note(self) -> Note:
         """The note, empty if there is none or it is damaged."""
         try:
-            return Note(**read_json(self._note))
+            note = Note(**read_json(self._note))
+            if note.config:
+                identity(note.config)
+            return note
         except (UserError, TypeError):
             return Note()
 
@@ -138,9 +141,11 @@ def _log_rows(path: Path) -> Iterator[Row]:
         try:
             # After a torn row the next one stands on the same line; rows are flat.
             values = json.loads(line[max(line.rfind("{"), 0) :])
-            yield {"time": stamp, **{key: number(value) for key, value in values.items()}}
-        except (ValueError, TypeError, AttributeError):
+            row = {"time": stamp, **{key: number(value) for key, value in values.items()}}
+            int(row["step"]), int(row["time"])
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError):
             continue
+        yield row
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
