@@ -42,13 +42,24 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
     All couplings of an experiment start from the same network.
     """
     train = settings.train
-    classes = dataset.meta["classes"] if train.conditional else 0
+    classes = _classes(train, dataset) if train.conditional else 0
     network_rng, coupling_rng = rng.key(seed, "init", "network"), rng.key(seed, "init", "coupling")
     with torch.random.fork_rng():
         torch.manual_seed(network_rng)
         net = network(train.network, dataset.shape, dataset.shape[0], classes)
         torch.manual_seed(coupling_rng)
         return Model(net, coupling(settings.coupling, dataset.shape, train.sigma_data))
+
+
+def _classes(train: Train, dataset: Dataset) -> int:
+    """Number of classes that a conditional network distinguishes."""
+    classes = dataset.meta["classes"]
+    if not classes:
+        raise UserError(
+            f"train.conditional: data set '{train.dataset}' has no labels; give it class labels, "
+            "or set conditional to false."
+        )
+    return classes
 
 
 def network(

@@ -36,6 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--fresh", action="store_true", help="start anew; the old state is moved aside"
     )
+    add(
+        "import-edm",
+        "Import a published EDM or EDM2 checkpoint; nothing in it is run.",
+        "FILE",
+        "a .pkl file",
+    )
     add("sample", "Draw samples from a trained run.", "RUN", RUN)
     add("score", "Score the samples of a run.", "RUN", RUN)
     add("floor", "Score held-out real data.", "EXPERIMENT", "a name under experiments")
@@ -133,6 +139,8 @@ def _quiet_environment() -> None:
 def _call(options: argparse.Namespace) -> int | None:
     from vct import config
 
+    if options.stage == "import-edm":
+        return _stage("import_edm", "run")(options.name)
     params = config.load()
     if options.stage == "check":
         experiments = ", ".join(params.experiments)

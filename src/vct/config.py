@@ -114,6 +114,32 @@ class UNetNetwork(Section):
     dropout: Probability = 0.0
 
 
+class ADMNetwork(Section):
+    """ADM (EDM, Appendix F); blocks of fewer than 64 channels do not attend."""
+
+    kind: Literal["adm"]
+    channels: Annotated[int, Field(ge=4, multiple_of=4)]
+    mult: Annotated[list[Count], Field(min_length=1)]
+    blocks: Count = 3
+    attention: list[Count] = [32, 16, 8]
+    dropout: Probability = 0.0
+
+
+class EDM2Network(Section):
+    """EDM2's magnitude-preserving network; blocks of fewer than 64 channels do not attend.
+
+    Dropout acts at sizes up to `dropout_up_to` pixels, or at all.
+    """
+
+    kind: Literal["edm2"]
+    channels: Count
+    mult: Annotated[list[Count], Field(min_length=1)]
+    blocks: Count = 3
+    attention: list[Count] = [16, 8]
+    dropout: Probability = 0.0
+    dropout_up_to: Count | None = None
+
+
 class OwnClass(Section):
     """A user's class, named by its dotted path; `options` are its keyword arguments."""
 
@@ -131,6 +157,8 @@ Network = Annotated[
     Annotated[MLPNetwork, Tag("mlp")]
     | Annotated[UNetNetwork, Tag("ddpmpp")]
     | Annotated[UNetNetwork, Tag("ncsnpp")]
+    | Annotated[ADMNetwork, Tag("adm")]
+    | Annotated[EDM2Network, Tag("edm2")]
     | Annotated[OwnClass, Tag("own")],
     Discriminator(_tag),
 ]

@@ -75,3 +75,8 @@ def floor_file(experiment: str) -> Path:
 def suite_dir(name: str) -> Path:
     """Tables and figures of a suite."""
     return Path("results") / name
+
+
+def pretrained_files(name: str) -> tuple[Path, Path]:
+    """Imported weights and their description."""
+    return Path(f"pretrained/{name}.safetensors"), Path(f"pretrained/{name}.json")

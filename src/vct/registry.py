@@ -31,6 +31,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mlp": "vct.networks.mlp:MLP",
         "ddpmpp": "vct.networks.unet:DDPMpp",
         "ncsnpp": "vct.networks.unet:NCSNpp",
+        "adm": "vct.networks.adm:ADM",
+        "edm2": "vct.networks.edm2:EDM2",
     },
     "data source": {
         "mixture": "vct.data.sources:mixture",
