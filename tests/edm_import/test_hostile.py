@@ -175,7 +175,7 @@ STORAGE = legacy(torch.ones(3)._typed_storage())
         (legacy(Stateful()), "asks for test_hostile.Stateful (inside a tensor)"),
         (legacy(torch.ones(3)), "asks for torch._utils._rebuild_tensor_v2 (inside a tensor)"),
         (b"(S'touch marker'\nios\nsystem\n.", "asks for os.system (inside a tensor)"),
-        (legacy({"a": 1}), "the payload of a tensor is a dict"),
+        (legacy({"a": 1}), "payload of a tensor is damaged"),
         (STORAGE[:-4], "payload of a tensor is damaged"),
         (STORAGE[:40], "damaged"),
         (b"", "damaged"),

@@ -153,11 +153,17 @@ def test_another_function_is_refused(refused, published, case, settings, expecte
         ({"map_layer0.weight": torch.ones(32, 4), "out.a": torch.ones(2)}, "out.a is one too many"),
         ({f"x.{name}": torch.ones(1) for name in "abcde"}, "x.c is one too many and 2 more"),
         ({"map_layer0.weight": torch.ones(24, 8)}, "an impossible setting, channels 6"),
+        ({"x.\x1b[31m\n": torch.ones(1)}, "x.?[31m is one too many"),
         ({"freqs": torch.ones(8, dtype=torch.int64)}, "holds no numbers in freqs"),
     ],
 )
 def test_other_tensors_are_refused_by_name(refused, published, extra, expected):
     assert expected in refused(edm_files.dumps(published("ddpmpp_16px", extra=extra)))
+
+
+def with_sigma_data(content, value):
+    content["ema"].meta["state"]["sigma_data"] = value
+    return content
 
 
 def looped(content):
@@ -183,9 +189,11 @@ def looped(content):
             "holds a Transformer, but SongUNet, DhariwalUNet and UNet are known",
         ),
         (lambda content: edm_files.checkpoint(edm_files.network("SongUNet", {})), "no network"),
-        (lambda content: edm_files.Persistent("X", {}, version=7), "version 7"),
-        (lambda content: edm_files.Persistent("X", {}, type="function"), "function of version 6"),
+        (lambda content: edm_files.Persistent("X", {}, version=7), "no class of version 6"),
+        (lambda content: edm_files.Persistent("X", {}, type="function"), "no class of version 6"),
         (looped, "modules that are no tree"),
+        (lambda content: with_sigma_data(content, float("nan")), "has sigma_data nan"),
+        (lambda content: with_sigma_data(content, 0), "has sigma_data 0"),
     ],
 )
 def test_something_else_is_refused(refused, published, change, expected):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vct import build
 from vct.config import Network
-from vct.edm_import.records import Module
+from vct.edm_import.records import Module, shown
 from vct.errors import UserError
 
 WRAPPERS = {"EDMPrecond": "model", "Precond": "unet"}
@@ -75,11 +75,10 @@ def find(content: Any, path: Path) -> Found:
     try:
         return _find(content)
     except Unknown as problem:
-        raise UserError(f"{path} {problem}.") from None
-    except (KeyError, AttributeError, TypeError, ValueError, IndexError) as error:
-        raise UserError(
-            f"{path} holds no network of EDM or EDM2 ({type(error).__name__}: {error})."
-        ) from None
+        raise UserError(f"{path} {shown(problem)}.") from None
+    except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+        reason = shown(f"{type(error).__name__}: {error}")
+        raise UserError(f"{path} holds no network of EDM or EDM2 ({reason}).") from None
 
 
 def _find(content: Any) -> Found:
@@ -94,14 +93,11 @@ def _find(content: Any) -> Found:
     _check_fixed(kind, modules)
     network, shape, classes = _settings(kind, tensors)
     network["dropout"] = _dropout(modules)
-    found = Found(
-        network,
-        shape,
-        classes,
-        float(wrapper.state["sigma_data"]),
-        tensors,
-        sorted(everything.keys() - tensors.keys()),
-    )
+    sigma_data = float(wrapper.state["sigma_data"])
+    if not 0 < sigma_data < math.inf:
+        raise Unknown(f"has sigma_data {sigma_data}")
+    left_out = sorted(everything.keys() - tensors.keys())
+    found = Found(network, shape, classes, sigma_data, tensors, left_out)
     _prove(found)
     return found
 

@@ -46,6 +46,20 @@ class Number:
     order: str = "="
 
 
+@dataclass(eq=False)
+class Storage:
+    """The numbers of a tensor, in a row."""
+
+    numbers: torch.UntypedStorage
+    dtype: torch.dtype
+
+
+def shown(problem: object) -> str:
+    """Text from a file: one line, of a bounded length, without control characters."""
+    words = " ".join(str(problem).split())[:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in words)
+
+
 def _mapping() -> dict[Any, Any]:
     """An empty dict for the files' kinds of it."""
     return {}
@@ -63,20 +77,19 @@ def _scalar(dtype: Number, raw: bytes) -> float | int | bool:
     return np.frombuffer(raw, dtype.order + dtype.code, count=1)[0].item()
 
 
-def _storage(payload: bytes) -> torch.TypedStorage:
+def _storage(payload: bytes) -> Storage:
     """The storage of a tensor; torch reads it with its own restricted unpickler."""
     if not isinstance(payload, bytes):
         raise Malformed("the payload of a tensor is not made of bytes")
     _check_names(payload)
     try:
         with warnings.catch_warnings():
+            # torch calls its own class of storages deprecated.
             warnings.simplefilter("ignore")
-            storage = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            loaded = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            return Storage(loaded.untyped(), loaded.dtype)
     except Exception as error:  # a damaged payload may fail in any way
         raise Malformed(f"the payload of a tensor is damaged, {type(error).__name__}") from None
-    if not isinstance(storage, torch.TypedStorage):
-        raise Malformed(f"the payload of a tensor is a {type(storage).__name__}")
-    return storage
 
 
 def _check_names(payload: bytes) -> None:
@@ -99,7 +112,7 @@ def _check_class(name: str) -> None:
 
 
 def _tensor(
-    storage: torch.TypedStorage,
+    storage: Storage,
     offset: int,
     size: tuple[int, ...],
     stride: tuple[int, ...],
@@ -108,18 +121,16 @@ def _tensor(
     metadata: Any = None,
 ) -> Tensor:
     """A tensor that lies within its storage."""
-    if not isinstance(storage, torch.TypedStorage) or len(size) != len(stride):
+    if not isinstance(storage, Storage) or len(size) != len(stride):
         raise Malformed("a tensor has no storage, or not one stride for each dimension")
     if min(size, default=1) < 1 or min(offset, *stride, 0) < 0:
         raise Malformed("a tensor has an odd size, stride or offset")
-    known = storage.untyped().nbytes() // storage.dtype.itemsize
+    known = storage.numbers.nbytes() // storage.dtype.itemsize
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if last >= known or math.prod(size) > known:
         raise Malformed("a tensor reaches beyond its storage")
-    tensor = torch.empty(0, dtype=storage.dtype)
-    return tensor.set_(storage.untyped(), offset, size, stride).clone(
-        memory_format=torch.contiguous_format
-    )
+    view = torch.empty(0, dtype=storage.dtype).set_(storage.numbers, offset, size, stride)
+    return view.clone(memory_format=torch.contiguous_format)
 
 
 def _parameter(data: Tensor, requires_grad: bool, hooks: Any) -> Tensor:
@@ -131,7 +142,7 @@ def _persistent(meta: dict[str, Any]) -> Module:
     """A module that came with its source code, which stays text and is dropped."""
     name, state = meta["class_name"], meta["state"]
     if meta["type"] != "class" or meta["version"] != 6:
-        raise Malformed(f"{meta['type']} of version {meta['version']} instead of a class of 6")
+        raise Malformed("an object is no class of version 6")
     if not isinstance(name, str) or not isinstance(state, dict):
         raise Malformed("an object has no class name, or no state")
     return Module(name, state)

@@ -11,7 +11,7 @@ from pathlib import Path
 from pickletools import genops
 from typing import Any
 
-from vct.edm_import.records import KNOWN, Malformed, Refused, set_state
+from vct.edm_import.records import KNOWN, Malformed, Refused, set_state, shown
 from vct.errors import UserError
 
 NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG", "BINFLOAT", "FLOAT")
@@ -198,7 +198,7 @@ def read(path: Path) -> Any:
             return Machine().run(content)
     except Refused as refusal:
         raise UserError(
-            f"{path} asks for {_shown(refusal)}, which no EDM checkpoint needs; it was refused, "
+            f"{path} asks for {shown(refusal)}, which no EDM checkpoint needs; it was refused, "
             "and nothing was run or written."
         ) from None
     except Malformed as problem:
@@ -210,10 +210,4 @@ def read(path: Path) -> Any:
 
 
 def _damaged(path: Path, problem: Exception) -> str:
-    return f"{path} is damaged or no EDM checkpoint ({_shown(problem)}); download it again."
-
-
-def _shown(problem: Exception) -> str:
-    """A file may name anything: one line, of a bounded length, without control characters."""
-    words = " ".join(str(problem).split())[:150]
-    return "".join(letter if letter.isprintable() else "?" for letter in words)
+    return f"{path} is damaged or no EDM checkpoint ({shown(problem)}); download it again."
