@@ -26,7 +26,7 @@ def run(params: Params, name: str) -> None:
     experiment = params.experiment(run_id.experiment)
     data = _data_of(experiment, record["data_sha256"], run_id)
     scorer = make_scorer(experiment.score, data, params.runtime.threads)
-    samples = results.read_samples(run_id)
+    samples = results.read_samples(run_id, data)
     if str(samples.pop("settings", "")) != experiment.sample.model_dump_json():
         raise UserError(
             f"{run_id.directory}/samples.npz was drawn with other settings than params.yaml holds; "
