@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vct.networks.widths import group_count
+
 
 def xavier_uniform_(module: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
     """Xavier-uniform weights, times `gain`, and zero bias (EDM, Appendix F)."""
@@ -25,7 +27,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 def group_norm(channels: int, eps: float = 1e-6) -> nn.GroupNorm:
     """GroupNorm with at most 32 groups of at least 4 channels."""
-    return nn.GroupNorm(min(32, channels // 4), channels, eps=eps)
+    return nn.GroupNorm(group_count(channels), channels, eps=eps)
 
 
 def resampled(x: Tensor, low_pass: Tensor, resample: str, shift: int = 0) -> Tensor:

@@ -10,9 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from vct.errors import UserError
-from vct.files import file_sha256, read_object
+from vct.errors import UserError, quoted
+from vct.files import damaged, file_sha256, read_object
 from vct.layout import RunId, floor_file
+from vct.reporting.protocol import is_count
+from vct.reporting.protocol import problem as protocol_problem
+
+METRIC = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""Names of metrics become columns and headings."""
+LARGEST = 1e300
+"""A larger score cannot be averaged; one that overflowed is stored as null."""
 
 COLUMNS = [
     "experiment",
@@ -102,12 +109,9 @@ def _read_run(run: RunId, root: Path) -> _Run:
     files = protocol.pop("files", None)
     if not isinstance(files, dict) or not isinstance(files.get("samples.npz"), str):
         raise damaged(directory / "protocol.json", "it has no hashes of files")
+    if problem := protocol_problem(protocol):
+        raise damaged(directory / "protocol.json", problem)
     return _Run(run, directory, metrics, config, protocol, files)
-
-
-def damaged(path: Path, why: str) -> UserError:
-    """The error for a file that is there and cannot be used."""
-    return UserError(f"{path} is damaged: {why}; delete it and make it again.")
 
 
 # --- what must agree -------------------------------------------------------------------------
@@ -213,26 +217,33 @@ def _scores(this: _Run) -> list[tuple[str, int | None, float]]:
     sampled: list[tuple[str, int | None, float]] = []
     own: list[tuple[str, int | None, float]] = []
     for key, value in this.metrics.items():
-        match = re.fullmatch(r"steps([1-9]\d*)", key)
+        match = re.fullmatch(r"steps([1-9][0-9]{0,4})", key)
         if match and isinstance(value, dict) and value:
             for metric, score in value.items():
+                _check_word(metric, path)
                 sampled.append((metric, int(match[1]), _number(score, path, f"{key}.{metric}")))
         elif match:
             raise damaged(path, f"{key} holds no scores")
         elif value is not None:
+            _check_word(key, path)
             own.append((key, None, _number(value, path, key)))
     if not sampled:
         raise damaged(path, "it holds no scores of samples")
     return sorted(sampled, key=lambda score: score[1] or 0) + own
 
 
+def _check_word(metric: str, path: Path) -> None:
+    if not METRIC.fullmatch(metric):
+        raise damaged(path, f"{quoted(metric)} is no name of a metric")
+
+
 def _number(value: Any, path: Path, key: str) -> float:
     """A number; null stands for one that was not finite."""
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise damaged(path, f"{key} is no number")
-    return float(value) if math.isfinite(value) else math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
+        raise damaged(path, f"{quoted(key)} is no number")
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -256,7 +267,9 @@ def read_floor(experiment: str, root: Path = Path()) -> Floor:
     scores, count = content.get("scores"), content.get("num_samples")
     if not isinstance(scores, dict):
         raise damaged(path, "it has no scores")
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+    for metric in scores:
+        _check_word(metric, path)
+    if count is not None and not is_count(count):
         raise damaged(path, "num_samples is no whole number")
     numbers = {key: _number(value, path, f"scores.{key}") for key, value in scores.items()}
     return Floor(path, numbers, count, content)

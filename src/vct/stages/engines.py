@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vct.config import Params
 from vct.errors import UserError
+from vct.files import read_text
 from vct.layout import suite_dir
 from vct.stages.dvc import dvc_file, text
 
@@ -29,7 +30,7 @@ def record(params: Params, suite: str) -> None:
             reason = (result.stderr or result.stdout).strip().splitlines()[-1:]
             print(f"dvc.lock is not up to date: {' '.join(reason)}", file=sys.stderr)
     if table.is_file():
-        print(table.read_text(encoding="utf-8"))
+        print(read_text(table))
 
 
 def adopt(params: Params, suite: str) -> int:
@@ -70,7 +71,10 @@ def adopt(params: Params, suite: str) -> int:
 
 def _stale(params: Params, suite: str, file: Path) -> bool:
     """Whether the DVC stages were written for other experiments, couplings or seeds."""
-    stale = file.read_text(encoding="utf-8") != text(params, suite)
+    try:
+        stale = read_text(file) != text(params, suite)
+    except UserError:
+        stale = True
     if stale:
         print(f"{file} does not fit params.yaml; write it again: vct dvc {suite}", file=sys.stderr)
     return stale

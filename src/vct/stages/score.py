@@ -28,7 +28,7 @@ def run(params: Params, name: str) -> None:
     experiment = params.experiment(run_id.experiment)
     data = _data_of(experiment, record["data_sha256"], run_id)
     scorer = make_scorer(experiment.score, data, params.runtime.threads)
-    samples = results.read_samples(run_id)
+    samples = results.read_samples(run_id, data)
     results.check_samples(run_id, samples, experiment.sample, record)
     steps = [key for key in samples if key.startswith("steps")]
     metrics: dict[str, Any] = {key: scorer(samples[key]) for key in steps}

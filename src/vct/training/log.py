@@ -23,36 +23,51 @@ COLUMNS = (
 
 
 class Interval:
-    """Sums of what a step reports, kept on the device until the interval ends."""
+    """Sums of what a step reports, and the largest, kept on the device until the interval ends."""
 
     KEYS = ("loss", "consistency_loss", "kl", "grad_norm", "nonfinite", "clipped")
+    PEAKS = ("loss", "grad_norm")
 
     def __init__(self, device: torch.device) -> None:
         self.sums = torch.zeros(len(self.KEYS), dtype=torch.float64, device=device)
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
+        self.peaks = self._no_peaks()
         self.steps = 0
+
+    def _no_peaks(self) -> Tensor:
+        return torch.full_like(self.sums, -torch.inf)
 
     def add(self, values: list[Tensor]) -> None:
         """Add one step's values, in the order of `KEYS`."""
         row = torch.stack([value.detach().double() for value in values])
         self.sums += row
+        self.peaks = torch.maximum(self.peaks, row)  # NaN, once there, stays
         self.totals += row[-2:]
         self.steps += 1
 
     def take(self) -> dict[str, float]:
-        """Means since the last call; waits for the device."""
-        means = (self.sums / max(self.steps, 1)).tolist()
+        """Means since the last call, and for PEAKS the largest, `<key>_max`; waits for the device.
+
+        A spike of one step drowns in a mean.
+        """
+        means, peaks = torch.stack([self.sums / max(self.steps, 1), self.peaks]).tolist()
         self.sums.zero_()
-        self.steps = 0
-        return dict(zip(self.KEYS, means, strict=True))
+        self.peaks, self.steps = self._no_peaks(), 0
+        largest = dict(zip(self.KEYS, peaks, strict=True))
+        return {
+            **dict(zip(self.KEYS, means, strict=True)),
+            **{f"{key}_max": largest[key] for key in self.PEAKS},
+        }
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint in the middle of an interval."""
-        return {"sums": self.sums.clone(), "totals": self.totals.clone(), "steps": self.steps}
+        sums, totals = self.sums.clone(), self.totals.clone()
+        return {"sums": sums, "totals": totals, "peaks": self.peaks, "steps": self.steps}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self.sums, self.totals, self.steps = state["sums"], state["totals"], state["steps"]
+        self.peaks = state["peaks"]
 
 
 class RowFile:
@@ -85,14 +100,14 @@ class RowFile:
             ) from error
 
     def rows(self) -> list[dict[str, Any]]:
-        """All whole rows."""
+        """All rows up to the first that is torn or not ours."""
         rows = []
         if self.path.exists():
-            for line in self.path.read_text().splitlines():
-                try:
-                    rows.append(json.loads(line))
-                except ValueError:
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                row = _parsed(line)
+                if row is None:
                     break
+                rows.append(row)
         return rows
 
     def csv(self) -> str:
@@ -100,3 +115,13 @@ class RowFile:
         lines = [",".join(COLUMNS)]
         lines += [",".join(repr(row[key]) for key in COLUMNS) for row in self.rows()]
         return "\n".join(lines) + "\n"
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line as a row with a number for each of COLUMNS, or None."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(row, dict) and all(isinstance(row.get(key), int | float) for key in COLUMNS)
+    return row if whole else None
