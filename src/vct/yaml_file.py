@@ -18,6 +18,7 @@ MOST_BYTES = 256 * 1024
 MOST_CHARACTERS = 10_000
 MOST_VALUES = 100_000
 MOST_LEVELS = 50
+MOST_OPEN = 300
 LARGEST = 2**63 - 1
 
 
@@ -39,6 +40,8 @@ def read(path: str | Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}; save it as UTF-8 text.") from None
     try:
+        if _open_brackets(text) > MOST_OPEN:
+            raise RecursionError
         found = yaml.load(text, Loader=_Loader)
     except RecursionError:
         raise UserError(f"{path} is no valid YAML: it is nested without end.") from None
@@ -47,6 +50,18 @@ def read(path: str | Path) -> Any:
     if problem := impurity(found):
         raise UserError(f"{path}: {problem}.")
     return found
+
+
+def _open_brackets(text: str) -> int:
+    """Most brackets that stand open at once: PyYAML takes seconds for thousands of them."""
+    level = most = 0
+    for character in text:
+        if character in "[{":
+            level += 1
+            most = max(most, level)
+        elif character in "]}":
+            level -= 1
+    return most
 
 
 def impurity(content: Any) -> str | None:

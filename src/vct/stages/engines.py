@@ -18,7 +18,11 @@ def record(params: Params, suite: str) -> None:
 
     Runs after each successful Snakemake run, and must never fail it: without git, DVC or a DVC
     repository there is nothing to record.
+
+    Raises:
+        UserError: if there is no such suite.
     """
+    params.suite(suite)
     table = suite_dir(suite) / "table.md"
     file = dvc_file(suite)
     dvc = _dvc_command()
@@ -40,8 +44,9 @@ def adopt(params: Params, suite: str) -> int:
     are the right ones, they are marked as finished by Snakemake too; nothing is computed.
 
     Raises:
-        UserError: if DVC says that files are missing or changed.
+        UserError: if there is no such suite, or DVC says that files are missing or changed.
     """
+    params.suite(suite)
     file = dvc_file(suite)
     command = _dvc_command()
     if not command or not file.is_file():
