@@ -43,6 +43,10 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
     """
     train = settings.train
     classes = dataset.meta["classes"] if train.conditional else 0
+    if train.conditional and not classes:
+        raise UserError(
+            f"train.conditional: data set '{dataset.name}' has no class labels; make it with labels"
+        )
     network_rng, coupling_rng = rng.key(seed, "init", "network"), rng.key(seed, "init", "coupling")
     with torch.random.fork_rng():
         torch.manual_seed(network_rng)
