@@ -149,7 +149,7 @@ def _write_arrays(folder: Path, source: Pieces) -> dict[str, Any]:
             for array in grow:
                 array.close()
         arrays = [_open(path) for path in paths]
-        facts = {"sha256": content_hash(arrays), **_facts(arrays)}
+        facts = {"sha256": content_hash(paths, arrays), **_facts(arrays)}
         # From here until the new one is written, the folder says itself that it is not whole.
         (folder / "meta.json").unlink(missing_ok=True)
     return facts
@@ -160,13 +160,19 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def content_hash(arrays: list[np.ndarray]) -> str:
-    """SHA-256 over shapes, types and values, read in pieces."""
+def content_hash(files: list[Path], arrays: list[np.memmap]) -> str:
+    """SHA-256 over shapes, types and values (in C order) of arrays on disk.
+
+    The files are read and not mapped: mapped pages would count as memory of this process, all 16 GB
+    of them.
+    """
     digest = hashlib.sha256()
-    for array in arrays:
+    for file, array in zip(files, arrays, strict=True):
         digest.update(f"{array.shape}{array.dtype}".encode())
-        for start in range(0, len(array), 4096):
-            digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
+        with file.open("rb") as stream:
+            stream.seek(array.offset)
+            while block := stream.read(2**20):
+                digest.update(block)
     return digest.hexdigest()
 
 
@@ -201,15 +207,14 @@ def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
     return Dataset(name, Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3]), meta)
 
 
-def _holds(name: str, root: Path, arrays: list[np.ndarray], sha256: str, thorough: bool) -> bool:
+def _holds(name: str, root: Path, arrays: list[np.memmap], sha256: str, thorough: bool) -> bool:
     """Whether the arrays hold the content of `sha256`."""
-    size = sum(array.nbytes for array in arrays)
-    if size <= SMALL:
-        return content_hash(arrays) == sha256
-    if not thorough and verified.holds(_record(name, root), sha256, _array_files(name, root)):
-        return True
-    print(f"{name}: hashing {size / 1e9:.1f} GB", file=sys.stderr, flush=True)
-    if content_hash(arrays) != sha256:
+    files, size = _array_files(name, root), sum(array.nbytes for array in arrays)
+    if size > SMALL:
+        if not thorough and verified.holds(_record(name, root), sha256, files):
+            return True
+        print(f"{name}: hashing {size / 1e9:.1f} GB", file=sys.stderr, flush=True)
+    if content_hash(files, arrays) != sha256:
         return False
     _note(name, root, sha256)
     return True
@@ -230,14 +235,14 @@ def _array_files(name: str, root: Path) -> list[Path]:
     return [root / dataset_dir(name) / file for file in DATA_FILES[:-1]]
 
 
-def _open(file: Path) -> np.ndarray:
-    array = np.load(file, mmap_mode="r", allow_pickle=False)
-    if array.ndim == 0 or array.dtype.kind not in "iuf":
-        raise ValueError(f"it holds {array.dtype} of shape {array.shape}")
+def _open(file: Path) -> np.memmap:
+    array: np.memmap = np.load(file, mmap_mode="r", allow_pickle=False)
+    if array.ndim == 0 or array.dtype.kind not in "iuf" or not array.flags.c_contiguous:
+        raise ValueError(f"it holds {array.dtype} of shape {array.shape}, or in another order")
     return array
 
 
-def _facts(arrays: list[np.ndarray]) -> dict[str, Any]:
+def _facts(arrays: list[np.memmap]) -> dict[str, Any]:
     """What meta.json says of the arrays, beside their hash."""
     train, _, test, _ = arrays
     shape = list(train.shape[1:])

@@ -45,8 +45,8 @@ def from_folders(path: Path, names: Sequence[str], depth: int) -> Labels:
         parts = name.split("/")
         if len(parts) < depth + 2:
             raise UserError(
-                f"{path}: {shown(name)} lies in no class folder, as 'labels: folders' wants it; move "
-                "it to one, or take 'labels: none' for data without classes."
+                f"{path}: {shown(name)} lies in no class folder, as 'labels: folders' wants it; "
+                "move it to one, or take 'labels: none' for data without classes."
             )
         folders.append(parts[depth])
     classes = sorted(set(folders))

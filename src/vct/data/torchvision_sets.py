@@ -48,10 +48,15 @@ def read(settings: TorchvisionData) -> Source:
     folder = RAW / settings.name
     archives = _archives(kind)
     _fetch_all(settings.name, folder, archives)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as root:
-        for archive in archives:
-            _unpack(kind, folder / archive.name, Path(root))
-        train, test = (kind(root, train=train, download=False) for train in (True, False))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as root:
+            for archive in archives:
+                _unpack(kind, folder / archive.name, Path(root))
+            train, test = (kind(root, train=train, download=False) for train in (True, False))
+    except OSError as error:
+        raise UserError(
+            f"cannot unpack {folder}: {error.strerror or error}; make room or the folder writable."
+        ) from None
     return Source(_split(train), _split(test), len(train.classes), {"class_names": train.classes})
 
 
