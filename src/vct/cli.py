@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("check", "Validate params.yaml and stop.")
     add("data", "Make a data set in the common format.", "DATASET", "a name under datasets")
+    add("check-data", "Hash a data set again.", "DATASET", "a name under datasets")
     add("extractor", "Train a feature extractor.", "EXTRACTOR", "a name under extractors")
     train = add("train", "Train a run, or go on where it stopped.", "RUN", RUN)
     train.add_argument(
@@ -153,6 +154,7 @@ def _call(options: argparse.Namespace) -> int | None:
     if options.stage == "track":
         return _stage("tracking", options.action)(params, getattr(options, "name", []))
     modules = {
+        "check-data": ("data", "check"),
         "floor": ("score", "floor"),
         "record": ("engines", "record"),
         "adopt": ("engines", "adopt"),

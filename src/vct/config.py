@@ -27,7 +27,7 @@ from pydantic import (
 from vct import registry, yaml_file
 from vct.config_errors import sentence
 from vct.errors import UserError
-from vct.layout import NAME, RunId
+from vct.layout import NAME, RAW, RunId
 from vct.networks.widths import unfit
 
 PARAMS = Path("params.yaml")
@@ -92,7 +92,44 @@ class MnistData(Section):
         return 5000 - self.test
 
 
-Dataset = Annotated[MixtureData | DigitsData | MnistData, Field(discriminator="source")]
+class TorchvisionData(Section):
+    """A public data set with its own test split; the data stage downloads it to data/raw/<name>."""
+
+    source: Literal["torchvision"]
+    name: Literal["mnist", "fashion-mnist", "cifar10"]
+
+
+class ImageFolderData(Section):
+    """A folder, or with the suffix .zip an archive, of images: data/raw/<raw>.
+
+    `raw` is the data set's name unless given. `test` is a number of images to hold out at random,
+    or `own` if there are folders `train` and `test`. `labels` come from the names of class folders
+    or from EDM's `dataset.json`. `size` crops and resizes all images; without it, they must have
+    one size. `broken` says what a damaged image does.
+    """
+
+    source: Literal["image_folder"]
+    raw: Annotated[str, Field(pattern=rf"^{NAME.pattern}(\.zip)?$")]
+    size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    channels: Literal[1, 3] = 3
+    labels: Literal["none", "folders", "json"] = "none"
+    test: int | Literal["own"]
+    broken: Literal["stop", "skip"] = "stop"
+    seed: int = 0
+
+    @field_validator("test", mode="before")
+    @classmethod
+    def _count_or_own(cls, value: Any) -> Any:
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 2
+        if not is_count and value != "own":
+            raise ValueError("give a number of images to hold out, at least 2, or 'own'")
+        return value
+
+
+Dataset = Annotated[
+    MixtureData | DigitsData | MnistData | TorchvisionData | ImageFolderData,
+    Field(discriminator="source"),
+]
 
 
 class Extractor(Section):
@@ -440,6 +477,8 @@ class Params(Section):
             _check_names(family, getattr(self, family))
         for name, experiment in self.experiments.items():
             _check_names(f"experiments.{name}.couplings", experiment.couplings)
+        if RAW.name in self.datasets:
+            raise ValueError(f"datasets.{RAW.name}: the name is taken by the folder of raw files")
         taken = {name.lower() for name in self.experiments}
         for name in self.suites:
             if name.lower() in taken:
@@ -456,10 +495,13 @@ class Params(Section):
             _refer(f"extractors.{name}.dataset", "data set", settings.dataset, self.datasets)
             if self.datasets[settings.dataset].source == "mixture":
                 raise ValueError(f"extractors.{name}.dataset: give images, not points")
+            _check_labels(f"extractors.{name}", "a classifier", settings.dataset, self.datasets)
         for name, experiment in self.experiments.items():
             here = f"experiments.{name}"
             dataset = experiment.train.dataset
             _refer(f"{here}.train.dataset", "data set", dataset, self.datasets)
+            if experiment.train.conditional:
+                _check_labels(f"{here}.train", "conditional training", dataset, self.datasets)
             if experiment.score.extractor is not None:
                 extractor = experiment.score.extractor
                 _refer(f"{here}.score.extractor", "extractor", extractor, self.extractors)
@@ -534,6 +576,15 @@ def _refer(key: str, what: str, name: str, known: dict[str, Any]) -> None:
         raise ValueError(f"{key}: {registry.unknown(what, name, known)}")
 
 
+def _check_labels(key: str, what: str, name: str, known: dict[str, Dataset]) -> None:
+    settings = known[name]
+    if isinstance(settings, ImageFolderData) and settings.labels == "none":
+        raise ValueError(
+            f"{key}: {what} needs class labels, and data set '{name}' has 'labels: none'; choose "
+            "'folders' or 'json' there"
+        )
+
+
 # --- one run ---------------------------------------------------------------------------------
 
 
@@ -582,7 +633,7 @@ def validate(content: Any, source: str = str(PARAMS)) -> Params:
     """Check what params.yaml holds; see `load`."""
     if problem := yaml_file.impurity(content):
         raise UserError(f"{source}: {problem}.")
-    content = _with_default_kinds(content)
+    content = _with_default_raw(_with_default_kinds(content))
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -609,3 +660,17 @@ def _with_default_kinds(content: Any) -> Any:
             experiment = {**experiment, "couplings": couplings}
         experiments[name] = experiment
     return {**content, "experiments": experiments}
+
+
+def _with_default_raw(content: Any) -> Any:
+    """An image folder is looked for under its data set's own name unless another is given."""
+    datasets = content.get("datasets") if isinstance(content, dict) else None
+    if not isinstance(datasets, dict):
+        return content
+    filled = {
+        name: {"raw": name, **settings}
+        if isinstance(settings, dict) and settings.get("source") == "image_folder"
+        else settings
+        for name, settings in datasets.items()
+    }
+    return {**content, "datasets": filled}

@@ -17,6 +17,8 @@ SCORE_FILES = ("metrics.json", "protocol.json", "trajectory.csv")
 TRACKED_FILE = "tracked.json"
 TABLE_FILES = ("table.csv", "table.md", "table.tex")
 FIGURES = ("samples", "curves")
+RAW = Path("data/raw")
+"""Files that data sets are made from: downloads, and what the user puts there."""
 TRACKING_READY = Path("results/tracking.json")
 
 
@@ -60,6 +62,11 @@ class RunId:
 def dataset_dir(name: str) -> Path:
     """Folder of a data set in the common format."""
     return Path("data") / name
+
+
+def dataset_state(name: str) -> Path:
+    """Lock of a data set, and the record of its last hashing; no engine declares them."""
+    return Path("state/data") / name
 
 
 def extractor_dir(name: str) -> Path:

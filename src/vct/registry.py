@@ -38,6 +38,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mixture": "vct.data.sources:mixture",
         "digits": "vct.data.sources:digits",
         "mnist": "vct.data.sources:mnist",
+        "torchvision": "vct.data.torchvision_sets:read",
+        "image_folder": "vct.data.image_folder:ImageFolder",
     },
 }
 

@@ -25,7 +25,7 @@ from vct.layout import (
     TRAIN_FILES,
     floor_file,
 )
-from vct.pipeline import DEFAULT_SUITE
+from vct.pipeline import DEFAULT_SUITE, raw_inputs
 
 RUN = "results/{experiment}/${{item.coupling}}/seed${{item.seed}}"
 VERSIONS = "src/vct/versions.py"
@@ -103,8 +103,10 @@ def _shared(
     if suite == DEFAULT_SUITE:
         stages["tracking"] = {"cmd": "vct track init", "outs": [str(TRACKING_READY)]}
     for name in new("dataset"):
+        raw = raw_inputs(params, name)
         stages[f"data-{name}"] = {
             "cmd": f"vct data {name}",
+            **({"deps": raw} if raw else {}),
             "params": [f"datasets.{name}", {VERSIONS: ["DATA"]}],
             "outs": [f"data/{name}"],
         }
