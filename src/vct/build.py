@@ -10,6 +10,7 @@ from vct.config import EMA as EMASettings
 from vct.config import Coupling as CouplingSettings
 from vct.config import (
     ECMObjective,
+    GeneratorAugmented,
     Network,
     Objective,
     Optimizer,
@@ -73,6 +74,8 @@ def coupling(
     given: dict[str, Any] = {"shape": shape, "sigma_data": sigma_data}
     if isinstance(settings, Variational):
         given["encoder"] = network(settings.encoder, shape, 2 * shape[0])
+    if isinstance(settings, GeneratorAugmented):
+        given["base"] = coupling(settings.base, shape, sigma_data)
     return _make("coupling", cls, settings, **given)
 
 

@@ -157,11 +157,35 @@ class Variational(Section):
     initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
 
 
-Coupling = Annotated[
+class Sinkhorn(Section):
+    """Entropic optimal transport between the images and the noise of a batch."""
+
+    kind: Literal["sinkhorn"]
+    entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 0.1
+    iterations: Count = 500
+
+
+_BaseKinds = (
     Annotated[Independent, Tag("independent")]
     | Annotated[MinibatchOT, Tag("ot")]
+    | Annotated[Sinkhorn, Tag("sinkhorn")]
     | Annotated[Variational, Tag("variational")]
-    | Annotated[OwnClass, Tag("own")],
+    | Annotated[OwnClass, Tag("own")]
+)
+BaseCoupling = Annotated[_BaseKinds, Discriminator(_tag)]
+
+
+class GeneratorAugmented(Section):
+    """Some data points are replaced by the averaged model's (GC, arXiv 2406.09570)."""
+
+    kind: Literal["generator_augmented"]
+    base: BaseCoupling = Independent(kind="independent")
+    mu: Annotated[float, Field(gt=0, le=1)] = 0.5
+    noise: Literal["keep", "recouple"] = "keep"
+
+
+Coupling = Annotated[
+    _BaseKinds | Annotated[GeneratorAugmented, Tag("generator_augmented")],
     Discriminator(_tag),
 ]
 

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 KERNELS = {"ve": "VE", "li": "LI"}
 OBJECTIVES = {"ict": "iCT", "ecm": "ECM"}
-COUPLINGS = {"ot": "minibatch OT", "generator_augmented": "generator-augmented"}
+COUPLINGS = {
+    "ot": "minibatch OT",
+    "sinkhorn": "minibatch OT (Sinkhorn)",
+    "generator_augmented": "generator-augmented",
+}
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,8 @@ class Trainer:
         eps = rng.normal(tuple(batch.x.shape), self.seed, step, "noise", device=self.device)
         self.grid_points = levels.grid_points
         key = (self.seed, step)
-        context = Context(levels.t, levels.r, self.kernel, self._f(self.ema.module.network), key)
+        ema_model = self._f(self.ema.module.network)
+        context = Context(levels.t, levels.r, self.kernel, ema_model, key, batch.labels)
         coupling = self.model.coupling
         pair = coupling.pair(batch.x, eps, context)
         loss = self.objective.loss(
