@@ -162,7 +162,7 @@ class Sinkhorn(Section):
 
     kind: Literal["sinkhorn"]
     entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 0.1
-    iterations: Count = 500
+    iterations: Count = 100
 
 
 _BaseKinds = (

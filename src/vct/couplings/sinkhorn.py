@@ -1,17 +1,13 @@
 """Entropic minibatch optimal transport coupling (Sinkhorn plans, arXiv 1306.0895)."""
 
 import hashlib
+import math
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vct import rng
 from vct.couplings.base import Coupling
-
-Matrix = NDArray[np.float64]
-
 
 class Sinkhorn(Coupling):
     """Draws the noise of each data point from an entropic transport plan of the batch.
@@ -38,7 +34,7 @@ class Sinkhorn(Coupling):
         shape: tuple[int, int, int],
         sigma_data: float,
         entropy: float = 0.1,
-        iterations: int = 500,
+        iterations: int = 100,
     ) -> None:
         super().__init__(shape, sigma_data)
         self.entropy, self.iterations = entropy, iterations
@@ -50,45 +46,48 @@ class Sinkhorn(Coupling):
         The draw's seed is a hash of eps, since the sampler has no other key; a cryptographic hash
         says nothing of the size or place of what it hashes.
         """
-        noise = eps.flatten(1).cpu()
-        probabilities = len(x) * plan(x.flatten(1).cpu(), noise, self.entropy, self.iterations)
-        key = hashlib.blake2b(noise.numpy().tobytes(), digest_size=16).hexdigest()
-        generator = rng.generator(key, "sinkhorn")
-        columns = torch.multinomial(torch.from_numpy(probabilities), 1, generator=generator)
+        found = plan(x.flatten(1), eps.flatten(1), self.entropy, self.iterations)
+        content = eps.contiguous().cpu().numpy().tobytes()
+        key = hashlib.blake2b(content, digest_size=16).hexdigest()
+        columns = torch.multinomial(found.cpu(), 1, generator=rng.generator(key, "sinkhorn"))
         return eps[columns[:, 0].to(eps.device)]
 
 
-def plan(x: Tensor, eps: Tensor, entropy: float, iterations: int) -> Matrix:
-    """P (B, B) >= 0 between x and eps (B, D): rows and columns sum to 1/B; float64, on the CPU.
+def plan(
+    x: Tensor, eps: Tensor, entropy: float, iterations: int, tolerance: float = 1e-3
+) -> Tensor:
+    """P (B, B) >= 0 between x and eps (B, D): rows and columns sum to 1/B; float64.
 
     Squared norms and T do not change the plan at a given `entropy`, so the cost is -<x_i, eps_j>,
-    without its means over rows and columns.
+    without its means over rows and columns. The iterations stop early where the marginals are off
+    by `tolerance` of their size, root mean square; the rest is mended by `feasible`.
     """
     from ot.bregman import sinkhorn_log
 
-    cost = -(x.double() @ eps.double().T).numpy()
-    cost -= cost.mean(axis=0)
-    cost -= cost.mean(axis=1, keepdims=True)
-    count, spread = len(cost), cost.std()
+    cost = -(x.double() @ eps.double().T)
+    cost = cost - cost.mean(dim=0)
+    cost = cost - cost.mean(dim=1, keepdim=True)
+    count, spread = len(cost), cost.std(correction=0)
     if spread == 0:
-        return np.full((count, count), 1 / count**2)
-    uniform = np.full(count, 1 / count)
+        return torch.full_like(cost, 1 / count**2)
+    uniform = torch.full_like(cost[0], 1 / count)
+    threshold = tolerance / math.sqrt(count)
     found = sinkhorn_log(
-        uniform, uniform, cost / spread, entropy, numItermax=iterations, warn=False
+        uniform, uniform, cost / spread, entropy, iterations, stopThr=threshold, warn=False
     )
-    return feasible(np.asarray(found))
+    return feasible(found)
 
 
-def feasible(matrix: Matrix) -> Matrix:
+def feasible(matrix: Tensor) -> Tensor:
     """The nearby matrix (B, B) whose rows and columns sum to 1/B (arXiv 1705.09634, Algorithm 2).
 
     Rows, then columns, that are too heavy are scaled down; what they lost is spread in proportion
     to what is missing.
     """
     share = 1 / len(matrix)
-    matrix = matrix * (share / np.maximum(matrix.sum(axis=1, keepdims=True), share))
-    matrix = matrix * (share / np.maximum(matrix.sum(axis=0), share))
-    row_missing = np.maximum(share - matrix.sum(axis=1), 0)
-    column_missing = np.maximum(share - matrix.sum(axis=0), 0)
+    matrix = matrix * (share / matrix.sum(dim=1, keepdim=True).clamp(min=share))
+    matrix = matrix * (share / matrix.sum(dim=0).clamp(min=share))
+    row_missing = (share - matrix.sum(dim=1)).clamp(min=0)
+    column_missing = (share - matrix.sum(dim=0)).clamp(min=0)
     total = row_missing.sum()
-    return matrix + np.outer(row_missing, column_missing) / total if total > 0 else matrix
+    return matrix + torch.outer(row_missing, column_missing) / total if total > 0 else matrix
