@@ -1,6 +1,7 @@
 """params.yaml: what is accepted, and one sentence with the key for everything else."""
 
 import datetime
+import json
 import re
 
 import pytest
@@ -52,6 +53,22 @@ def test_runs_are_named_by_variant_and_seed():
         "small/variational/seed0",
         "small/variational/seed1",
     ]
+
+
+def test_settings_that_came_later_change_no_hash():
+    """Runs and samples of before are still those of the same settings."""
+    assert "warm_up" not in str(run_settings().model_dump(mode="json"))
+    sample = config.validate(params()).experiments["small"].sample.model_dump_json()
+    assert set(json.loads(sample)) == {
+        "num_samples",
+        "batch_size",
+        "mid_times",
+        "seed",
+        "noise",
+        "snapshot_samples",
+    }
+    warm = run_settings(ema={"warm_up": 0.05})
+    assert warm.sha256() != run_settings(ema={}).sha256()
 
 
 E = "experiments.small"
@@ -129,6 +146,24 @@ WRONG = [
     ({f"{T}.objective.s1": 10**9}, f"{T}.objective.s1: 1000000000 is not allowed"),
     ({f"{T}.ema.width": 1e-200}, f"{T}.ema.width: 1e-200 is not allowed"),
     ({f"{E}.couplings.variational.initial_std": 1000.0}, f"{E}.couplings.variational.initial_std"),
+    # Averages and couplings that cannot be.
+    ({f"{T}.ema.decya": 0.9}, f"{T}.ema.decya: unknown key (did you mean 'decay'?)"),
+    ({f"{T}.ema": {"kind": "powr"}}, f"{T}.ema: there is no ema 'powr'; did you mean power"),
+    ({f"{T}.ema": {"kind": "power", "warm_up": 0.1}}, f"{T}.ema: warm_up is for kind constant"),
+    ({f"{T}.ema": {"kind": "post_hoc"}}, f"{T}: ema.kept (32) must not exceed steps (20)"),
+    (
+        {f"{T}.ema": {"kind": "post_hoc", "widths": [0.1, 0.1]}},
+        f"{T}.ema.widths: a width stands there twice",
+    ),
+    ({f"{E}.sample.ema_width": 0.1}, f"{E}: sample.ema_width: another width can be rebuilt only"),
+    (
+        {f"{E}.couplings.gc": {"kind": "generator_augmented", "base": {"kind": "otx"}}},
+        f"{E}.couplings.gc.base: there is no coupling 'otx'; did you mean ot",
+    ),
+    (
+        {f"{E}.couplings.gc": {"kind": "generator_augmented", "base": {"kind": "ot", "x": 1}}},
+        f"{E}.couplings.gc.base.x: unknown key",
+    ),
     # Unknown names, with the nearest known ones.
     (
         {f"{T}.dataset": "pionts"},

@@ -6,24 +6,26 @@ import torch
 from torch import nn
 
 from vct import registry, rng
-from vct.config import EMA as EMASettings
-from vct.config import Coupling as CouplingSettings
 from vct.config import (
+    Average,
     ECMObjective,
     GeneratorAugmented,
     Network,
     Objective,
     Optimizer,
     OwnClass,
+    PostHocEMA,
     RunSettings,
     Train,
     Variational,
 )
+from vct.config import Coupling as CouplingSettings
 from vct.couplings.base import Coupling
 from vct.data.dataset import Dataset
 from vct.ema import EMA
 from vct.errors import UserError
 from vct.kernels import Kernel
+from vct.post_hoc import TrackedAverages
 
 
 class Model(nn.Module):
@@ -118,9 +120,12 @@ def optimizer(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.opti
     return torch.optim.RAdam(parameters, lr=rate, betas=betas, foreach=True)
 
 
-def ema(settings: EMASettings, module: Model) -> EMA[Model]:
-    """The average that is sampled from."""
-    return EMA(module, settings.decay if settings.kind == "constant" else None, settings.width)
+def ema(settings: Average, module: Model) -> EMA[Model] | TrackedAverages[Model]:
+    """The average that is sampled from, with others where any width may be asked for later."""
+    if isinstance(settings, PostHocEMA):
+        return TrackedAverages(module, settings.widths)
+    decay = settings.decay if settings.kind == "constant" else None
+    return EMA(module, decay, settings.width, settings.warm_up)
 
 
 def device(name: str) -> torch.device:

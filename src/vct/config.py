@@ -260,12 +260,59 @@ class Optimizer(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+def _absent(value: Any) -> bool:
+    """Settings that came later are left out of hashes where they are not used."""
+    return value is None
+
+
+Width = Annotated[float, Field(ge=1e-3, lt=0.28)]
+
+
 class EMA(Section):
     """Exponential (constant decay) or power-function average of the weights."""
 
     kind: Literal["constant", "power"] = "constant"
     decay: Probability = 0.9999
-    width: Annotated[float, Field(ge=1e-3, lt=0.28)] = 0.1
+    width: Width = 0.1
+    warm_up: Annotated[float, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=_absent)
+
+    @model_validator(mode="after")
+    def _warm_up_of_constant(self) -> "EMA":
+        if self.kind == "power" and self.warm_up is not None:
+            raise ValueError("warm_up is for kind constant; a power-function average needs none")
+        return self
+
+
+class PostHocEMA(Section):
+    """Power-function averages, kept along training to rebuild others (EDM2, arXiv 2312.02696).
+
+    The first width is the one that is sampled from unless `sample.ema_width` asks for another.
+    """
+
+    kind: Literal["post_hoc"]
+    widths: Annotated[list[Width], Field(min_length=2)] = [0.05, 0.1]
+    kept: Annotated[int, Field(ge=2, le=1000)] = 32
+
+    @field_validator("widths")
+    @classmethod
+    def _different(cls, value: list[float]) -> list[float]:
+        if len(set(value)) < len(value):
+            raise ValueError("a width stands there twice")
+        return value
+
+
+def _ema_tag(value: Any) -> str:
+    """Tag of the union by `kind`, which is constant unless another is given."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "constant" if kind is None else str(kind)
+
+
+Average = Annotated[
+    Annotated[EMA, Tag("constant")]
+    | Annotated[EMA, Tag("power")]
+    | Annotated[PostHocEMA, Tag("post_hoc")],
+    Discriminator(_ema_tag),
+]
 
 
 class Train(Section):
@@ -278,7 +325,7 @@ class Train(Section):
     objective: Objective
     network: Network
     optimizer: Optimizer = Optimizer()
-    ema: EMA = EMA()
+    ema: Average = EMA()
     batch_size: Count
     steps: Count
     conditional: bool = False
@@ -295,6 +342,8 @@ class Train(Section):
             _check_mass(self.objective, self.t_max)
         if self.snapshots > self.steps:
             raise ValueError(f"snapshots ({self.snapshots}) must not exceed steps ({self.steps})")
+        if isinstance(self.ema, PostHocEMA) and self.ema.kept > self.steps:
+            raise ValueError(f"ema.kept ({self.ema.kept}) must not exceed steps ({self.steps})")
         return self
 
 
@@ -322,6 +371,7 @@ class Sample(Section):
     seed: int = 0
     noise: Literal["gaussian", "sobol"] = "gaussian"
     snapshot_samples: Annotated[int, Field(ge=0)] = 0
+    ema_width: Width | None = Field(default=None, exclude_if=_absent)
 
     @field_validator("snapshot_samples")
     @classmethod
@@ -363,6 +413,11 @@ class Experiment(Section):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: an entry stands there twice")
         self._check_times()
+        if self.sample.ema_width is not None and not isinstance(self.train.ema, PostHocEMA):
+            raise ValueError(
+                "sample.ema_width: another width can be rebuilt only from the averages that "
+                "train.ema of kind post_hoc keeps"
+            )
         return self
 
     def _check_times(self) -> None:

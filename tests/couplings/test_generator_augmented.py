@@ -1,4 +1,4 @@
-"""Replaced data points come from the averaged model, with the same noise; the rest is the base's."""
+"""Replaced data points come from the averaged model; everything else is the base's."""
 
 from dataclasses import replace
 

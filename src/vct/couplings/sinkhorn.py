@@ -9,6 +9,7 @@ from torch import Tensor
 from vct import rng
 from vct.couplings.base import Coupling
 
+
 class Sinkhorn(Coupling):
     """Draws the noise of each data point from an entropic transport plan of the batch.
 

@@ -34,7 +34,7 @@ def run(params: Params, name: str) -> None:
         )
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime.device)
-    model = weights.load(run_id, settings, data, device)
+    model = weights.load(run_id, settings, data, device, sample.ema_width)
     f = weights.function(settings, model)
     draw = Draw(data, sample, settings.train.t_max, settings.train.conditional, device)
     arrays = draw.all_steps(f, model.coupling, sample.num_samples)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vct import versions
-from vct.config import Experiment, Params
+from vct.config import Experiment, Params, PostHocEMA
 from vct.data import dataset
 from vct.data.dataset import Dataset
 from vct.errors import UserError
@@ -76,13 +76,12 @@ def _trajectory(samples: dict[str, np.ndarray], scorer: Scorer) -> str:
 
 def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer) -> dict[str, Any]:
     """Everything that a reader must know to compare a number with another."""
-    sample, ema = experiment.sample, experiment.train.ema
+    sample = experiment.sample
     times = [experiment.train.t_max, *sample.mid_times]
-    average = f"constant {ema.decay}" if ema.kind == "constant" else f"power {ema.width}"
     return {
         "num_samples": sample.num_samples,
         "schedules": {f"steps{n}": times[:n] for n in range(1, len(times) + 1)},
-        "ema": average,
+        "ema": _average(experiment),
         "sample_seed": sample.seed,
         "noise": sample.noise,
         "extractor": scorer.extractor,
@@ -96,3 +95,14 @@ def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer) -> dict[str
         "version": versions.SCORING,
         "sampling_version": versions.SAMPLING,
     }
+
+
+def _average(experiment: Experiment) -> str:
+    """Which average of the weights was sampled from."""
+    ema, width = experiment.train.ema, experiment.sample.ema_width
+    if isinstance(ema, PostHocEMA):
+        return f"power {ema.widths[0]}" if width is None else f"power {width}, rebuilt"
+    if ema.kind == "power":
+        return f"power {ema.width}"
+    warm_up = "" if ema.warm_up is None else f", warm-up {ema.warm_up}"
+    return f"constant {ema.decay}{warm_up}"
