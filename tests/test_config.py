@@ -164,6 +164,32 @@ WRONG = [
         {f"{E}.couplings.gc": {"kind": "generator_augmented", "base": {"kind": "ot", "x": 1}}},
         f"{E}.couplings.gc.base.x: unknown key",
     ),
+    # Samplers and objectives that do not fit.
+    ({f"{T}.objective": {"kind": "edm"}}, f"{E}: sample.sampler: objective edm trains a denoiser"),
+    ({f"{E}.sample.sampler": {"kind": "heun"}}, f"{E}: sample.sampler: heun needs a denoiser"),
+    (
+        {f"{T}.objective": {"kind": "edm"}, f"{E}.sample.sampler": {"kind": "heun"}},
+        f"{E}: sample.mid_times: heun has its own times",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "edm"},
+            f"{E}.sample.sampler": {"kind": "heun", "t_min": 80.0},
+            f"{E}.sample.mid_times": [],
+        },
+        f"{E}: sample.sampler.t_min: 80.0 must be below t_max (80.0)",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "edm"},
+            f"{E}.sample.sampler": {"kind": "heun"},
+            f"{E}.sample.mid_times": [],
+            f"{E}.couplings.ot": {"kind": "generator_augmented"},
+            f"{E}.variants": ["ot"],
+        },
+        f"{E}: variants: objective edm compares with the data",
+    ),
+    ({f"{E}.sample.sampler": {"kind": "euler"}}, f"{E}.sample.sampler.kind: 'euler' is not"),
     # Unknown names, with the nearest known ones.
     (
         {f"{T}.dataset": "pionts"},

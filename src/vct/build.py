@@ -9,6 +9,7 @@ from vct import registry, rng
 from vct.config import (
     Average,
     ECMObjective,
+    EDMObjective,
     GeneratorAugmented,
     Network,
     Objective,
@@ -90,7 +91,7 @@ def objective(train: Train) -> Any:
     """The objective."""
     settings: Objective = train.objective
     given: dict[str, Any] = {"t_max": train.t_max}
-    if isinstance(settings, ECMObjective):
+    if isinstance(settings, ECMObjective | EDMObjective):
         given |= {"sigma_data": train.sigma_data, "clip": train.kernel == "li"}
     return _make("objective", registry.find("objective", settings.kind), settings, **given)
 

@@ -234,9 +234,18 @@ class ECMObjective(Section):
         return self
 
 
+class EDMObjective(Section):
+    """Diffusion pretraining of EDM, arXiv 2206.00364."""
+
+    kind: Literal["edm"]
+    p_mean: LogTime = -1.2
+    p_std: LogTimeSpread = 1.2
+
+
 Objective = Annotated[
     Annotated[ICTObjective, Tag("ict")]
     | Annotated[ECMObjective, Tag("ecm")]
+    | Annotated[EDMObjective, Tag("edm")]
     | Annotated[OwnClass, Tag("own")],
     Discriminator(_tag),
 ]
@@ -358,11 +367,20 @@ def _check_mass(objective: ICTObjective, t_max: float) -> None:
         )
 
 
+class HeunSampler(Section):
+    """EDM's deterministic sampler, for objective edm (arXiv 2206.00364, Algorithm 1)."""
+
+    kind: Literal["heun"]
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 18
+    t_min: Positive = 0.002
+    rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0
+
+
 class Sample(Section):
     """How samples are drawn from a trained model.
 
     A coupling that pairs within a batch does so here too, after the first step; `batch_size` is
-    best the training's.
+    best the training's. Without a `sampler`, the few-step sampler of consistency models is used.
     """
 
     num_samples: Annotated[int, Field(ge=2)]
@@ -372,6 +390,7 @@ class Sample(Section):
     noise: Literal["gaussian", "sobol"] = "gaussian"
     snapshot_samples: Annotated[int, Field(ge=0)] = 0
     ema_width: Width | None = Field(default=None, exclude_if=_absent)
+    sampler: HeunSampler | None = Field(default=None, exclude_if=_absent)
 
     @field_validator("snapshot_samples")
     @classmethod
@@ -413,6 +432,13 @@ class Experiment(Section):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: an entry stands there twice")
         self._check_times()
+        self._check_sampler()
+        augmented = (isinstance(self.couplings[name], GeneratorAugmented) for name in self.variants)
+        if self.train.objective.kind == "edm" and any(augmented):
+            raise ValueError(
+                "variants: objective edm compares with the data themselves, so that coupling "
+                "generator_augmented would do nothing; remove it"
+            )
         if self.sample.ema_width is not None and not isinstance(self.train.ema, PostHocEMA):
             raise ValueError(
                 "sample.ema_width: another width can be rebuilt only from the averages that "
@@ -428,6 +454,28 @@ class Experiment(Section):
             raise ValueError(
                 f"sample.mid_times: {self.sample.mid_times} must decrease and lie between t_min "
                 f"({t_min}) and t_max ({self.train.t_max})"
+            )
+
+    def _check_sampler(self) -> None:
+        """A denoiser is integrated, a consistency function is called; an own objective chooses."""
+        kind, sampler = self.train.objective.kind, self.sample.sampler
+        if sampler is None:
+            if kind == "edm":
+                raise ValueError(
+                    "sample.sampler: objective edm trains a denoiser, which is sampled by "
+                    "{kind: heun}; add it"
+                )
+            return
+        if kind in ("ict", "ecm"):
+            raise ValueError(
+                f"sample.sampler: heun needs a denoiser, and objective {kind} trains a "
+                "consistency function; remove it"
+            )
+        if self.sample.mid_times:
+            raise ValueError("sample.mid_times: heun has its own times; remove them")
+        if sampler.t_min >= self.train.t_max:
+            raise ValueError(
+                f"sample.sampler.t_min: {sampler.t_min} must be below t_max ({self.train.t_max})"
             )
 
 

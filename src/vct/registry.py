@@ -28,6 +28,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "ict": "vct.objectives.ict:ICT",
         "ecm": "vct.objectives.ecm:ECM",
+        "edm": "vct.objectives.edm:EDM",
     },
     "network": {
         "mlp": "vct.networks.mlp:MLP",

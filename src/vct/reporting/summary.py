@@ -61,10 +61,12 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per experiment, coupling, metric and steps, from the frame of `collect`.
 
     Columns: ROW, metric, steps, mean, sd, n, floor, one column `seed<k>` per seed, then what the
-    numbers depend on (num_samples, extractor_sha256, reference_sha256, settings_sha256).
+    numbers depend on (num_samples, extractor_sha256, reference_sha256, settings_sha256). Where
+    some samples come from another sampler than the few-step one, `sampler` stands before steps.
     """
     seeds = [f"seed{seed}" for seed in sorted(set(frame["seed"]))]
-    keys = [*ROW, "metric", "steps"]
+    # The few-step sampler goes without saying.
+    keys = [*ROW, "metric", *(["sampler"] if "heun" in set(frame["sampler"]) else []), "steps"]
     rows = []
     for names, group in frame.groupby(keys, sort=False, dropna=False):
         spread = Spread(tuple(group["value"]))

@@ -13,6 +13,7 @@ from vct.differences import differences
 from vct.errors import UserError
 from vct.files import read_json
 from vct.layout import RunId
+from vct.reporting.names import SAMPLES
 
 
 def checked_record(params: Params, run: RunId) -> tuple[RunSettings, dict[str, Any]]:
@@ -46,3 +47,10 @@ def read_samples(run: RunId) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path} is missing or damaged ({error}); draw them again: vct sample {run}"
         ) from None
+
+
+def scored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The samples that are scored, of all that samples.npz holds; fewest steps first."""
+    found = {key: SAMPLES.fullmatch(key) for key in arrays}
+    counts = {key: int(match[2]) for key, match in found.items() if match}
+    return {key: arrays[key] for key in sorted(counts, key=counts.__getitem__)}

@@ -12,6 +12,7 @@ from vct.data import dataset
 from vct.data.dataset import Dataset
 from vct.errors import UserError
 from vct.files import write_json, write_text
+from vct.heun_times import heun_times
 from vct.layout import RunId, floor_file
 from vct.metrics.scoring import Scorer, make_scorer
 from vct.stages import results
@@ -32,8 +33,7 @@ def run(params: Params, name: str) -> None:
             f"{run_id.directory}/samples.npz was drawn with other settings than params.yaml holds; "
             f"draw again: vct sample {run_id}"
         )
-    steps = [key for key in samples if key.startswith("steps")]
-    metrics: dict[str, Any] = {key: scorer(samples[key]) for key in steps}
+    metrics: dict[str, Any] = {key: scorer(x) for key, x in results.scored(samples).items()}
     metrics |= {key: record["summary"][key] for key in KEPT_IN_METRICS if key in record["summary"]}
     write_text(run_id.directory / "trajectory.csv", _trajectory(samples, scorer))
     write_json(run_id.directory / "protocol.json", _protocol(experiment, data, scorer))
@@ -77,10 +77,9 @@ def _trajectory(samples: dict[str, np.ndarray], scorer: Scorer) -> str:
 def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer) -> dict[str, Any]:
     """Everything that a reader must know to compare a number with another."""
     sample = experiment.sample
-    times = [experiment.train.t_max, *sample.mid_times]
     return {
         "num_samples": sample.num_samples,
-        "schedules": {f"steps{n}": times[:n] for n in range(1, len(times) + 1)},
+        "schedules": _schedules(experiment),
         "ema": _average(experiment),
         "sample_seed": sample.seed,
         "noise": sample.noise,
@@ -106,3 +105,13 @@ def _average(experiment: Experiment) -> str:
         return f"power {ema.width}"
     warm_up = "" if ema.warm_up is None else f", warm-up {ema.warm_up}"
     return f"constant {ema.decay}{warm_up}"
+
+
+def _schedules(experiment: Experiment) -> dict[str, list[float]]:
+    """The times at which the network was asked, by key of the samples; Heun's without the 0."""
+    sampler, t_max = experiment.sample.sampler, experiment.train.t_max
+    if sampler is not None:
+        times = heun_times(sampler.steps, t_max, sampler.t_min, sampler.rho)
+        return {f"heun{sampler.steps}": times[:-1]}
+    times = [t_max, *experiment.sample.mid_times]
+    return {f"steps{n}": times[:n] for n in range(1, len(times) + 1)}
