@@ -10,17 +10,25 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vct import __version__, config, versions
-from vct.config import Params, RunSettings
+from vct.config import Params, PostHocEMA, RunSettings
 from vct.data import dataset
 from vct.data.batches import to_float
 from vct.errors import UserError
 from vct.files import atomic, hashes, write_json, write_text
-from vct.layout import TRAIN_FILES, RunId
+from vct.layout import AVERAGES_FILE, TRAIN_FILES, RunId
+from vct.merging import merge
 from vct.stages import weights
 from vct.tracking import BackgroundSync
 from vct.training import checkpoint
 from vct.training.lock import lock
-from vct.training.trainer import Finished, Trainer, snapshot_file, snapshot_steps
+from vct.training.trainer import (
+    Finished,
+    Trainer,
+    average_file,
+    kept_steps,
+    snapshot_file,
+    snapshot_steps,
+)
 
 SUMMARY_SAMPLES = 4096
 """Data points on which a coupling's summary is measured."""
@@ -54,8 +62,9 @@ def run(params: Params, name: str, fresh: bool = False) -> None:
             record["summary"] |= _summary(finished, sample)
             _write(run_id, settings, trainer, finished, record)
         checkpoint.remove_all(run_id.state)
-        for file in run_id.state.glob("snapshot-*.safetensors"):
-            file.unlink()
+        for pattern in ("snapshot-*.safetensors", "average-*.safetensors"):
+            for file in run_id.state.glob(pattern):
+                file.unlink()
         marker.unlink()
 
 
@@ -118,8 +127,11 @@ def _write(
     weights.save(run.directory / "model.safetensors", finished.model, record)
     steps = snapshot_steps(settings.train.steps, settings.train.snapshots)
     _merge_snapshots(run, steps)
+    _merge_averages(run, settings)
     write_text(run.directory / "training.csv", trainer.rows.csv())
     made = [name for name in TRAIN_FILES if name != "config.json"]
+    if isinstance(settings.train.ema, PostHocEMA):
+        made.append(AVERAGES_FILE)
     write_json(run.directory / "config.json", {**record, "files": hashes(run.directory, made)})
 
 
@@ -137,3 +149,24 @@ def _merge_snapshots(run: RunId, steps: list[int]) -> None:
             ) from None
     with atomic(run.directory / "snapshots.safetensors") as temporary:
         save_file(tensors, temporary)
+
+
+def _merge_averages(run: RunId, settings: RunSettings) -> None:
+    """One file with all averages that were kept, named `<step>/<width>/<parameter>`."""
+    ema = settings.train.ema
+    if not isinstance(ema, PostHocEMA):
+        return
+    parts = [
+        (f"{step}/{width!r}", average_file(run.state, step, width))
+        for step in kept_steps(settings.train)
+        for width in ema.widths
+    ]
+    for _, path in parts:
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{path} is missing or damaged ({error}); start again: vct train {run} --fresh"
+            ) from None
+    merge(parts, run.directory / AVERAGES_FILE)
