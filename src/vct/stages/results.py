@@ -23,11 +23,13 @@ from vct.files import damaged, file_sha256, hashes, read_object
 from vct.layout import AVERAGES_FILE, RunId
 from vct.reporting.names import SAMPLES
 
+WEIGHTS = ("model.safetensors", "snapshots.safetensors")
+"""What all samples are drawn from."""
+
 
 def weights_of(sample: Sample) -> tuple[str, ...]:
-    """The files of weights that samples are drawn from."""
-    extra = () if sample.ema_width is None else (AVERAGES_FILE,)
-    return ("model.safetensors", "snapshots.safetensors", *extra)
+    """The files of weights that these samples are drawn from."""
+    return (*WEIGHTS, *(() if sample.ema_width is None else (AVERAGES_FILE,)))
 
 
 def checked_record(params: Params, run: RunId) -> tuple[RunSettings, dict[str, Any]]:
