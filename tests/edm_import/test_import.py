@@ -7,20 +7,22 @@ import edm_files
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from safetensors import safe_open
 from safetensors.torch import load_file
+from support import dataset, run_settings
 
 from vct import build, cli
-from vct.config import Network
+from vct.config import Network, Runtime
 from vct.layout import pretrained_files
+from vct.training.checkpoint import Identity
+from vct.training.trainer import Trainer
 
 CASES = ["ddpmpp_16px", "ncsnpp_16px_cond", "adm_16px_cond", "edm2_16px_cond"]
 
 
 def imported(content, protocol=4):
     """Import a file of this content; the network of the description, and the description."""
-    from pydantic import TypeAdapter
-
     with open("edm-16px-0.075.pkl", "wb") as file:
         file.write(edm_files.dumps(content, protocol))
     assert cli.main(["import-edm", "edm-16px-0.075.pkl"]) == 0
@@ -215,3 +217,17 @@ def test_an_earlier_import_survives_a_failing_one(here, published, capsys):
     file.write_bytes(file.read_bytes()[:-100])
     assert cli.main(["import-edm", file.name]) == 2
     assert (weights.read_bytes(), description.read_bytes()) == before
+
+
+def test_a_training_starts_from_the_imported_network(here, published, golden_networks):
+    """ECM's way: golden DDPM++, published, imported, and found again in a trainer."""
+    case = "ddpmpp_16px"
+    _, record = imported(published(case))
+    weights, _ = pretrained_files("edm-16px-0.075")
+    settings = run_settings(
+        network=record["network"], initial_weights=str(weights), objective={"kind": "ecm"}
+    )
+    runtime, identity = Runtime(device="cpu"), Identity({}, "", 1)
+    trainer = Trainer(settings, 0, dataset((3, 16, 16)), runtime, here / "state", identity)
+    y = output(trainer.model.network.eval(), golden_networks, case)
+    np.testing.assert_allclose(y, golden_networks[f"{case}/y"], rtol=1e-4, atol=1e-4)

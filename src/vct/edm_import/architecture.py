@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vct import build
 from vct.config import Network
+from vct.differences import mismatches
 from vct.edm_import.records import Module, shown
 from vct.errors import UserError
 
@@ -187,21 +188,6 @@ def _prove(found: Found) -> None:
         raise Unknown(f"holds a network with an impossible setting, {problem}") from None
     with torch.device("meta"):
         ours = build.network(settings, found.shape, found.shape[0], found.classes).state_dict()
-    theirs = {name: tuple(value.shape) for name, value in found.tensors.items()}
-    differing = mismatches(theirs, {name: tuple(value.shape) for name, value in ours.items()})
+    differing = mismatches(found.tensors, ours)
     if differing:
         raise Unknown(f"holds a {found.network['kind']} network of another kind: {differing}")
-
-
-def mismatches(given: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> str:
-    """The first three tensors that differ, in words; empty if none does."""
-    words = []
-    for name in [*wanted, *(name for name in given if name not in wanted)]:
-        if name not in given:
-            words.append(f"{name} is missing")
-        elif name not in wanted:
-            words.append(f"{name} is one too many")
-        elif given[name] != wanted[name]:
-            words.append(f"{name} has shape {given[name]} instead of {wanted[name]}")
-    more = f" and {len(words) - 3} more" if len(words) > 3 else ""
-    return ", ".join(words[:3]) + more

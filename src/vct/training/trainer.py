@@ -21,7 +21,7 @@ from vct.data.dataset import Dataset
 from vct.files import atomic
 from vct.preconditioning import ConsistencyFunction
 from vct.schedules import learning_rate_factor
-from vct.training import checkpoint
+from vct.training import checkpoint, initial
 from vct.training.log import Interval, RowFile
 
 
@@ -68,6 +68,7 @@ class Trainer:
         self.state, self.identity = state, identity
         self.device = build.device(runtime.device)
         self.model = build.model(settings, dataset, seed).to(self.device).train()
+        initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)
         self.ema = build.ema(train.ema, self.model)
