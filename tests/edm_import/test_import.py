@@ -29,7 +29,8 @@ def imported(content, protocol=4):
     weights, description = pretrained_files("edm-16px-0.075")
     record = json.loads(description.read_text())
     settings = TypeAdapter(Network).validate_python(record["network"])
-    network = build.network(settings, tuple(record["shape"]), 3, record["classes"]).eval()
+    shape = tuple(record["shape"])
+    network = build.network(settings, shape, shape[0], record["classes"]).eval()
     network.load_state_dict(load_file(weights), strict=True)
     return network, record
 
@@ -98,6 +99,27 @@ def test_half_precision_is_kept(here, published, golden_networks, protocol):
     assert {value.dtype for value in load_file(weights).values()} == {torch.float16}
     y, expected = output(network, golden_networks, case), golden_networks[f"{case}/y"]
     assert 0 < np.abs(y - expected).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("class_name", "settings", "shape", "classes"),
+    [
+        ("SongUNet", {"kind": "ddpmpp", "mult": [2, 2, 2], "attention": [4]}, (1, 8, 8), 0),
+        ("SongUNet", {"kind": "ncsnpp", "mult": [1, 2], "attention": []}, (3, 8, 8), 3),
+        ("DhariwalUNet", {"kind": "adm", "mult": [4, 8, 16], "attention": [4, 2]}, (3, 8, 8), 3),
+        ("UNet", {"kind": "edm2", "mult": [1, 8, 9], "attention": [4]}, (3, 8, 8), 0),
+        ("UNet", {"kind": "edm2", "channels": 64, "mult": [1], "attention": [28]}, (1, 28, 28), 10),
+    ],
+)
+def test_settings_are_found_again(here, class_name, settings, shape, classes):
+    dropout = edm_files.BLOCKS[class_name]["dropout"]
+    settings = {"channels": 8, **settings, "blocks": 2, "dropout": dropout}
+    made = build.network(TypeAdapter(Network).validate_python(settings), shape, shape[0], classes)
+    inner = edm_files.network(class_name, made.state_dict())
+    _, record = imported(edm_files.checkpoint(inner, edm2=class_name == "UNet"))
+    assert record["network"] == settings
+    assert (tuple(record["shape"]), record["classes"]) == (shape, classes)
+    assert record["parameters"] == sum(value.numel() for value in made.parameters())
 
 
 def test_the_older_spelling_of_numpy(here, published):
