@@ -436,6 +436,7 @@ def test_a_default_that_is_written_out_changes_nothing():
 
 KNOBS = {
     "dataset": "other",
+    "initial_weights": "pretrained/edm.safetensors",
     "kernel": "li",
     "t_max": 70.0,
     "sigma_data": 0.6,

@@ -424,6 +424,8 @@ class Train(Section):
     sigma_data: Scale = 0.5
     objective: Objective
     network: Network
+    # Left out of the settings' hash when not given: trainings without it stay what they are.
+    initial_weights: str | None = Field(default=None, exclude_if=lambda path: path is None)
     optimizer: Optimizer = Optimizer()
     ema: Average = EMA()
     batch_size: Count

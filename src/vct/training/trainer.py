@@ -24,7 +24,7 @@ from vct.files import atomic
 from vct.post_hoc import TrackedAverages
 from vct.preconditioning import ConsistencyFunction
 from vct.schedules import learning_rate_factor
-from vct.training import checkpoint
+from vct.training import checkpoint, initial
 from vct.training.divergence import Diverged, Watch, all_finite
 from vct.training.log import Interval, RowFile
 
@@ -72,6 +72,7 @@ class Trainer:
         self.state, self.identity = state, identity
         self.device = build.device(runtime.device)
         self.model = build.model(settings, dataset, seed).to(self.device).train()
+        initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)
         self.ema = build.ema(train.ema, self.model)
