@@ -207,18 +207,6 @@ def test_the_streak_that_counted_is_named_not_a_later_one(before):
     assert f"from step {before + 3} on" in watch.account()
 
 
-def test_a_watch_goes_on_from_its_state():
-    whole, parts = Watch(CPU, 3), Watch(CPU, 3)
-    for step, loss in enumerate([1.0, torch.nan, torch.nan, torch.nan]):
-        for watch in (whole, parts):
-            watch.add(step, record(loss), torch.ones(()), torch.ones(1))
-        other = Watch(CPU, 3)
-        other.load(parts.state())
-        parts = other
-    assert parts.exceeded()
-    assert parts.account() == whole.account()
-
-
 def test_a_checkpoint_that_does_not_fit_is_the_users_error(tmp_path):
     made = trainer(tmp_path)
     made.save()

@@ -109,8 +109,6 @@ class Trainer:
         self.ema.module.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.interval.load(state["interval"])
-        if "watch" in state:  # older checkpoints have none
-            self.watch.load(state["watch"])
 
     def run(self) -> Finished:
         """Train to the end.
@@ -248,7 +246,6 @@ class Trainer:
             "ema": self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "interval": self.interval.state(),
-            "watch": self.watch.state(),
         }
         checkpoint.save(self.state, self.step, self.identity, state)
 
