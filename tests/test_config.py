@@ -149,6 +149,7 @@ WRONG = [
     ({f"{T}.steps": 10**10}, f"{T}.steps: 10000000000 is not allowed"),
     ({f"{T}.network.width": 10**6}, f"{T}.network.width: 1000000 is not allowed"),
     ({f"{T}.network.depth": 10**6}, f"{T}.network.depth: 1000000 is not allowed"),
+    ({f"{T}.optimizer.learning_rate": 1e3}, f"{T}.optimizer.learning_rate: 1000.0 is not allowed"),
     ({f"{T}.t_max": 1e30}, f"{T}.t_max: 1e+30 is not allowed"),
     ({f"{T}.sigma_data": 1e-30}, f"{T}.sigma_data: 1e-30 is not allowed"),
     ({f"{T}.objective.huber_c": 1e-30}, f"{T}.objective.huber_c: 1e-30 is not allowed"),

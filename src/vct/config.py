@@ -45,6 +45,7 @@ Seed = Annotated[int, Field(ge=0, le=999_999_999)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 # Beyond these, times, weights and losses leave the range of float32.
 Positive = Annotated[float, Field(ge=1e-12, le=1e12)]
+Rate = Annotated[float, Field(ge=1e-12, le=10)]
 Time = Annotated[float, Field(ge=1e-6, le=1e5)]
 Scale = Annotated[float, Field(ge=1e-3, le=1e3)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
@@ -138,7 +139,7 @@ class Extractor(Section):
     kind: Literal["classifier"]
     dataset: str
     epochs: Count = 20
-    learning_rate: Positive = 2e-3
+    learning_rate: Rate = 2e-3
     batch_size: Count = 64
     width: Annotated[int, Field(ge=1, le=4096)] = 32
     seed: Seed = 0
@@ -346,7 +347,7 @@ class Optimizer(Section):
     """RAdam or Adam, with a learning-rate schedule over the training."""
 
     kind: Literal["radam", "adam"] = "radam"
-    learning_rate: Positive = 1e-4
+    learning_rate: Rate = 1e-4
     betas: tuple[Probability, Probability] = (0.9, 0.999)
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"
     decay_start: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -581,7 +582,11 @@ class Experiment(Section):
 
 
 class Runtime(Section):
-    """Where and how the work is done; nothing here changes what is computed in exact arithmetic."""
+    """Where and how the work is done; nothing here changes what is computed in exact arithmetic.
+
+    `stop_after_nonfinite`: so many steps in a row whose loss or gradient is not finite end a
+    training; null bears any number.
+    """
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1

@@ -114,7 +114,6 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.interval.load(state["interval"])
-        self.watch.load(state["watch"])
 
     def run(self) -> Finished:
         """Train to the end.
@@ -262,7 +261,6 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "interval": self.interval.state(),
             "rows": self.rows.text(),
-            "watch": self.watch.state(),
         }
         checkpoint.save(self.state, self.step, self.identity, state)
 
