@@ -114,11 +114,20 @@ def check_samples(
         why = f"by version {found['version']} of the sampler, not {versions.SAMPLING}"
     elif found["settings"] != sample.model_dump(mode="json"):
         why = "with other settings than params.yaml holds"
+    elif set(scored(samples)) != set(sample_keys(sample)):
+        why = f"with other steps than {', '.join(sample_keys(sample))}"
     elif not same:
         why = "from other weights or data than config.json beside it records"
     else:
         return
     raise UserError(f"{path} was drawn {why}, so it is not scored; draw again: vct sample {run}")
+
+
+def sample_keys(sample: Sample) -> list[str]:
+    """Names of what is scored: `steps1`, `steps2`, ... for each time, or `heun18`."""
+    if sample.sampler is not None:
+        return [f"heun{sample.sampler.steps}"]
+    return [f"steps{count}" for count in range(1, len(sample.mid_times) + 2)]
 
 
 def parse_sample_record(run: RunId, text: np.ndarray | None) -> dict[str, Any]:

@@ -67,9 +67,7 @@ class Draw:
     ) -> None:
         self.data, self.sample, self.device = data, sample, device
         self.times = [t_max, *sample.mid_times]
-        self.keys = [f"steps{number + 1}" for number in range(len(self.times))]
-        if sample.sampler is not None:
-            self.keys = [f"heun{sample.sampler.steps}"]
+        self.keys = results.sample_keys(sample)
         self.classes = data.meta["classes"] if conditional else 0
 
     def one_step(self) -> "Draw":
