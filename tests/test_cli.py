@@ -135,7 +135,7 @@ def test_conditional_training_on_data_made_without_labels(here, capsys):
     }
     write(here, changes)
     message = refused(capsys, "train", "pictures/ot/seed3")
-    assert "data set 'faces' has no class labels" in message
+    assert "data set 'faces' has no labels" in message
 
 
 def test_a_data_set_is_made_by_one_process_at_a_time(here, capsys):

@@ -18,6 +18,7 @@ import numpy as np
 
 from vct.data import verified
 from vct.data.growing import GrowingArray
+from vct.data.soundness import problem
 from vct.errors import UserError
 from vct.files import atomic, read_json, write_json
 from vct.layout import DATA_FILES, dataset_dir, dataset_state
@@ -200,10 +201,12 @@ def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise UserError(f"{folder / 'meta.json'} is not of format {FORMAT}; {remedy}")
     facts = _facts(arrays)
-    fits = isinstance(meta.get("classes"), int) and isinstance(meta.get("sha256"), str)
-    fits = fits and all(meta.get(key) == value for key, value in facts.items())
+    fits = all(meta.get(key) == value for key, value in facts.items())
+    fits = fits and isinstance(meta.get("sha256"), str)
     if not fits or not _holds(name, root, arrays, meta["sha256"], thorough):
         raise UserError(f"{folder} does not hold what {folder / 'meta.json'} records; {remedy}")
+    if wrong := problem(arrays, meta):
+        raise UserError(f"{folder} with its meta.json holds no data set: {wrong}; {remedy}")
     return Dataset(name, Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3]), meta)
 
 

@@ -40,11 +40,13 @@ class LossRecord:
         total: scalar to differentiate: mean of weight * distance + beta KL.
         consistency: mean distance before weighting, detached.
         kl: mean KL in nats, detached.
+        each: weight * distance of each sample (B,), detached: it tells which are not finite.
     """
 
     total: Tensor
     consistency: Tensor
     kl: Tensor
+    each: Tensor
 
 
 class Objective(ABC):
@@ -86,6 +88,7 @@ class Objective(ABC):
             teacher = f(f.kernel(x, z, safe), safe, labels)
             teacher = torch.where(expand(levels.r > 0, x), teacher, x)
         distance = self.distance(student, teacher)
+        each = levels.weight * distance
         kl = pair.kl.mean()
-        total = (levels.weight * distance).mean() + kl_weight * levels.kl_scale * kl
-        return LossRecord(total, distance.mean().detach(), kl.detach())
+        total = each.mean() + kl_weight * levels.kl_scale * kl
+        return LossRecord(total, distance.mean().detach(), kl.detach(), each.detach())

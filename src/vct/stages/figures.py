@@ -7,7 +7,7 @@ import numpy as np
 from vct.config import Experiment, Params
 from vct.data import dataset
 from vct.data.dataset import Dataset
-from vct.errors import UserError
+from vct.errors import UserError, quoted
 from vct.layout import RunId, suite_dir
 from vct.reporting.collect import read_floor
 from vct.reporting.couplings_figure import CouplingPanel, couplings_figure
@@ -25,7 +25,9 @@ def run(params: Params, name: str) -> None:
     """
     suite, _, experiment_name = name.partition("/")
     if experiment_name not in params.suite(suite):
-        raise UserError(f"'{name}' is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture.")
+        raise UserError(
+            f"{quoted(name)} is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture."
+        )
     experiment = params.experiment(experiment_name)
     data = dataset.load(experiment.train.dataset)
     folder = suite_dir(suite)
@@ -49,7 +51,7 @@ def run(params: Params, name: str) -> None:
 def _couplings(path: Path, runs: list[RunId], experiment: Experiment, data: Dataset) -> None:
     panels = []
     for run_id in runs:
-        arrays = read_samples(run_id)
+        arrays = read_samples(run_id, data)
         points = [arrays[key].reshape(-1, 2) for key in ("pair_x", "pair_z", "noise", "steps1")]
         panels.append(CouplingPanel(run_id.coupling, *points))
     train = experiment.train
@@ -69,7 +71,7 @@ def _grids(path: Path, runs: list[RunId], data: Dataset) -> None:
     """The same noise in the same cell for all couplings: sampling does not depend on them."""
     panels = []
     for run_id in runs:
-        arrays = read_samples(run_id)
+        arrays = read_samples(run_id, data)
         for key in sorted(key for key in arrays if key.startswith("steps")):
             count = int(key.removeprefix("steps"))
             heading = f"{count} step" + ("s" if count > 1 else "")

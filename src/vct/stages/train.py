@@ -14,8 +14,8 @@ from vct.config import Params, RunSettings
 from vct.data import dataset
 from vct.data.batches import to_float
 from vct.errors import UserError
-from vct.files import atomic, write_json, write_text
-from vct.layout import RunId
+from vct.files import atomic, hashes, write_json, write_text
+from vct.layout import TRAIN_FILES, RunId
 from vct.stages import weights
 from vct.tracking import BackgroundSync
 from vct.training import checkpoint
@@ -119,7 +119,8 @@ def _write(
     steps = snapshot_steps(settings.train.steps, settings.train.snapshots)
     _merge_snapshots(run, steps)
     write_text(run.directory / "training.csv", trainer.rows.csv())
-    write_json(run.directory / "config.json", record)
+    made = [name for name in TRAIN_FILES if name != "config.json"]
+    write_json(run.directory / "config.json", {**record, "files": hashes(run.directory, made)})
 
 
 def _merge_snapshots(run: RunId, steps: list[int]) -> None:
