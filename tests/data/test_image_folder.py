@@ -14,6 +14,8 @@ from vct.data.image_folder import ImageFolder
 from vct.errors import UserError
 
 RAW = "data/raw"
+BYTES = 3 * 8 * 8
+"""Of one decoded image."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ def rows(*arrays):
 
 
 @pytest.mark.parametrize("raw", ["x", "x.zip"])
-@pytest.mark.parametrize("chunk", [1, 4, 512])
+@pytest.mark.parametrize("chunk", [1, 4 * BYTES, 2**24])
 def test_every_image_is_there_once_in_the_order_of_names(here, monkeypatch, raw, chunk):
     monkeypatch.setattr(image_folder, "CHUNK", chunk)
     files = images(names("", "a/b", "c"))
@@ -315,8 +317,8 @@ def test_an_unreadable_folder_is_named(here, monkeypatch):
 
 
 def test_pieces_are_made_while_reading(here, monkeypatch):
-    """No more images are decoded ahead than a piece holds, however many there are."""
-    monkeypatch.setattr(image_folder, "CHUNK", 2)
+    """No more images are decoded ahead than pieces hold, however many or large they are."""
+    monkeypatch.setattr(image_folder, "CHUNK", 2 * BYTES)
     write(here / RAW / "x", images(names("", count=9)))
     decoded = []
     original = image_folder.decode
