@@ -188,6 +188,15 @@ def test_broken_images_are_named_and_counted(here, raw):
     assert "broken: skip" in message
 
 
+def test_after_a_broken_image_the_rest_is_counted_and_not_written(here, monkeypatch):
+    monkeypatch.setattr(image_folder, "CHUNK", 1)
+    write(here / RAW / "x", damaged())
+    pieces = ImageFolder(settings()).pieces()
+    next(pieces)
+    with pytest.raises(UserError, match="3 of 12"):
+        next(pieces)
+
+
 def test_broken_images_are_left_out_if_so_wished(here, capsys):
     data = made(here, damaged(), broken="skip", labels="none")
     assert len(data.train.x) + len(data.test.x) == 9
