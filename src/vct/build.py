@@ -6,24 +6,28 @@ import torch
 from torch import nn
 
 from vct import registry, rng
-from vct.config import EMA as EMASettings
-from vct.config import Coupling as CouplingSettings
 from vct.config import (
+    Average,
     ECMObjective,
+    EDMObjective,
+    GeneratorAugmented,
     Network,
     Objective,
     Optimizer,
     OwnClass,
+    PostHocEMA,
     RunSettings,
     Train,
     Variational,
 )
+from vct.config import Coupling as CouplingSettings
 from vct.couplings.base import Coupling
 from vct.data.dataset import Dataset
 from vct.ema import EMA
 from vct.errors import UserError
 from vct.kernels import Kernel
 from vct.objectives.base import Objective as Base
+from vct.post_hoc import TrackedAverages
 
 INTERFACES: dict[str, type] = {"network": nn.Module, "coupling": Coupling, "objective": Base}
 """What a user's own class must be."""
@@ -88,6 +92,8 @@ def coupling(
     given: dict[str, Any] = {"shape": shape, "sigma_data": sigma_data}
     if isinstance(settings, Variational):
         given["encoder"] = network(settings.encoder, shape, 2 * shape[0])
+    if isinstance(settings, GeneratorAugmented):
+        given["base"] = coupling(settings.base, shape, sigma_data)
     return _make("coupling", cls, settings, **given)
 
 
@@ -100,7 +106,7 @@ def objective(train: Train) -> Any:
     """The objective."""
     settings: Objective = train.objective
     given: dict[str, Any] = {"t_max": train.t_max}
-    if isinstance(settings, ECMObjective):
+    if isinstance(settings, ECMObjective | EDMObjective):
         given |= {"sigma_data": train.sigma_data, "clip": train.kernel == "li"}
     return _make("objective", registry.find("objective", settings.kind), settings, **given)
 
@@ -138,9 +144,12 @@ def optimizer(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.opti
     return torch.optim.RAdam(parameters, lr=rate, betas=betas, foreach=True)
 
 
-def ema(settings: EMASettings, module: Model) -> EMA[Model]:
-    """The average that is sampled from."""
-    return EMA(module, settings.decay if settings.kind == "constant" else None, settings.width)
+def ema(settings: Average, module: Model) -> EMA[Model] | TrackedAverages[Model]:
+    """The average that is sampled from, with others where any width may be asked for later."""
+    if isinstance(settings, PostHocEMA):
+        return TrackedAverages(module, settings.widths)
+    decay = settings.decay if settings.kind == "constant" else None
+    return EMA(module, decay, settings.width, settings.warm_up)
 
 
 def device(name: str) -> torch.device:

@@ -45,6 +45,7 @@ Seed = Annotated[int, Field(ge=0, le=999_999_999)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 # Beyond these, times, weights and losses leave the range of float32.
 Positive = Annotated[float, Field(ge=1e-12, le=1e12)]
+Rate = Annotated[float, Field(ge=1e-12, le=10)]
 Time = Annotated[float, Field(ge=1e-6, le=1e5)]
 Scale = Annotated[float, Field(ge=1e-3, le=1e3)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
@@ -143,7 +144,7 @@ class Extractor(Section):
     kind: Literal["classifier"]
     dataset: str
     epochs: Count = 20
-    learning_rate: Positive = 2e-3
+    learning_rate: Rate = 2e-3
     batch_size: Count = 64
     width: Annotated[int, Field(ge=1, le=4096)] = 32
     seed: Seed = 0
@@ -253,11 +254,35 @@ class Variational(Section):
     initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
 
 
-Coupling = Annotated[
+class Sinkhorn(Section):
+    """Entropic optimal transport between the images and the noise of a batch."""
+
+    kind: Literal["sinkhorn"]
+    entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 0.1
+    iterations: Count = 100
+
+
+_BaseKinds = (
     Annotated[Independent, Tag("independent")]
     | Annotated[MinibatchOT, Tag("ot")]
+    | Annotated[Sinkhorn, Tag("sinkhorn")]
     | Annotated[Variational, Tag("variational")]
-    | Annotated[OwnClass, Tag("own")],
+    | Annotated[OwnClass, Tag("own")]
+)
+BaseCoupling = Annotated[_BaseKinds, Discriminator(_tag)]
+
+
+class GeneratorAugmented(Section):
+    """Some data points are replaced by the averaged model's (GC, arXiv 2406.09570)."""
+
+    kind: Literal["generator_augmented"]
+    base: BaseCoupling = Independent(kind="independent")
+    mu: Annotated[float, Field(gt=0, le=1)] = 0.5
+    noise: Literal["keep", "recouple"] = "keep"
+
+
+Coupling = Annotated[
+    _BaseKinds | Annotated[GeneratorAugmented, Tag("generator_augmented")],
     Discriminator(_tag),
 ]
 
@@ -306,9 +331,18 @@ class ECMObjective(Section):
         return self
 
 
+class EDMObjective(Section):
+    """Diffusion pretraining of EDM, arXiv 2206.00364."""
+
+    kind: Literal["edm"]
+    p_mean: LogTime = -1.2
+    p_std: LogTimeSpread = 1.2
+
+
 Objective = Annotated[
     Annotated[ICTObjective, Tag("ict")]
     | Annotated[ECMObjective, Tag("ecm")]
+    | Annotated[EDMObjective, Tag("edm")]
     | Annotated[OwnClass, Tag("own")],
     Discriminator(_tag),
 ]
@@ -318,7 +352,7 @@ class Optimizer(Section):
     """RAdam or Adam, with a learning-rate schedule over the training."""
 
     kind: Literal["radam", "adam"] = "radam"
-    learning_rate: Positive = 1e-4
+    learning_rate: Rate = 1e-4
     betas: tuple[Probability, Probability] = (0.9, 0.999)
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"
     decay_start: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -332,12 +366,59 @@ class Optimizer(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+def _absent(value: Any) -> bool:
+    """Settings that came later are left out of hashes where they are not used."""
+    return value is None
+
+
+Width = Annotated[float, Field(ge=1e-3, lt=0.28)]
+
+
 class EMA(Section):
     """Exponential (constant decay) or power-function average of the weights."""
 
     kind: Literal["constant", "power"] = "constant"
     decay: Probability = 0.9999
-    width: Annotated[float, Field(ge=1e-3, lt=0.28)] = 0.1
+    width: Width = 0.1
+    warm_up: Annotated[float, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=_absent)
+
+    @model_validator(mode="after")
+    def _warm_up_of_constant(self) -> "EMA":
+        if self.kind == "power" and self.warm_up is not None:
+            raise ValueError("warm_up is for kind constant; a power-function average needs none")
+        return self
+
+
+class PostHocEMA(Section):
+    """Power-function averages, kept along training to rebuild others (EDM2, arXiv 2312.02696).
+
+    The first width is the one that is sampled from unless `sample.ema_width` asks for another.
+    """
+
+    kind: Literal["post_hoc"]
+    widths: Annotated[list[Width], Field(min_length=2)] = [0.05, 0.1]
+    kept: Annotated[int, Field(ge=2, le=1000)] = 32
+
+    @field_validator("widths")
+    @classmethod
+    def _different(cls, value: list[float]) -> list[float]:
+        if len(set(value)) < len(value):
+            raise ValueError("a width stands there twice")
+        return value
+
+
+def _ema_tag(value: Any) -> str:
+    """Tag of the union by `kind`, which is constant unless another is given."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "constant" if kind is None else str(kind)
+
+
+Average = Annotated[
+    Annotated[EMA, Tag("constant")]
+    | Annotated[EMA, Tag("power")]
+    | Annotated[PostHocEMA, Tag("post_hoc")],
+    Discriminator(_ema_tag),
+]
 
 
 class Train(Section):
@@ -349,8 +430,10 @@ class Train(Section):
     sigma_data: Scale = 0.5
     objective: Objective
     network: Network
+    # Left out of the settings' hash when not given: trainings without it stay what they are.
+    initial_weights: str | None = Field(default=None, exclude_if=lambda path: path is None)
     optimizer: Optimizer = Optimizer()
-    ema: EMA = EMA()
+    ema: Average = EMA()
     batch_size: Count
     steps: Count
     conditional: bool = False
@@ -367,6 +450,8 @@ class Train(Section):
             _check_grid(self.objective, self.t_max)
         if self.snapshots > self.steps:
             raise ValueError(f"snapshots ({self.snapshots}) must not exceed steps ({self.steps})")
+        if isinstance(self.ema, PostHocEMA) and self.ema.kept > self.steps:
+            raise ValueError(f"ema.kept ({self.ema.kept}) must not exceed steps ({self.steps})")
         return self
 
 
@@ -389,11 +474,20 @@ def _check_grid(objective: ICTObjective, t_max: float) -> None:
         )
 
 
+class HeunSampler(Section):
+    """EDM's deterministic sampler, for objective edm (arXiv 2206.00364, Algorithm 1)."""
+
+    kind: Literal["heun"]
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 18
+    t_min: Positive = 0.002
+    rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0
+
+
 class Sample(Section):
     """How samples are drawn from a trained model.
 
     A coupling that pairs within a batch does so here too, after the first step; `batch_size` is
-    best the training's.
+    best the training's. Without a `sampler`, the few-step sampler of consistency models is used.
     """
 
     num_samples: Points
@@ -402,6 +496,8 @@ class Sample(Section):
     seed: Seed = 0
     noise: Literal["gaussian", "sobol"] = "gaussian"
     snapshot_samples: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    ema_width: Width | None = Field(default=None, exclude_if=_absent)
+    sampler: HeunSampler | None = Field(default=None, exclude_if=_absent)
 
     @field_validator("snapshot_samples")
     @classmethod
@@ -443,6 +539,18 @@ class Experiment(Section):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: an entry stands there twice")
         self._check_times()
+        self._check_sampler()
+        augmented = (isinstance(self.couplings[name], GeneratorAugmented) for name in self.variants)
+        if self.train.objective.kind == "edm" and any(augmented):
+            raise ValueError(
+                "variants: objective edm compares with the data themselves, so that coupling "
+                "generator_augmented would do nothing; remove it"
+            )
+        if self.sample.ema_width is not None and not isinstance(self.train.ema, PostHocEMA):
+            raise ValueError(
+                "sample.ema_width: another width can be rebuilt only from the averages that "
+                "train.ema of kind post_hoc keeps"
+            )
         return self
 
     def _check_times(self) -> None:
@@ -455,9 +563,35 @@ class Experiment(Section):
                 f"({t_min}) and t_max ({self.train.t_max})"
             )
 
+    def _check_sampler(self) -> None:
+        """A denoiser is integrated, a consistency function is called; an own objective chooses."""
+        kind, sampler = self.train.objective.kind, self.sample.sampler
+        if sampler is None:
+            if kind == "edm":
+                raise ValueError(
+                    "sample.sampler: objective edm trains a denoiser, which is sampled by "
+                    "{kind: heun}; add it"
+                )
+            return
+        if kind in ("ict", "ecm"):
+            raise ValueError(
+                f"sample.sampler: heun needs a denoiser, and objective {kind} trains a "
+                "consistency function; remove it"
+            )
+        if self.sample.mid_times:
+            raise ValueError("sample.mid_times: heun has its own times; remove them")
+        if sampler.t_min >= self.train.t_max:
+            raise ValueError(
+                f"sample.sampler.t_min: {sampler.t_min} must be below t_max ({self.train.t_max})"
+            )
+
 
 class Runtime(Section):
-    """Where and how the work is done; nothing here changes what is computed in exact arithmetic."""
+    """Where and how the work is done; nothing here changes what is computed in exact arithmetic.
+
+    `stop_after_nonfinite`: so many steps in a row whose loss or gradient is not finite end a
+    training; null bears any number.
+    """
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1

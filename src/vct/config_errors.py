@@ -40,10 +40,15 @@ def _real_keys(path: list[str], content: Any) -> list[str]:
             here = next(value for key, value in here.items() if str(key) == part)
         elif isinstance(here, list) and part.isdigit() and int(part) < len(here):
             here = here[int(part)]
-        elif isinstance(here, dict) and part in (here.get("kind"), here.get("source"), "own"):
+        elif isinstance(here, dict) and part in _tags(here):
             continue
         keys.append(part)
     return keys
+
+
+def _tags(section: dict[Any, Any]) -> tuple[Any, ...]:
+    """What pydantic may call a section in a path; an average without a kind is constant."""
+    return (section.get("kind", "constant"), section.get("source"), "own")
 
 
 def _kind_sentence(key: str, first: Any) -> str:

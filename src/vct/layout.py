@@ -12,6 +12,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 DATA_FILES = ("train_x.npy", "train_labels.npy", "test_x.npy", "test_labels.npy", "meta.json")
 EXTRACTOR_FILES = ("weights.safetensors", "metrics.json")
 TRAIN_FILES = ("model.safetensors", "snapshots.safetensors", "training.csv", "config.json")
+AVERAGES_FILE = "averages.safetensors"
+"""What training writes too where it keeps averages, to rebuild others from."""
 SAMPLE_FILES = ("samples.npz", "preview.png")
 SCORE_FILES = ("metrics.json", "protocol.json", "trajectory.csv")
 TRACKED_FILE = "tracked.json"

@@ -10,6 +10,7 @@ from vct import registry
 from vct.config import ImageFolderData, Params
 from vct.errors import UserError
 from vct.layout import (
+    AVERAGES_FILE,
     DATA_FILES,
     EXTRACTOR_FILES,
     FIGURES,
@@ -17,6 +18,7 @@ from vct.layout import (
     RAW,
     TABLE_FILES,
     TRACKED_FILE,
+    TRAIN_FILES,
     RunId,
     dataset_dir,
     extractor_dir,
@@ -86,6 +88,24 @@ def raw_inputs(params: Params, dataset: str) -> list[str]:
 def data_files_of(params: Params, experiment: str) -> list[str]:
     """Files of an experiment's data set."""
     return data_files(params.experiment(experiment).train.dataset)
+
+
+def keeps_averages(params: Params, experiment: str) -> bool:
+    """Whether trainings of an experiment keep averages, to rebuild others from."""
+    return params.experiment(experiment).train.ema.kind == "post_hoc"
+
+
+def train_files(params: Params, experiment: str) -> tuple[str, ...]:
+    """What a training of this experiment writes into the folder of its run."""
+    extra = (AVERAGES_FILE,) if keeps_averages(params, experiment) else ()
+    return (*TRAIN_FILES, *extra)
+
+
+def files_to_sample(params: Params, experiment: str) -> list[str]:
+    """What sampling a run of this experiment reads in its folder."""
+    rebuilds = params.experiment(experiment).sample.ema_width is not None
+    extra = [AVERAGES_FILE] if rebuilds else []
+    return ["model.safetensors", "config.json", "snapshots.safetensors", *extra]
 
 
 def extractor_files_of(params: Params, experiment: str) -> list[str]:

@@ -17,7 +17,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "coupling": {
         "independent": "vct.couplings.independent:Independent",
         "ot": "vct.couplings.minibatch_ot:MinibatchOT",
+        "sinkhorn": "vct.couplings.sinkhorn:Sinkhorn",
         "variational": "vct.couplings.variational:Variational",
+        "generator_augmented": "vct.couplings.generator_augmented:GeneratorAugmented",
     },
     "kernel": {
         "ve": "vct.kernels:VarianceExploding",
@@ -26,6 +28,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "ict": "vct.objectives.ict:ICT",
         "ecm": "vct.objectives.ecm:ECM",
+        "edm": "vct.objectives.edm:EDM",
     },
     "network": {
         "mlp": "vct.networks.mlp:MLP",

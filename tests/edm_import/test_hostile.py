@@ -186,11 +186,12 @@ def test_hostile_payload_of_a_tensor(refused, payload, expected):
     assert expected in refused(storage_of(payload))
 
 
-def test_torch_reads_payloads_with_its_own_restrictions(monkeypatch):
+def test_torch_reads_payloads_with_its_own_restrictions(here, monkeypatch):
     """The second lock holds when the first is open."""
     monkeypatch.setattr(records, "_check_names", lambda payload: None)
     with pytest.raises(records.Malformed, match="UnpicklingError"):
         records.KNOWN["torch.storage._load_from_bytes"](legacy(Call(os.system, TOUCH)))
+    assert not list(here.iterdir())
 
 
 def test_payload_that_is_no_bytes(refused):

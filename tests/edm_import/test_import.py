@@ -7,27 +7,30 @@ import edm_files
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from safetensors import safe_open
 from safetensors.torch import load_file
+from support import dataset, run_settings
 
 from vct import build, cli
-from vct.config import Network
+from vct.config import Network, Runtime
 from vct.layout import pretrained_files
+from vct.training.checkpoint import Identity
+from vct.training.trainer import Trainer
 
 CASES = ["ddpmpp_16px", "ncsnpp_16px_cond", "adm_16px_cond", "edm2_16px_cond"]
 
 
 def imported(content, protocol=4):
     """Import a file of this content; the network of the description, and the description."""
-    from pydantic import TypeAdapter
-
     with open("edm-16px-0.075.pkl", "wb") as file:
         file.write(edm_files.dumps(content, protocol))
     assert cli.main(["import-edm", "edm-16px-0.075.pkl"]) == 0
     weights, description = pretrained_files("edm-16px-0.075")
     record = json.loads(description.read_text())
     settings = TypeAdapter(Network).validate_python(record["network"])
-    network = build.network(settings, tuple(record["shape"]), 3, record["classes"]).eval()
+    shape = tuple(record["shape"])
+    network = build.network(settings, shape, shape[0], record["classes"]).eval()
     network.load_state_dict(load_file(weights), strict=True)
     return network, record
 
@@ -96,6 +99,27 @@ def test_half_precision_is_kept(here, published, golden_networks, protocol):
     assert {value.dtype for value in load_file(weights).values()} == {torch.float16}
     y, expected = output(network, golden_networks, case), golden_networks[f"{case}/y"]
     assert 0 < np.abs(y - expected).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("class_name", "settings", "shape", "classes"),
+    [
+        ("SongUNet", {"kind": "ddpmpp", "mult": [2, 2, 2], "attention": [4]}, (1, 8, 8), 0),
+        ("SongUNet", {"kind": "ncsnpp", "mult": [1, 2], "attention": []}, (3, 8, 8), 3),
+        ("DhariwalUNet", {"kind": "adm", "mult": [4, 8, 16], "attention": [4, 2]}, (3, 8, 8), 3),
+        ("UNet", {"kind": "edm2", "mult": [1, 8, 9], "attention": [4]}, (3, 8, 8), 0),
+        ("UNet", {"kind": "edm2", "channels": 64, "mult": [1], "attention": [28]}, (1, 28, 28), 10),
+    ],
+)
+def test_settings_are_found_again(here, class_name, settings, shape, classes):
+    dropout = edm_files.BLOCKS[class_name]["dropout"]
+    settings = {"channels": 8, **settings, "blocks": 2, "dropout": dropout}
+    made = build.network(TypeAdapter(Network).validate_python(settings), shape, shape[0], classes)
+    inner = edm_files.network(class_name, made.state_dict())
+    _, record = imported(edm_files.checkpoint(inner, edm2=class_name == "UNet"))
+    assert record["network"] == settings
+    assert (tuple(record["shape"]), record["classes"]) == (shape, classes)
+    assert record["parameters"] == sum(value.numel() for value in made.parameters())
 
 
 def test_the_older_spelling_of_numpy(here, published):
@@ -215,3 +239,17 @@ def test_an_earlier_import_survives_a_failing_one(here, published, capsys):
     file.write_bytes(file.read_bytes()[:-100])
     assert cli.main(["import-edm", file.name]) == 2
     assert (weights.read_bytes(), description.read_bytes()) == before
+
+
+def test_a_training_starts_from_the_imported_network(here, published, golden_networks):
+    """ECM's way: golden DDPM++, published, imported, and found again in a trainer."""
+    case = "ddpmpp_16px"
+    _, record = imported(published(case))
+    weights, _ = pretrained_files("edm-16px-0.075")
+    settings = run_settings(
+        network=record["network"], initial_weights=str(weights), objective={"kind": "ecm"}
+    )
+    runtime, identity = Runtime(device="cpu"), Identity({}, "", 1)
+    trainer = Trainer(settings, 0, dataset((3, 16, 16)), runtime, here / "state", identity)
+    y = output(trainer.model.network.eval(), golden_networks, case)
+    np.testing.assert_allclose(y, golden_networks[f"{case}/y"], rtol=1e-4, atol=1e-4)

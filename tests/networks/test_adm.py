@@ -102,6 +102,12 @@ def test_initial_weights_are_uniform_within_the_root_of_the_fan_in():
     assert 0 < layer.bias.abs().max() <= bound
 
 
+def test_normalisation_has_the_published_constant():
+    """Golden numbers do not tell 1e-5 from the 1e-6 of DDPM++."""
+    norms = [layer for layer in small().modules() if isinstance(layer, torch.nn.GroupNorm)]
+    assert {layer.eps for layer in norms} == {1e-5}
+
+
 def test_depends_on_image_time_and_label():
     network = randomise(small(classes=3)).eval()
     x, time, labels = torch.randn(3, 3, 8, 8), torch.zeros(3), torch.eye(3)

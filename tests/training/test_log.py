@@ -36,16 +36,6 @@ def test_interval_survives_a_checkpoint_in_its_middle():
     assert resumed.totals.tolist() == [1, 1]
 
 
-def test_checkpoint_of_before_there_were_peaks_is_read():
-    interval = Interval(CPU)
-    interval.add(values(9, 9, 9, 9, 0, 0))
-    older = {key: value for key, value in interval.state().items() if key != "peaks"}
-    resumed = Interval(CPU)
-    resumed.load(older)
-    resumed.add(values(3, 4, 5, 6, 0, 1))
-    assert list(resumed.take().values())[-2:] == [3, 6]
-
-
 @pytest.mark.parametrize("wild", [float("nan"), float("inf")])
 def test_a_spike_of_one_step_is_seen(wild):
     interval = Interval(CPU)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vct import build
 from vct.config import Network
+from vct.differences import mismatches
 from vct.edm_import.records import Module, shown
 from vct.errors import UserError
 
@@ -55,6 +56,7 @@ class Found:
         classes: number of classes K; 0 is unconditional.
         sigma_data: standard deviation of the data that it was trained for.
         tensors: parameters and buffers by name.
+        parameters: numbers in the parameters.
         left_out: names of tensors that the network has no use for.
     """
 
@@ -63,6 +65,7 @@ class Found:
     classes: int
     sigma_data: float
     tensors: dict[str, Tensor]
+    parameters: int
     left_out: list[str]
 
 
@@ -97,9 +100,8 @@ def _find(content: Any) -> Found:
     if not 0 < sigma_data < math.inf:
         raise Unknown(f"has sigma_data {sigma_data}")
     left_out = sorted(everything.keys() - tensors.keys())
-    found = Found(network, shape, classes, sigma_data, tensors, left_out)
-    _prove(found)
-    return found
+    parameters = _prove(network, shape, classes, tensors)
+    return Found(network, shape, classes, sigma_data, tensors, parameters, left_out)
 
 
 def _walk(module: Module, seen: set[int], prefix: str = "") -> Iterator[tuple[str, Module]]:
@@ -177,31 +179,19 @@ def _dropout(modules: list[tuple[str, Module]]) -> float:
     return float(max(module.state.get("dropout", 0.0) for _, module in modules))
 
 
-def _prove(found: Found) -> None:
-    """The network of these settings has these tensors."""
+def _prove(
+    network: dict[str, Any], shape: tuple[int, int, int], classes: int, tensors: dict[str, Tensor]
+) -> int:
+    """The network of these settings has these tensors; return its number of parameters."""
     try:
-        settings: Network = TypeAdapter(Network).validate_python(found.network)
+        settings: Network = TypeAdapter(Network).validate_python(network)
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{first['loc'][-1]} {first['input']!r:.50}"
         raise Unknown(f"holds a network with an impossible setting, {problem}") from None
     with torch.device("meta"):
-        ours = build.network(settings, found.shape, found.shape[0], found.classes).state_dict()
-    theirs = {name: tuple(value.shape) for name, value in found.tensors.items()}
-    differing = mismatches(theirs, {name: tuple(value.shape) for name, value in ours.items()})
+        ours = build.network(settings, shape, shape[0], classes)
+    differing = mismatches(tensors, ours.state_dict())
     if differing:
-        raise Unknown(f"holds a {found.network['kind']} network of another kind: {differing}")
-
-
-def mismatches(given: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> str:
-    """The first three tensors that differ, in words; empty if none does."""
-    words = []
-    for name in [*wanted, *(name for name in given if name not in wanted)]:
-        if name not in given:
-            words.append(f"{name} is missing")
-        elif name not in wanted:
-            words.append(f"{name} is one too many")
-        elif given[name] != wanted[name]:
-            words.append(f"{name} has shape {given[name]} instead of {wanted[name]}")
-    more = f" and {len(words) - 3} more" if len(words) > 3 else ""
-    return ", ".join(words[:3]) + more
+        raise Unknown(f"holds a {network['kind']} network of another kind: {differing}")
+    return sum(parameter.numel() for parameter in ours.parameters())

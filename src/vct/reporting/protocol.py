@@ -144,11 +144,16 @@ def short(protocol: Protocol, section: str) -> str:
 
 def _times(protocol: Protocol) -> str:
     """`1 step at 80, 2 steps at 80 and 1.5`."""
-    schedules = (protocol.content.get("schedules") or {}).values()
-    return ", ".join(
-        f"{names.steps(len(times))} at {' and '.join(f'{time:g}' for time in times)}"
-        for times in schedules
-    )
+    schedules = protocol.content.get("schedules") or {}
+    return ", ".join(_schedule(key, times) for key, times in schedules.items())
+
+
+def _schedule(key: str, times: list[float]) -> str:
+    """`2 steps at 80 and 1.5`; Heun's many times by their ends, with what it costs."""
+    if key.startswith("heun"):
+        calls = f"{2 * len(times) - 1} network calls"
+        return f"{names.heading(key)} from {times[0]:g} to {times[-1]:g} and 0 ({calls})"
+    return f"{names.steps(len(times))} at {' and '.join(f'{time:g}' for time in times)}"
 
 
 def _each(protocols: Mapping[str, Protocol], describe: Any) -> str:

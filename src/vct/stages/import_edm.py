@@ -27,13 +27,13 @@ def run(name: str) -> None:
         save_file(found.tensors, weights_file, {"vct": json.dumps(record, sort_keys=True)})
         description_file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(
-        f"{weights}: {found.network['kind']}, {record['parameters']:,} parameters, "
+        f"{weights}: {found.network['kind']}, {found.parameters:,} parameters, "
         f"images {' x '.join(map(str, found.shape))}, {found.classes} classes"
     )
 
 
 def _record(source: Path, found: Found) -> dict[str, Any]:
-    tensors = found.tensors.values()
+    dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in found.tensors.values()}
     return {
         "source": source.name,
         "sha256": _sha256(source),
@@ -41,8 +41,8 @@ def _record(source: Path, found: Found) -> dict[str, Any]:
         "shape": list(found.shape),
         "classes": found.classes,
         "sigma_data": found.sigma_data,
-        "parameters": sum(tensor.numel() for tensor in tensors),
-        "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors}),
+        "parameters": found.parameters,
+        "dtypes": sorted(dtypes),
         "left_out": found.left_out,
     }
 

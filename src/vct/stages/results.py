@@ -20,10 +20,16 @@ from vct.data.dataset import Dataset
 from vct.differences import differences
 from vct.errors import UserError, quoted
 from vct.files import damaged, file_sha256, hashes, read_object
-from vct.layout import RunId
+from vct.layout import AVERAGES_FILE, RunId
+from vct.reporting.names import SAMPLES
 
 WEIGHTS = ("model.safetensors", "snapshots.safetensors")
-"""What samples are drawn from."""
+"""What all samples are drawn from."""
+
+
+def weights_of(sample: Sample) -> tuple[str, ...]:
+    """The files of weights that these samples are drawn from."""
+    return (*WEIGHTS, *(() if sample.ema_width is None else (AVERAGES_FILE,)))
 
 
 def checked_record(params: Params, run: RunId) -> tuple[RunSettings, dict[str, Any]]:
@@ -63,13 +69,13 @@ def read_record(run: RunId) -> dict[str, Any]:
     return record
 
 
-def check_weights(run: RunId, record: dict[str, Any]) -> None:
+def check_weights(run: RunId, sample: Sample, record: dict[str, Any]) -> None:
     """Refuse weights on disk that are not those that config.json records.
 
     Raises:
         UserError: if a file differs or is missing.
     """
-    for name in WEIGHTS:
+    for name in weights_of(sample):
         known = record.get("files", {}).get(name)
         if known is not None and known != file_sha256(run.directory / name):
             raise UserError(
@@ -84,7 +90,7 @@ def sample_record(run: RunId, sample: Sample, data_sha256: str) -> np.ndarray:
         "version": versions.SAMPLING,
         "settings": sample.model_dump(mode="json"),
         "data_sha256": data_sha256,
-        "files": hashes(run.directory, WEIGHTS),
+        "files": hashes(run.directory, weights_of(sample)),
     }
     return np.array(json.dumps(record))
 
@@ -178,12 +184,13 @@ def _check_size(stream: IO[bytes], size: int) -> None:
         raise ValueError("an array is longer or shorter than its header says")
 
 
-_SAMPLES = re.compile(r"steps[1-9][0-9]{0,4}|snapshot[1-9][0-9]{0,9}")
+_SNAPSHOT = re.compile(r"snapshot[1-9][0-9]{0,9}")
 _OF_POINTS = ("noise", "pair_x", "pair_z")
 
 
 def _check_arrays(arrays: dict[str, np.ndarray], data: Dataset) -> None:
-    needed = {"record", "steps1", *(_OF_POINTS if data.is_points else ())}
+    drawn = list(scored(arrays))
+    needed = {"record", *(drawn or ["steps1"]), *(_OF_POINTS if data.is_points else ())}
     if missing := needed - arrays.keys():
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     for name, array in arrays.items():
@@ -191,11 +198,18 @@ def _check_arrays(arrays: dict[str, np.ndarray], data: Dataset) -> None:
             # numpy finds out that a character does not exist when it makes the text.
             fits = array.dtype.kind == "U" and isinstance(array.item(), str)
         else:
-            least = 2 if _SAMPLES.fullmatch(name) else 1
+            least = 2 if name in drawn or _SNAPSHOT.fullmatch(name) else 1
             fits = least == 2 or name in needed
             fits = fits and array.ndim == 4 and array.dtype == data.train.x.dtype
             fits = fits and len(array) >= least and array.shape[1:] == data.shape
         if not fits:
             raise ValueError(f"{quoted(name)} of shape {array.shape} is nothing that is sampled")
-    if data.is_points and len(arrays["noise"]) != len(arrays["steps1"]):
+    if data.is_points and len(arrays["noise"]) != len(arrays[drawn[0]]):
         raise ValueError("there are more or fewer samples than noise")
+
+
+def scored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The samples that are scored, of all that samples.npz holds; fewest steps first."""
+    found = {key: SAMPLES.fullmatch(key) for key in arrays}
+    counts = {key: int(match[2]) for key, match in found.items() if match}
+    return {key: arrays[key] for key in sorted(counts, key=counts.__getitem__)}

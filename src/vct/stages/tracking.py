@@ -1,8 +1,10 @@
 """`vct track init|ui|sync`: the MLflow database, its browser interface, and late deliveries."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from vct.config import Params
@@ -27,7 +29,14 @@ def ui(params: Params, _: list[str]) -> int:
     command = ui_command(Path())
     port = command[command.index("--port") + 1]
     print(f"MLflow opens at http://127.0.0.1:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
-    return subprocess.run(command, env=dict(os.environ)).returncode
+    # In a session of its own, so that its server processes end with it, however this one ends.
+    process = subprocess.Popen(command, env=dict(os.environ), start_new_session=True)
+    try:
+        return process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
 
 
 def sync(params: Params, names: list[str]) -> None:

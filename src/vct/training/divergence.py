@@ -5,8 +5,6 @@ not finite), since one in a million is harmless. Many in a row are not: nothing 
 and what is there would replace good checkpoints.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +20,8 @@ class Diverged(UserError):
 
 class Watch:
     """Counts steps in a row that were not finite, without waiting for the device.
+
+    It has no part in a checkpoint: none is written inside a streak.
 
     Args:
         device: where the losses are.
@@ -76,15 +76,6 @@ class Watch:
         terms = " and ".join(term for term, flag in zip(TERMS, flags, strict=True) if flag)
         where = f" ({int(count)} samples at noise levels t from {low:.3g} to {high:.3g})"
         return f"from step {int(step) + 1} on {terms} is not finite{where if count else ''}"
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {"streak": self._streak, "longest": self._longest, "first": self._first}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        self._streak, self._longest = state["streak"], state["longest"]
-        self._first = state["first"]
 
 
 def _values(loss: LossRecord) -> list[Tensor]:

@@ -15,15 +15,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vct import build, rng
-from vct.config import RunSettings, Runtime
+from vct.config import PostHocEMA, RunSettings, Runtime, Train
 from vct.couplings.base import Context
 from vct.data.batches import Batches
 from vct.data.dataset import Dataset
 from vct.errors import UserError
 from vct.files import atomic
+from vct.post_hoc import TrackedAverages
 from vct.preconditioning import ConsistencyFunction
 from vct.schedules import learning_rate_factor
-from vct.training import checkpoint
+from vct.training import checkpoint, initial
 from vct.training.divergence import Diverged, Watch, all_finite
 from vct.training.log import Interval, RowFile
 
@@ -71,6 +72,7 @@ class Trainer:
         self.state, self.identity = state, identity
         self.device = build.device(runtime.device)
         self.model = build.model(settings, dataset, seed).to(self.device).train()
+        initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)
         self.ema = build.ema(train.ema, self.model)
@@ -109,10 +111,9 @@ class Trainer:
 
     def _load(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        self.ema.module.load_state_dict(state["ema"])
+        self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.interval.load(state["interval"])
-        self.watch.load(state["watch"])
 
     def run(self) -> Finished:
         """Train to the end.
@@ -143,7 +144,8 @@ class Trainer:
         eps = rng.normal(tuple(batch.x.shape), self.seed, step, "noise", device=self.device)
         self.grid_points = levels.grid_points
         key = (self.seed, step)
-        context = Context(levels.t, levels.r, self.kernel, self._f(self.ema.module.network), key)
+        ema_model = self._f(self.ema.module.network)
+        context = Context(levels.t, levels.r, self.kernel, ema_model, key, batch.labels)
         coupling = self.model.coupling
         pair = coupling.pair(batch.x, eps, context)
         loss = self.objective.loss(
@@ -194,12 +196,20 @@ class Trainer:
         if done in snapshot_steps(train.steps, train.snapshots):
             with atomic(snapshot_file(self.state, done)) as temporary:
                 save_file(self.ema.module.network.state_dict(), temporary)
+        self._keep_averages(done)
         saves = done % self.runtime.checkpoint_every == 0 and done < train.steps
         logs = done % train.log_every == 0 or done == train.steps
         if logs or (saves and self.watch.exceeded()):
             self._log(done, progress)
         if saves:
             self.save()
+
+    def _keep_averages(self, done: int) -> None:
+        """Averages of network and coupling, from which those of other widths can be rebuilt."""
+        if isinstance(self.ema, TrackedAverages) and done in kept_steps(self.train):
+            for width, average in self.ema.averages.items():
+                with atomic(average_file(self.state, done, width)) as temporary:
+                    save_file(average.state_dict(), temporary)
 
     def _log(self, done: int, progress: "Progress") -> None:
         means = self.interval.take()
@@ -247,11 +257,10 @@ class Trainer:
             return
         state = {
             "model": self.model.state_dict(),
-            "ema": self.ema.module.state_dict(),
+            "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "interval": self.interval.state(),
             "rows": self.rows.text(),
-            "watch": self.watch.state(),
         }
         checkpoint.save(self.state, self.step, self.identity, state)
 
@@ -264,6 +273,16 @@ def snapshot_steps(steps: int, snapshots: int) -> list[int]:
 def snapshot_file(state: Path, step: int) -> Path:
     """Where the snapshot of `step` waits for the end of the training."""
     return state / f"snapshot-{step:09d}.safetensors"
+
+
+def kept_steps(train: Train) -> list[int]:
+    """After which steps all tracked averages are kept; none where nothing is to be rebuilt."""
+    return snapshot_steps(train.steps, train.ema.kept) if isinstance(train.ema, PostHocEMA) else []
+
+
+def average_file(state: Path, step: int, width: float) -> Path:
+    """Where the average of one width at `step` waits for the end of the training."""
+    return state / f"average-{step:09d}-{width!r}.safetensors"
 
 
 class Progress:

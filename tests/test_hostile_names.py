@@ -56,6 +56,8 @@ STAGES += ["record", "adopt", "track scores", "track sync"]
 
 @given(stage=st.sampled_from(STAGES), word=WORDS.filter(lambda word: word != "cpu"))
 @settings(max_examples=60, deadline=None, derandomize=True)
+@example(stage="record", word="..")
+@example(stage="adopt", word="../x")
 def test_any_word_ends_a_command_in_one_sentence(here, stage, word):
     err = io.StringIO()
     with chdir(here), redirect_stderr(err):
