@@ -6,10 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import raw_images
 import yaml
+from raw_images import encoded, images, names, pixels
 from support import params
 
 from vct import __version__, cli
+from vct.training.lock import lock
 from vct.training.trainer import Interrupted
 
 
@@ -58,6 +61,8 @@ def test_no_settings(here, capsys):
     ("arguments", "expected"),
     [
         (["data", "pionts"], "no data set 'pionts'; did you mean points"),
+        (["check-data", "pionts"], "no data set 'pionts'; did you mean points"),
+        (["check-data", "points"], "data/points/train_x.npy is missing"),
         (["extractor", "jugde"], "no extractor 'jugde'; did you mean judge"),
         (["train", "smal/ot/seed0"], "no experiment 'smal'; did you mean small"),
         (["train", "small/opt/seed0"], "no coupling 'opt'; did you mean ot"),
@@ -86,6 +91,57 @@ def test_data_stage_writes_the_common_format(here, capsys):
     meta = json.loads((here / "data/points/meta.json").read_text())
     assert (meta["train"], meta["test"], meta["shape"]) == (64, 32, [2, 1, 1])
     assert "64" in capsys.readouterr().out
+
+
+def test_data_are_hashed_again_on_request(here, capsys):
+    cli.main(["data", "points"])
+    assert cli.main(["check-data", "points"]) == 0
+    recorded = json.loads((here / "data/points/meta.json").read_text())["sha256"]
+    assert recorded in capsys.readouterr().out
+    file = here / "data/points/train_x.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert "does not hold what" in refused(capsys, "check-data", "points")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (None, "data/raw/faces is missing"),
+        ({"a.txt": b"text"}, "data/raw/faces holds no images"),
+        ({f"{i}.png": encoded(pixels(i, 4 + i, 4)) for i in range(3)}, "give 'size'"),
+        ({f"{i}.png": b"broken" for i in range(3)}, "3 of 3 images are broken"),
+    ],
+)
+def test_bad_images_end_in_one_sentence(here, capsys, files, expected):
+    write(here, {"datasets.faces": {"source": "image_folder", "test": 2}})
+    if files:
+        raw_images.write(here / "data/raw/faces", files)
+    assert expected in refused(capsys, "data", "faces")
+    assert not (here / "data/faces").exists()
+
+
+def test_conditional_training_on_data_made_without_labels(here, capsys):
+    """The settings were changed after the data set was made."""
+    folder = {"source": "image_folder", "test": 2}
+    raw_images.write(here / "data/raw/faces", images(names("a", "b")))
+    write(here, {"datasets.faces": folder})
+    assert cli.main(["data", "faces"]) == 0
+    capsys.readouterr()
+    changes = {
+        "datasets.faces": {**folder, "labels": "folders"},
+        "experiments.pictures.train.dataset": "faces",
+        "experiments.pictures.train.conditional": True,
+        "experiments.pictures.train.batch_size": 2,
+    }
+    write(here, changes)
+    message = refused(capsys, "train", "pictures/ot/seed3")
+    assert "data set 'faces' has no labels" in message
+
+
+def test_a_data_set_is_made_by_one_process_at_a_time(here, capsys):
+    with lock(here / "state/data/points"):
+        assert "state/data/points is in use" in refused(capsys, "data", "points")
+    assert not (here / "data/points").exists()
 
 
 def test_unwritable_folder(here, capsys):

@@ -45,6 +45,13 @@ def test_small_file_is_valid_and_the_kind_of_a_coupling_is_its_name():
     assert config.validate(other).experiments["small"].couplings["mine"].kind == "ot"
 
 
+def test_raw_files_have_the_name_of_their_data_set_unless_another_is_given():
+    folder = {"source": "image_folder", "test": 5}
+    changes = {"datasets.faces": folder, "datasets.small": {**folder, "raw": "faces.zip"}}
+    datasets = config.validate(params(changes)).datasets
+    assert [datasets[name].raw for name in ("faces", "small")] == ["faces", "faces.zip"]
+
+
 def test_runs_are_named_by_variant_and_seed():
     loaded = config.validate(params())
     assert [str(run) for run in loaded.runs("small")] == [
@@ -269,6 +276,50 @@ WRONG = [
     (
         {f"{E}.score": {"metric": "fid", "extractor": "judge"}},
         f"{E}.score.metric: points are scored by wasserstein",
+    ),
+    # Data sets of files.
+    (
+        {"datasets.f": {"source": "image_folder"}},
+        "datasets.f.test: this key is missing",
+    ),
+    (
+        {"datasets.f": {"source": "image_folder", "test": 1}},
+        "datasets.f.test: give a number of images to hold out, at least 2, or 'own'",
+    ),
+    ({"datasets.f": {"source": "image_folder", "test": "val"}}, "datasets.f.test: give a number"),
+    ({"datasets.f": {"source": "image_folder", "test": True}}, "datasets.f.test: give a number"),
+    ({"datasets.f": {"source": "image_folder", "test": 2, "size": 0}}, "datasets.f.size: 0 is not"),
+    (
+        {"datasets.f": {"source": "image_folder", "test": 2, "raw": "../x"}},
+        "datasets.f.raw: '../x' is not allowed",
+    ),
+    (
+        {"datasets.f": {"source": "image_folder", "test": 2, "raw": "/data/x.zip"}},
+        "datasets.f.raw: '/data/x.zip' is not allowed",
+    ),
+    (
+        {"datasets.f": {"source": "image_folder", "test": 2, "labels": "folder"}},
+        "datasets.f.labels: 'folder' is not allowed",
+    ),
+    (
+        {"datasets.f": {"source": "torchvision", "name": "cifar"}},
+        "datasets.f.name: 'cifar' is not allowed",
+    ),
+    ({"datasets.raw": {"source": "mixture"}}, "datasets.raw: the name is taken by a folder"),
+    (
+        {
+            "datasets.images": {"source": "image_folder", "test": 2},
+            "extractors.judge": {"kind": "classifier", "dataset": "images"},
+        },
+        "extractors.judge: a classifier needs class labels, and data set 'images' has",
+    ),
+    (
+        {
+            "datasets.f": {"source": "image_folder", "test": 2},
+            "experiments.pictures.train.dataset": "f",
+            "experiments.pictures.train.conditional": True,
+        },
+        "experiments.pictures.train: conditional training needs class labels",
     ),
     # Names that would become strange folders or commands, and names that are taken.
     ({"suites.small": ["small"]}, "suites.small: the name is taken by an experiment's folder"),

@@ -9,7 +9,7 @@ from support import params
 
 from vct import config, layout, pipeline
 from vct.errors import UserError
-from vct.stages import dvc
+from vct.stages import dvc, engines
 
 
 @pytest.fixture
@@ -140,3 +140,52 @@ def test_rows_name_what_decides_them(loaded):
     assert before == pipeline.rows_of(params({"experiments.small.train.steps": 99}), "small")
     assert before != pipeline.rows_of(params({"experiments.small.seeds": [0]}), "small")
     assert before != pipeline.rows_of(params(), "pictures")
+
+
+def with_raw_files():
+    return config.validate(
+        params(
+            {
+                "datasets.faces": {"source": "image_folder", "test": 9},
+                "datasets.faces-small": {"source": "image_folder", "raw": "f.zip", "test": 9},
+                "datasets.public": {"source": "torchvision", "name": "cifar10"},
+                "experiments.pictures.train.dataset": "faces-small",
+            }
+        )
+    )
+
+
+def test_raw_files_are_inputs_of_the_data_stage_in_both():
+    loaded = with_raw_files()
+    raw = {name: pipeline.raw_inputs(loaded, name) for name in loaded.datasets}
+    assert raw["faces"] == ["data/raw/faces"]
+    assert raw["faces-small"] == ["data/raw/f.zip"]
+    assert raw["points"] == raw["public"] == []
+    stages = yaml.safe_load(dvc.text(loaded, "cpu"))["stages"]
+    assert stages["data-faces-small"]["deps"] == ["data/raw/f.zip"]
+    assert "deps" not in stages["data-points"]
+
+
+def test_raw_files_are_no_data_set_that_somebody_mistyped(loaded):
+    pipeline.check_targets(loaded, ["data/raw/faces", "data/points/meta.json"])
+    with pytest.raises(UserError, match="no data set 'pionts'"):
+        pipeline.check_targets(loaded, ["data/pionts/meta.json"])
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("{}", True),
+        ('{"data-x": [{"changed deps": {"data/raw/x": "deleted"}}]}', True),
+        ('{"data-x": [{"changed deps": {"data/raw/x": "modified"}}]}', False),
+        ('{"data-x": [{"changed deps": {"data/x": "deleted"}}]}', False),
+        ('{"data-x": [{"changed deps": {"data/raw/x": "deleted", "params.yaml": {}}}]}', False),
+        ('{"data-x": [{"changed deps": {"data/raw/x": "deleted"}}, "always changed"]}', False),
+        ('{"x": [{"changed deps": {"data/raw/x": "deleted"}, "changed outs": {}}]}', False),
+        ('{"x": [{"changed outs": {"data/raw/x": "deleted"}}]}', False),
+        ("", False),
+        ("[]", False),
+    ],
+)
+def test_pulled_data_are_adopted_without_their_raw_files(status, expected):
+    assert engines.only_raw_is_absent(status) == expected

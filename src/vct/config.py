@@ -99,6 +99,11 @@ class TorchvisionData(Section):
     source: Literal["torchvision"]
     name: Literal["mnist", "fashion-mnist", "cifar10"]
 
+    @property
+    def train(self) -> int:
+        """Training images."""
+        return 50_000 if self.name == "cifar10" else 60_000
+
 
 class ImageFolderData(Section):
     """A folder, or with the suffix .zip an archive, of images: data/raw/<raw>.
@@ -116,7 +121,7 @@ class ImageFolderData(Section):
     labels: Literal["none", "folders", "json"] = "none"
     test: int | Literal["own"]
     broken: Literal["stop", "skip"] = "stop"
-    seed: int = 0
+    seed: Seed = 0
 
     @field_validator("test", mode="before")
     @classmethod
@@ -611,8 +616,6 @@ class Params(Section):
             _check_names(family, getattr(self, family))
         for name, experiment in self.experiments.items():
             _check_names(f"experiments.{name}.couplings", experiment.couplings)
-        if RAW.name in self.datasets:
-            raise ValueError(f"datasets.{RAW.name}: the name is taken by the folder of raw files")
         taken = {name.lower() for name in self.experiments}
         for name in self.suites:
             if name.lower() in taken:
@@ -684,10 +687,11 @@ class Params(Section):
 
 
 RESERVED = {
+    "datasets": {RAW.name},
     "suites": {"extractors", "data", "floor"},
     "experiments": {"extractors", "table", "scores"},
 }
-"""Names that are folders or files of results/ and logs/ already."""
+"""Names that are folders or files of data/, results/ and logs/ already."""
 
 
 def _check_names(family: str, names: Iterable[str]) -> None:

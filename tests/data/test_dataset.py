@@ -251,6 +251,24 @@ def test_a_folder_torn_between_two_files_is_not_whole(made, folder, tmp_path, mo
     refused(folder, r"meta\.json is missing")
 
 
+@pytest.mark.parametrize(("classes", "label"), [(0, 0), (0, 2), (2, -1), (2, 2)])
+def test_labels_fit_the_number_of_classes(made, tmp_path, classes, label):
+    """-1 where data have no classes, and nowhere else; whatever the hash says."""
+    x = made[1]["images"].train.x
+
+    def labelled(*values):
+        return dataset.Split(x[: len(values)], np.array(values))
+
+    good = -1 if classes == 0 else 1
+    for values in ((good, good), (good, label)):
+        source = dataset.Source(labelled(*values), labelled(good), classes)
+        dataset.write("points", source, {}, tmp_path)
+        if values == (good, good):
+            assert dataset.load("points", tmp_path).meta["classes"] == classes
+        else:
+            refused(tmp_path / "data/points", "a label is not in")
+
+
 # --- large data ----------------------------------------------------------------------------------
 
 

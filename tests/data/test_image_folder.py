@@ -14,6 +14,8 @@ from vct.data.image_folder import ImageFolder
 from vct.errors import UserError
 
 RAW = "data/raw"
+BYTES = 3 * 8 * 8
+"""Of one decoded image."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ def rows(*arrays):
 
 
 @pytest.mark.parametrize("raw", ["x", "x.zip"])
-@pytest.mark.parametrize("chunk", [1, 4, 512])
+@pytest.mark.parametrize("chunk", [1, 4 * BYTES, 2**24])
 def test_every_image_is_there_once_in_the_order_of_names(here, monkeypatch, raw, chunk):
     monkeypatch.setattr(image_folder, "CHUNK", chunk)
     files = images(names("", "a/b", "c"))
@@ -186,6 +188,15 @@ def test_broken_images_are_named_and_counted(here, raw):
     assert "broken: skip" in message
 
 
+def test_after_a_broken_image_the_rest_is_counted_and_not_written(here, monkeypatch):
+    monkeypatch.setattr(image_folder, "CHUNK", 1)
+    write(here / RAW / "x", damaged())
+    pieces = ImageFolder(settings()).pieces()
+    next(pieces)
+    with pytest.raises(UserError, match="3 of 12"):
+        next(pieces)
+
+
 def test_broken_images_are_left_out_if_so_wished(here, capsys):
     data = made(here, damaged(), broken="skip", labels="none")
     assert len(data.train.x) + len(data.test.x) == 9
@@ -315,8 +326,8 @@ def test_an_unreadable_folder_is_named(here, monkeypatch):
 
 
 def test_pieces_are_made_while_reading(here, monkeypatch):
-    """No more images are decoded ahead than a piece holds, however many there are."""
-    monkeypatch.setattr(image_folder, "CHUNK", 2)
+    """No more images are decoded ahead than pieces hold, however many or large they are."""
+    monkeypatch.setattr(image_folder, "CHUNK", 2 * BYTES)
     write(here / RAW / "x", images(names("", count=9)))
     decoded = []
     original = image_folder.decode

@@ -1,6 +1,7 @@
 """Folder and archive read alike; nothing of an archive is written, nothing large is read."""
 
 import os
+import tracemalloc
 import zipfile
 
 import pytest
@@ -34,6 +35,18 @@ def test_no_more_is_read_than_the_limit(path):
     assert len(open_raw(path).read("zeros.png", 10**6)) == 10**6
     with pytest.raises(TooLarge, match="999999"):
         open_raw(path).read("zeros.png", 10**6 - 1)
+
+
+def test_a_file_that_unpacks_to_much_takes_no_memory(path):
+    write(path, {"zeros.png": bytes(2 * 10**7)})
+    files = open_raw(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            files.read("zeros.png", 1000)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
 
 
 def test_missing(path):

@@ -7,9 +7,8 @@ memory.
 """
 
 import hashlib
-import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from vct.data import verified
 from vct.data.growing import GrowingArray
+from vct.data.soundness import problem
 from vct.errors import UserError
 from vct.files import atomic, read_json, write_json
 from vct.layout import DATA_FILES, dataset_dir, dataset_state
@@ -201,12 +201,12 @@ def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise UserError(f"{folder / 'meta.json'} is not of format {FORMAT}; {remedy}")
     facts = _facts(arrays)
-    fits = isinstance(meta.get("sha256"), str)
-    fits = fits and all(meta.get(key) == value for key, value in facts.items())
+    fits = all(meta.get(key) == value for key, value in facts.items())
+    fits = fits and isinstance(meta.get("sha256"), str)
     if not fits or not _holds(name, root, arrays, meta["sha256"], thorough):
         raise UserError(f"{folder} does not hold what {folder / 'meta.json'} records; {remedy}")
-    if problem := _problem(arrays, meta):
-        raise UserError(f"{folder} with its meta.json holds no data set: {problem}; {remedy}")
+    if wrong := problem(arrays, meta):
+        raise UserError(f"{folder} with its meta.json holds no data set: {wrong}; {remedy}")
     return Dataset(name, Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3]), meta)
 
 
@@ -243,37 +243,6 @@ def _open(file: Path) -> np.memmap:
     if array.ndim == 0 or array.dtype.kind not in "iuf" or not array.flags.c_contiguous:
         raise ValueError(f"it holds {array.dtype} of shape {array.shape}, or in another order")
     return array
-
-
-def _problem(arrays: Sequence[np.ndarray], meta: dict[str, Any]) -> str | None:
-    """What keeps arrays with the right hash from being a data set."""
-    classes = meta.get("classes")
-    if isinstance(classes, bool) or not isinstance(classes, int) or not 0 <= classes < 2**31:
-        return "classes is no number of classes"
-    for x, labels in (arrays[:2], arrays[2:]):
-        if x.ndim != 4 or x.shape[1:] != arrays[0].shape[1:] or 0 in x.shape:
-            return f"data of shape {x.shape}"
-        if str(x.dtype) not in ("uint8", "float32") or x.dtype != arrays[0].dtype:
-            return f"data of type {x.dtype}"
-        if x.dtype == np.float32 and not np.isfinite(x).all():
-            return "some data are not finite"
-        if labels.dtype != np.int64 or labels.shape != x.shape[:1]:
-            return f"labels {labels.dtype} of shape {labels.shape}"
-        lowest = 0 if classes else -1  # -1 stands for no label
-        if labels.min() < lowest or labels.max() >= classes:
-            return f"a label is not in {lowest}..{classes - 1}"
-    return _problem_of_modes(meta.get("modes"), arrays[0]) if "modes" in meta else None
-
-
-def _problem_of_modes(modes: Any, x: np.ndarray) -> str | None:
-    """Of a mixture: {means: K points, std: positive}."""
-    try:
-        means, std = np.asarray(modes["means"], dtype=float), float(modes["std"])
-    except (TypeError, ValueError, KeyError, OverflowError):
-        return "modes are not means and std"
-    good = means.ndim == 2 and len(means) > 0 and means.shape[1] == math.prod(x.shape[1:])
-    good = good and bool(np.isfinite(means).all()) and 0 < std < math.inf
-    return None if good else "modes are not means and std"
 
 
 def _facts(arrays: list[np.memmap]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from vct.data.raw_files import TooLarge, Unreadable, open_raw, shown
 from vct.errors import UserError
 from vct.layout import RAW
 
-CHUNK = 512
-"""Images that are in memory at a time, for each split."""
+CHUNK = 2**24
+"""Bytes of decoded images that are gathered before they are written, for each split."""
 NAMED = 5
 """Broken images that a message names; meta.json names more."""
 KEPT = 1000
@@ -96,7 +96,7 @@ class ImageFolder:
         return labels.without(len(self.names))
 
     def pieces(self) -> Iterator[tuple[SplitName, Split]]:
-        """Decoded images with labels, at most `CHUNK` of them at a time.
+        """Decoded images with labels, about `CHUNK` bytes of them at a time.
 
         Raises:
             UserError: if images are broken, unless they are to be skipped; if sizes are mixed and
@@ -172,7 +172,7 @@ class _Buffer:
         """Add one; the piece, if it is full."""
         self.images.append(image)
         self.labels.append(label)
-        return self.take() if len(self.images) == CHUNK else None
+        return self.take() if len(self.images) * image.nbytes >= CHUNK else None
 
     def take(self) -> Split:
         """What was gathered; the buffer is empty again."""

@@ -9,7 +9,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from vct.errors import UserError
@@ -109,13 +109,13 @@ class ZipFiles:
     def names(self) -> list[str]:
         found = set()
         for name in self.archive.namelist():
-            parts = PurePosixPath(name.replace("\\", "/")).parts
-            if ".." in parts or name.startswith(("/", "\\")):
+            parts = name.replace("\\", "/").split("/")
+            if ".." in parts or not parts[0]:
                 raise UserError(
                     f"{self.path} names a file outside of itself ({shown(name)}); no honest "
                     "program writes such an archive, and nothing of it was read."
                 )
-            if not name.endswith("/") and not any(_is_hidden(part) for part in parts):
+            if parts[-1] and not any(map(_is_hidden, parts)):
                 found.add(name)
         return sorted(found)
 

@@ -1,15 +1,17 @@
 """The handshake of the two engines: each takes over what the other one made."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from vct.config import Params
 from vct.errors import UserError
 from vct.files import read_text
-from vct.layout import suite_dir
+from vct.layout import RAW, suite_dir
 from vct.stages.dvc import dvc_file, text
 
 
@@ -54,9 +56,12 @@ def adopt(params: Params, suite: str) -> int:
     if _stale(params, suite, file):
         raise UserError(f"{file} does not fit params.yaml; write it first: vct dvc {suite}")
     status = subprocess.run(
-        [*command, "status", "-q", str(file)], capture_output=True, text=True, env=_environment()
+        [*command, "status", "--json", str(file)],
+        capture_output=True,
+        text=True,
+        env=_environment(),
     )
-    if status.returncode:
+    if status.returncode or not only_raw_is_absent(status.stdout):
         raise UserError(
             f"DVC finds missing or changed files ('dvc status {file}' lists them); run "
             f"'dvc repro {file}' or 'dvc pull' first, or let Snakemake make them."
@@ -72,6 +77,28 @@ def adopt(params: Params, suite: str) -> int:
         f"suite={suite}",
     ]
     return subprocess.run([sys.executable, "-m", "snakemake", *touch]).returncode
+
+
+def only_raw_is_absent(status: str) -> bool:
+    """Whether `dvc status --json` finds all as it should be, but for raw files that are elsewhere.
+
+    DVC brings the data sets that were made of the raw files, and not those: ImageNet stays where it
+    is.
+    """
+    try:
+        stages = json.loads(status).values()
+    except (ValueError, AttributeError):
+        return False
+    return all(_is_absent_raw(change) for changes in stages for change in changes)
+
+
+def _is_absent_raw(change: Any) -> bool:
+    if not isinstance(change, dict) or list(change) != ["changed deps"]:
+        return False
+    return all(
+        state == "deleted" and Path(path).parent == RAW
+        for path, state in change["changed deps"].items()
+    )
 
 
 def _stale(params: Params, suite: str, file: Path) -> bool:
