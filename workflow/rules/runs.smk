@@ -31,19 +31,17 @@ rule train:
         "2> >(tee {log} >&2)"
 
 
-KEEPING = [
-    name for name in PARAMS.experiments if pipeline.keeps_averages(PARAMS, name)
-]
+KEEPING = [name for name in PARAMS.experiments if pipeline.keeps_averages(PARAMS, name)]
 if KEEPING:
 
     use rule train as train_keeping_averages with:
-        wildcard_constraints:
-            experiment="|".join(KEEPING),
         output:
             expand(
                 "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
                 file=[*layout.TRAIN_FILES, layout.AVERAGES_FILE],
             ),
+        wildcard_constraints:
+            experiment="|".join(KEEPING),
 
     ruleorder: train_keeping_averages > train
 
