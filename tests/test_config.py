@@ -146,6 +146,36 @@ WRONG = [
     ({f"{T}.objective.s1": 10**9}, f"{T}.objective.s1: 1000000000 is not allowed"),
     ({f"{T}.ema.width": 1e-200}, f"{T}.ema.width: 1e-200 is not allowed"),
     ({f"{E}.couplings.variational.initial_std": 1000.0}, f"{E}.couplings.variational.initial_std"),
+    ({f"{T}.steps": 10**10}, f"{T}.steps: 10000000000 is not allowed"),
+    ({f"{T}.network.width": 10**6}, f"{T}.network.width: 1000000 is not allowed"),
+    ({f"{T}.network.depth": 10**6}, f"{T}.network.depth: 1000000 is not allowed"),
+    ({f"{T}.t_max": 1e30}, f"{T}.t_max: 1e+30 is not allowed"),
+    ({f"{T}.sigma_data": 1e-30}, f"{T}.sigma_data: 1e-30 is not allowed"),
+    ({f"{T}.objective.huber_c": 1e-30}, f"{T}.objective.huber_c: 1e-30 is not allowed"),
+    ({f"{T}.t_max": 0.0020000001}, f"{T}: objective.s1 (8) puts points of the time grid closer"),
+    ({f"{E}.couplings.variational.kl_weight": 1e30}, f"{E}.couplings.variational.kl_weight: 1e+30"),
+    ({f"{E}.sample.num_samples": 10**9}, f"{E}.sample.num_samples: 1000000000 is not allowed"),
+    ({f"{E}.sample.seed": -1}, f"{E}.sample.seed: -1 is not allowed"),
+    ({"datasets.points.std": 1e-30}, "datasets.points.std: 1e-30 is not allowed"),
+    ({"runtime.device": "cuda:" + "9" * 9}, "runtime.device: 'cuda:999999999' is not allowed"),
+    ({"runtime.stop_after_nonfinite": 0}, "runtime.stop_after_nonfinite: 0 is not allowed"),
+    # More than the data hold.
+    ({f"{T}.batch_size": 65}, f"{T}.batch_size: 65 is more than the 64 training samples of data"),
+    (
+        {"experiments.pictures.train.batch_size": 1298},
+        "experiments.pictures.train.batch_size: 1298 is more than the 1297 training samples",
+    ),
+    # Layers that cannot be normalised in groups.
+    (
+        {"experiments.pictures.train.network.channels": 132},
+        "experiments.pictures.train.network: channels (132) and mult give a layer of 132 channels",
+    ),
+    # More than plain data.
+    ({f"{T}.network": {"kind": "a.b", "options": {"x": b"1"}}}, f"{T}.network.options.x: a value"),
+    ({f"{T}.network": {"kind": "a.b", "options": {"x": {1}}}}, f"{T}.network.options.x: a value"),
+    ({f"{T}.network": {"kind": "a.b", "options": {1: 1}}}, f"{T}.network.options: the key '1'"),
+    ({f"{T}.steps": 10**5000}, f"{T}.steps: the number is too large"),
+    ({f"{E}.seeds": [datetime.date(2020, 1, 1)]}, f"{E}.seeds.0: a value of type date"),
     # Averages and couplings that cannot be.
     ({f"{T}.ema.decya": 0.9}, f"{T}.ema.decya: unknown key (did you mean 'decay'?)"),
     ({f"{T}.ema": {"kind": "powr"}}, f"{T}.ema: there is no ema 'powr'; did you mean power"),
@@ -406,6 +436,7 @@ def test_a_default_that_is_written_out_changes_nothing():
 
 KNOBS = {
     "dataset": "other",
+    "initial_weights": "pretrained/edm.safetensors",
     "kernel": "li",
     "t_max": 70.0,
     "sigma_data": 0.6,

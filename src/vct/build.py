@@ -26,7 +26,11 @@ from vct.data.dataset import Dataset
 from vct.ema import EMA
 from vct.errors import UserError
 from vct.kernels import Kernel
+from vct.objectives.base import Objective as Base
 from vct.post_hoc import TrackedAverages
+
+INTERFACES: dict[str, type] = {"network": nn.Module, "coupling": Coupling, "objective": Base}
+"""What a user's own class must be."""
 
 
 class Model(nn.Module):
@@ -46,13 +50,24 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
     All couplings of an experiment start from the same network.
     """
     train = settings.train
-    classes = dataset.meta["classes"] if train.conditional else 0
+    classes = _classes(train, dataset) if train.conditional else 0
     network_rng, coupling_rng = rng.key(seed, "init", "network"), rng.key(seed, "init", "coupling")
     with torch.random.fork_rng():
         torch.manual_seed(network_rng)
         net = network(train.network, dataset.shape, dataset.shape[0], classes)
         torch.manual_seed(coupling_rng)
         return Model(net, coupling(settings.coupling, dataset.shape, train.sigma_data))
+
+
+def _classes(train: Train, dataset: Dataset) -> int:
+    """Number of classes that a conditional network distinguishes."""
+    classes = dataset.meta["classes"]
+    if not classes:
+        raise UserError(
+            f"train.conditional: data set '{train.dataset}' has no labels; give it class labels, "
+            "or set conditional to false."
+        )
+    return classes
 
 
 def network(
@@ -103,14 +118,22 @@ def _make(family: str, cls: Any, settings: Any, **given: Any) -> Any:
     else:
         options = {name: getattr(settings, name) for name in type(settings).model_fields}
         del options["kind"]
-    try:
+    if not isinstance(settings, OwnClass):
         return cls(**{**options, **given})
-    except TypeError as error:
-        if not isinstance(settings, OwnClass):
-            raise
+    try:
+        made = cls(**{**options, **given})
+    except Exception as error:  # the user's class may fail in any way
         raise UserError(
-            f"the {family} '{settings.kind}' does not take these settings: {error}."
+            f"the {family} '{settings.kind}' does not take these settings "
+            f"({type(error).__name__}: {error}); correct its options in params.yaml."
         ) from error
+    base = INTERFACES[family]
+    if not isinstance(made, base):
+        raise UserError(
+            f"the {family} '{settings.kind}' is no {base.__module__}.{base.__qualname__}; derive "
+            "the class from that one."
+        )
+    return made
 
 
 def optimizer(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -6,13 +6,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from vct import registry
+from vct.errors import LONGEST
 
 
 def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str:
     """The first error as one sentence: key, what is wrong, what is allowed."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
-    key = ".".join(_real_keys(path, content))
+    key = ".".join(part[:LONGEST] for part in _real_keys(path, content))
     kind, context = first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
         return (

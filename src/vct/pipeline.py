@@ -7,7 +7,7 @@ from typing import Any
 
 from vct import config as settings
 from vct import registry
-from vct.config import Params
+from vct.config import ImageFolderData, Params
 from vct.errors import UserError
 from vct.layout import (
     AVERAGES_FILE,
@@ -15,6 +15,7 @@ from vct.layout import (
     EXTRACTOR_FILES,
     FIGURES,
     NAME,
+    RAW,
     TABLE_FILES,
     TRACKED_FILE,
     TRAIN_FILES,
@@ -65,7 +66,7 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
             settings.run_settings(params, RunId.parse(found[1]))
         elif found := re.fullmatch(rf"results/({name})/floor\.json", target):
             params.experiment(found[1])
-        found = re.match(rf"data/({name})/", target)
+        found = re.match(rf"data/(?!{RAW.name}/)({name})/", target)
         if found and found[1] not in params.datasets:
             raise UserError(registry.unknown("data set", found[1], params.datasets))
 
@@ -73,6 +74,15 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
 def data_files(dataset: str) -> list[str]:
     """Files of a data set."""
     return [str(dataset_dir(dataset) / file) for file in DATA_FILES]
+
+
+def raw_inputs(params: Params, dataset: str) -> list[str]:
+    """What the user puts under data/raw for a data set: an archive or a folder.
+
+    Downloads are no inputs: their checksums are fixed, and the data stage fetches them itself.
+    """
+    settings = params.datasets[dataset]
+    return [str(RAW / settings.raw)] if isinstance(settings, ImageFolderData) else []
 
 
 def data_files_of(params: Params, experiment: str) -> list[str]:

@@ -6,6 +6,6 @@ Cosmetic edits leave them alone, and nothing retrains.
 
 DATA = 1
 TRAINING = 1
-SAMPLING = 1
-SCORING = 1
-REPORTING = 1
+SAMPLING = 2
+SCORING = 2
+REPORTING = 2

@@ -1,6 +1,8 @@
 """Files of small made-up runs, as the stages write them."""
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,8 @@ def protocol(dataset: str, mid: float = 1.5) -> dict:
         "extractor": None if points else extractor,
         "reference": {"dataset": dataset, "split": "train", "size": 1297, "sha256": "cd" * 32},
         "metrics": ["w2"] if points else ["fid_classifier"],
+        "version": 2,
+        "sampling_version": 2,
     }
 
 
@@ -50,6 +54,7 @@ def write_run(root: Path, rows: ExperimentRows, coupling: str, seed: int, metric
     files = {"metrics": metrics, "config": config, "protocol": protocol(rows.dataset, mid)}
     for name, content in files.items():
         (directory / f"{name}.json").write_text(json.dumps(content))
+    seal(directory)
     header = "step,loss,consistency_loss,kl,grad_norm,learning_rate,grid_points\n"
     kl = 3.0 if coupling == "variational" else 0.0
     lines = [f"{s},{5 / s},{4 / s},{kl},1,0.001,{11 if s < 30 else 21}\n" for s in (10, 20, 30, 40)]
@@ -59,9 +64,28 @@ def write_run(root: Path, rows: ExperimentRows, coupling: str, seed: int, metric
     (directory / "trajectory.csv").write_text(f"step,{primary}\n{points}")
 
 
+def seal(directory: Path) -> None:
+    """Let protocol.json record the files beside it, as scoring does."""
+    path = directory / "protocol.json"
+    content = json.loads(path.read_text())
+    found = {
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        for name in ("config.json", "metrics.json")
+    }
+    run = "/".join(directory.parts[-3:])
+    content["files"] = {**found, "samples.npz": hashlib.sha256(run.encode()).hexdigest()}
+    path.write_text(json.dumps(content))
+
+
 def write_floor(root: Path, experiment: str, scores: dict, count: int) -> None:
     path = root / "results" / experiment / "floor.json"
     path.write_text(json.dumps({"scores": scores, "num_samples": count}))
+
+
+@pytest.fixture
+def scored_again() -> Callable[[Path], None]:
+    """Makes a changed file of a run one that scoring has seen."""
+    return seal
 
 
 @pytest.fixture

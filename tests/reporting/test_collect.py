@@ -32,9 +32,10 @@ def test_rows_keep_the_order_of_the_settings(project, digits, li):
     )
 
 
-def test_a_score_that_was_not_finite_is_kept_as_such(project, digits):
+def test_a_score_that_was_not_finite_is_kept_as_such(project, digits, scored_again):
     path = project / "results/digits_small/ot/seed1/metrics.json"
     path.write_text('{"steps1": {"fid_classifier": null}, "aggregate_variance": null}')
+    scored_again(path.parent)
     frame = collect([digits], project)
     mine = frame[(frame.coupling == "ot") & (frame.seed == 1)]
     assert len(mine) == 1 and math.isnan(mine.iloc[0].value)
@@ -60,9 +61,10 @@ def test_a_missing_or_damaged_file_is_named(project, digits, name, content):
         '{"steps1": {"fid_classifier": true}}',
     ],
 )
-def test_scores_must_be_numbers(project, digits, content):
+def test_scores_must_be_numbers(project, digits, content, scored_again):
     path = project / "results/digits_small/ot/seed1/metrics.json"
     path.write_text(content)
+    scored_again(path.parent)
     with pytest.raises(UserError, match=r"seed1/metrics\.json is damaged"):
         collect([digits], project)
 
@@ -95,9 +97,10 @@ def test_couplings_of_an_experiment_share_their_training_settings(project, digit
         collect([digits], project)
 
 
-def test_the_code_version_in_words_may_differ(project, digits):
+def test_the_code_version_in_words_may_differ(project, digits, scored_again):
     path = project / "results/digits_small/ot/seed1/config.json"
     change(path, code={"vct": "0.1.1", "training": 1})
+    scored_again(path.parent)
     collect([digits], project)
 
 
@@ -116,3 +119,26 @@ def test_a_floor_of_another_metric_or_reference_is_refused(project, digits):
     path.write_text(json.dumps({**whole, "scores": {"w2": 0.1}}))
     with pytest.raises(UserError, match=r"floor\.json is damaged"):
         collect([digits], project)
+
+
+def test_scores_of_another_training_have_no_row(project, digits):
+    """Weights were trained again, or scores exchanged, and nobody scored since."""
+    folder = project / "results/digits_small/ot/seed1"
+    for name in ("config.json", "metrics.json"):
+        whole = (folder / name).read_text()
+        (folder / name).write_text(whole + "\n")
+        with pytest.raises(UserError, match=rf"{name} is not the file.*vct score digits_small/ot"):
+            collect([digits], project)
+        (folder / name).write_text(whole)
+    change(folder / "protocol.json", files={})
+    with pytest.raises(UserError, match=r"protocol\.json is damaged"):
+        collect([digits], project)
+
+
+def test_a_row_names_the_samples_it_was_measured_on_and_what_computed_it(project, digits):
+    frame = collect([digits], project)
+    mine = frame[(frame.coupling == "ot") & (frame.seed == 1)]
+    sealed = json.loads((project / "results/digits_small/ot/seed1/protocol.json").read_text())
+    assert set(mine.samples_sha256) == {sealed["files"]["samples.npz"]}
+    assert set(mine.versions) == {"training 1 sampling 2 scoring 2"}
+    assert "samples.npz" not in mine.iloc[0].protocol

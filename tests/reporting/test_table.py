@@ -43,6 +43,9 @@ def test_csv_has_mean_sample_sd_floor_and_every_seed(written):
     assert (row["n"], float(row["floor"])) == ("3", 2.125)
     assert [float(row[f"seed{k}"]) for k in range(3)] == [60, 66, 63]
     assert (row["num_samples"], row["extractor_sha256"]) == ("2000", "ab" * 32)
+    samples = row["samples_sha256"].split(" ")
+    assert len(set(samples)) == 3 and {len(each) for each in samples} == {64}
+    assert row["versions"] == "training 1 sampling 2 scoring 2"
 
 
 def test_csv_keeps_full_precision(written):
@@ -117,9 +120,10 @@ def test_floors_that_differ_are_printed_by_experiment(project, digits, li):
     ]
 
 
-def test_a_run_that_diverged_is_shown_and_never_left_out(project, digits, tmp_path):
+def test_a_run_that_diverged_is_shown_and_never_left_out(project, digits, tmp_path, scored_again):
     path = project / "results/digits_small/ot/seed1/metrics.json"
     path.write_text('{"steps1": {"fid_classifier": null}, "steps2": {"fid_classifier": 50}}')
+    scored_again(path.parent)
     write_table(collect([digits], project), tmp_path)
     row = csv_row(tmp_path, coupling="ot", steps="1")
     assert (row["mean"], row["sd"], row["n"]) == ("", "", "3")

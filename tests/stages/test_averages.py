@@ -21,14 +21,14 @@ def changes(ema, **more):
     return {**steps, **more}
 
 
-def test_rebuilt_average_is_the_one_of_a_training_with_that_width(project):
-    loaded = project(changes({"kind": "power", "width": 0.08}))
+def test_rebuilt_average_is_the_one_of_a_training_with_that_width(make_project):
+    loaded = make_project(changes({"kind": "power", "width": 0.08}))
     train.run(loaded, str(RUN))
     direct = load_file(RUN.directory / "model.safetensors")
     assert not (RUN.directory / AVERAGES_FILE).exists()
-    train.run(project(changes(KEPT)), str(RUN), fresh=True)
+    train.run(make_project(changes(KEPT)), str(RUN), fresh=True)
     made = {file.name for file in RUN.directory.iterdir()}
-    assert made == {*pipeline.train_files(project(changes(KEPT)), "small")}
+    assert made == {*pipeline.train_files(make_project(changes(KEPT)), "small")}
     assert not list(RUN.state.glob("average-*"))
     rebuilt = weights.rebuilt(RUN.directory / AVERAGES_FILE, 0.08)
     plain = load_file(RUN.directory / "model.safetensors")
@@ -42,11 +42,11 @@ def test_rebuilt_average_is_the_one_of_a_training_with_that_width(project):
     assert (error.sqrt() < 0.05 * moved.sqrt()).all()
 
 
-def test_width_is_a_choice_of_sampling(project):
-    train.run(project(changes(KEPT)), str(RUN))
+def test_width_is_a_choice_of_sampling(make_project):
+    train.run(make_project(changes(KEPT)), str(RUN))
     drawn, averages = {}, {}
     for width in (None, 0.05, 0.1, 0.07):
-        loaded = project(changes(KEPT, **({"experiments.small.sample.ema_width": width})))
+        loaded = make_project(changes(KEPT, **({"experiments.small.sample.ema_width": width})))
         sample.run(loaded, str(RUN))
         score.run(loaded, str(RUN))
         with np.load(RUN.directory / "samples.npz") as file:
@@ -64,10 +64,10 @@ def test_width_is_a_choice_of_sampling(project):
     }
 
 
-def test_a_width_out_of_reach_is_refused(project):
+def test_a_width_out_of_reach_is_refused(make_project):
     few = {**KEPT, "kept": 4}
-    train.run(project(changes(few)), str(RUN))
-    loaded = project(changes(few, **{"experiments.small.sample.ema_width": 0.01}))
+    train.run(make_project(changes(few)), str(RUN))
+    loaded = make_project(changes(few, **{"experiments.small.sample.ema_width": 0.01}))
     with pytest.raises(UserError, match=r"ema_width: 0.01 cannot be rebuilt .* off by \d+%"):
         sample.run(loaded, str(RUN))
     assert not (RUN.directory / "samples.npz").exists()

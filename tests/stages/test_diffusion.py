@@ -31,8 +31,8 @@ def changes(experiment):
 
 
 @pytest.mark.parametrize(("experiment", "metric"), [("small", "w2"), ("pictures", "fid_judge")])
-def test_denoiser_is_trained_sampled_scored_and_shown(project, experiment, metric):
-    loaded = project(changes(experiment))
+def test_denoiser_is_trained_sampled_scored_and_shown(make_project, experiment, metric):
+    loaded = make_project(changes(experiment))
     run = RunId(experiment, "independent", 0)
     if metric != "w2":
         extractor.run(loaded, "judge")

@@ -215,12 +215,18 @@ def test_damaged_newest_checkpoint_costs_time_and_nothing_else(tmp_path, capsys)
     assert outcome(trainer, trainer.run()) == expected
 
 
-def test_torn_log_costs_nothing(tmp_path):
+@pytest.mark.parametrize("damage", ["torn", "short", "gone"])
+def test_damaged_log_costs_nothing(tmp_path, damage):
     expected = undisturbed(settings(), tmp_path / "a")
     case = Case(settings(), tmp_path / "b")
     case.killed_at(17)
-    with (case.state / "log.jsonl").open("a") as stream:
-        stream.write('{"step": 20, "loss": 0.')
+    log = case.state / "log.jsonl"
+    if damage == "torn":
+        log.write_text(log.read_text() + '{"step": 20, "loss": 0.')
+    elif damage == "short":
+        log.write_text(log.read_text()[:50])
+    else:
+        log.unlink()
     trainer = case.trainer()
     assert outcome(trainer, trainer.run()) == expected
 

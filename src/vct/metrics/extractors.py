@@ -4,7 +4,6 @@ A new kind is one file with a function from the file of its weights to an `Extra
 in `KINDS`.
 """
 
-import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,9 @@ from torch import nn
 
 from vct import registry
 from vct.errors import UserError
+from vct.files import file_sha256
+
+__all__ = ["KINDS", "Extractor", "file_sha256", "find_extractor"]
 
 KINDS = {
     "classifier": "vct.metrics.classifier:classifier_extractor",
@@ -53,18 +55,3 @@ def find_extractor(kind: str, weights: Path) -> Extractor:
     module, function = KINDS[kind].split(":")
     extractor: Extractor = getattr(importlib.import_module(module), function)(weights)
     return extractor
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file of weights, in hexadecimal.
-
-    Raises:
-        UserError: if it is missing or cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the stage that makes it first.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; make it readable.") from error

@@ -40,11 +40,13 @@ class LossRecord:
         total: scalar to differentiate: mean of weight * distance + beta KL.
         consistency: mean distance before weighting, detached.
         kl: mean KL in nats, detached.
+        each: weight * distance of each sample (B,), detached: it tells which are not finite.
     """
 
     total: Tensor
     consistency: Tensor
     kl: Tensor
+    each: Tensor
 
 
 class Objective(ABC):
@@ -80,9 +82,10 @@ class Objective(ABC):
         with rng.dropout(*key, "network"):
             student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
         distance = self.distance(student, self.target(f, pair, levels, labels, key))
+        each = levels.weight * distance
         kl = pair.kl.mean()
-        total = (levels.weight * distance).mean() + kl_weight * levels.kl_scale * kl
-        return LossRecord(total, distance.mean().detach(), kl.detach())
+        total = each.mean() + kl_weight * levels.kl_scale * kl
+        return LossRecord(total, distance.mean().detach(), kl.detach(), each.detach())
 
     def target(
         self,

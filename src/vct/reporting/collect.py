@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from vct.errors import UserError
-from vct.files import read_json
+from vct.errors import UserError, quoted
+from vct.files import damaged, file_sha256, read_object
 from vct.layout import RunId, floor_file
 from vct.reporting.names import SAMPLES
+from vct.reporting.protocol import is_count
+from vct.reporting.protocol import problem as protocol_problem
+
+METRIC = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""Names of metrics become columns and headings."""
+LARGEST = 1e300
+"""A larger score cannot be averaged; one that overflowed is stored as null."""
 
 COLUMNS = [
     "experiment",
@@ -28,6 +36,8 @@ COLUMNS = [
     "floor",
     "floor_samples",
     "settings_sha256",
+    "versions",
+    "samples_sha256",
     "protocol",
 ]
 
@@ -59,6 +69,7 @@ class _Run:
     metrics: dict[str, Any]
     config: dict[str, Any]
     protocol: dict[str, Any]
+    files: dict[str, Any]
 
 
 def collect(experiments: Sequence[ExperimentRows], root: Path = Path()) -> pd.DataFrame:
@@ -69,12 +80,14 @@ def collect(experiments: Sequence[ExperimentRows], root: Path = Path()) -> pd.Da
         COLUMNS. `sampler` is `steps` (of the few-step sampler) or `heun`; for numbers of the run
         itself, such as aggregate_variance, it is empty and `steps` is missing. `value` is NaN where
         the score was not finite; `floor` is NaN where held-out data have none; `protocol` is the
-        text of protocol.json, with sorted keys.
+        text of protocol.json, with sorted keys and without its hashes of files, of which
+        `samples_sha256` is one.
 
     Raises:
         UserError: if a file is missing or damaged; if the runs of one row (experiment x coupling)
             have different settings; if the runs of an experiment differ in training settings,
-            data, training code or protocol.
+            data, training code or protocol; if config.json or metrics.json of a run is not the file
+            that its scoring read or wrote.
     """
     rows: list[dict[str, Any]] = []
     for experiment in experiments:
@@ -94,21 +107,14 @@ def collect(experiments: Sequence[ExperimentRows], root: Path = Path()) -> pd.Da
 def _read_run(run: RunId, root: Path) -> _Run:
     directory = root / run.directory
     metrics, config, protocol = (
-        _read_object(directory / f"{name}.json") for name in ("metrics", "config", "protocol")
+        read_object(directory / f"{name}.json") for name in ("metrics", "config", "protocol")
     )
-    return _Run(run, directory, metrics, config, protocol)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise damaged(path, "it holds no JSON object")
-    return content
-
-
-def damaged(path: Path, why: str) -> UserError:
-    """The error for a file that is there and cannot be used."""
-    return UserError(f"{path} is damaged: {why}; delete it and make it again.")
+    files = protocol.pop("files", None)
+    if not isinstance(files, dict) or not isinstance(files.get("samples.npz"), str):
+        raise damaged(directory / "protocol.json", "it has no hashes of files")
+    if problem := protocol_problem(protocol):
+        raise damaged(directory / "protocol.json", problem)
+    return _Run(run, directory, metrics, config, protocol, files)
 
 
 # --- what must agree -------------------------------------------------------------------------
@@ -131,6 +137,17 @@ def _check_same(runs: list[_Run]) -> None:
         for key in sorted({*runs[0].protocol, *this.protocol}):
             _refuse_other(
                 runs[0], this, "protocol.json", key, lambda run, k=key: run.protocol.get(k)
+            )
+        _check_files(this)
+
+
+def _check_files(this: _Run) -> None:
+    """The scores must be those of this protocol.json, and of the training in config.json."""
+    for name in ("config.json", "metrics.json"):
+        if file_sha256(this.directory / name) != this.files.get(name):
+            raise UserError(
+                f"{this.directory / name} is not the file that protocol.json beside it records, so "
+                f"the run has no row; score it again: vct score {this.run}"
             )
 
 
@@ -179,6 +196,8 @@ def _rows(experiment: ExperimentRows, runs: list[_Run], root: Path) -> list[dict
             "seed": this.run.seed,
             "floor_samples": floor.num_samples,
             "settings_sha256": this.config["settings_sha256"],
+            "versions": _versions(this),
+            "samples_sha256": this.files["samples.npz"],
             "protocol": json.dumps(this.protocol, sort_keys=True),
         }
         scores = _scores(this)
@@ -187,6 +206,12 @@ def _rows(experiment: ExperimentRows, runs: list[_Run], root: Path) -> list[dict
             score = {"metric": metric, "sampler": sampler, "steps": steps, "value": value}
             found.append({**head, **score, "floor": floor.scores.get(metric, math.nan)})
     return found
+
+
+def _versions(this: _Run) -> str:
+    """What computed the scores, as numbers of `vct.versions`."""
+    sampling, scoring = (this.protocol.get(key) for key in ("sampling_version", "version"))
+    return f"training {_code_version(this)} sampling {sampling} scoring {scoring}"
 
 
 _Score = tuple[str, str, int | None, float]
@@ -201,24 +226,31 @@ def _scores(this: _Run) -> list[_Score]:
         match = SAMPLES.fullmatch(key)
         if match and isinstance(value, dict) and value:
             for metric, score in value.items():
+                _check_word(metric, path)
                 number = _number(score, path, f"{key}.{metric}")
                 sampled.append((metric, match[1], int(match[2]), number))
         elif match:
             raise damaged(path, f"{key} holds no scores")
         elif value is not None:
+            _check_word(key, path)
             own.append((key, "", None, _number(value, path, key)))
     if not sampled:
         raise damaged(path, "it holds no scores of samples")
     return sorted(sampled, key=lambda score: score[2] or 0) + own
 
 
+def _check_word(metric: str, path: Path) -> None:
+    if not METRIC.fullmatch(metric):
+        raise damaged(path, f"{quoted(metric)} is no name of a metric")
+
+
 def _number(value: Any, path: Path, key: str) -> float:
     """A number; null stands for one that was not finite."""
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise damaged(path, f"{key} is no number")
-    return float(value) if math.isfinite(value) else math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
+        raise damaged(path, f"{quoted(key)} is no number")
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -238,11 +270,13 @@ def read_floor(experiment: str, root: Path = Path()) -> Floor:
         UserError: if it is missing or damaged.
     """
     path = root / floor_file(experiment)
-    content = _read_object(path)
+    content = read_object(path)
     scores, count = content.get("scores"), content.get("num_samples")
     if not isinstance(scores, dict):
         raise damaged(path, "it has no scores")
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+    for metric in scores:
+        _check_word(metric, path)
+    if count is not None and not is_count(count):
         raise damaged(path, "num_samples is no whole number")
     numbers = {key: _number(value, path, f"scores.{key}") for key, value in scores.items()}
     return Floor(path, numbers, count, content)

@@ -1,6 +1,8 @@
 """What a score was measured with, as one sentence, and which scores may share a column."""
 
+import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +11,59 @@ from vct.reporting import names
 
 # These belong to the model and its sampler; all else decides what the number means.
 _PER_EXPERIMENT = ("schedules", "ema")
+
+
+MOST = 2**53
+_WORDS = ("ema", "noise", "sample_seed", "version", "sampling_version")
+
+
+def problem(content: dict[str, Any]) -> str | None:
+    """What is wrong with the content of a protocol.json, None if it can be put into words.
+
+    Parts may be missing; those that are there must be of the right kind.
+    """
+    count, schedules, metrics = (
+        content.get(key) for key in ("num_samples", "schedules", "metrics")
+    )
+    if count is not None and not is_count(count):
+        return "num_samples is no whole number"
+    if schedules is not None and not (
+        isinstance(schedules, dict) and all(map(_is_times, schedules.values()))
+    ):
+        return "schedules hold more than lists of times"
+    if metrics is not None and not (isinstance(metrics, list) and all(map(_is_name, metrics))):
+        return "metrics is no list of names"
+    for key in ("extractor", "reference"):
+        part = content.get(key)
+        if part is not None and not (isinstance(part, dict) and all(map(_is_word, part.values()))):
+            return f"{key} holds more than words and numbers"
+    wrong = [key for key in _WORDS if not _is_word(content.get(key))]
+    return f"{wrong[0]} is no word or number" if wrong else None
+
+
+def is_count(value: Any) -> bool:
+    """Whether JSON held a whole number that a table can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
+
+
+def _is_times(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < MOST and math.isfinite(value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _is_word(value)
+
+
+def _is_word(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= 200 and value.isprintable()
+    return value is None or _is_number(value)
 
 
 @dataclass(frozen=True)
@@ -27,6 +82,18 @@ class Protocol:
         """Equal for two protocols exactly when their numbers may stand in one column."""
         kept = {key: value for key, value in self.content.items() if key not in _PER_EXPERIMENT}
         return json.dumps(kept, sort_keys=True)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what the settings say of scoring: of all but versions and the files' hashes.
+
+        The hashes of extractor and data may be others on another machine under the same settings.
+        """
+        kept = {key: value for key, value in self.content.items() if not key.endswith("version")}
+        for section in ("extractor", "reference"):
+            part = kept.get(section) or {}
+            kept[section] = {key: value for key, value in part.items() if key != "sha256"}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     @property
     def metrics(self) -> list[str]:

@@ -16,6 +16,15 @@ BOLD_RULE = (
 )
 
 ROW = ["experiment", "dataset", "kernel", "objective", "coupling"]
+ORIGIN = [
+    "num_samples",
+    "extractor_sha256",
+    "reference_sha256",
+    "settings_sha256",
+    "protocol_sha256",
+    "versions",
+    "samples_sha256",
+]
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,11 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per experiment, coupling, metric and steps, from the frame of `collect`.
 
     Columns: ROW, metric, steps, mean, sd, n, floor, one column `seed<k>` per seed, then what the
-    numbers depend on (num_samples, extractor_sha256, reference_sha256, settings_sha256). Where
-    some samples come from another sampler than the few-step one, `sampler` stands before steps.
+    numbers depend on: num_samples, the hashes of extractor, reference data, settings of training
+    and protocol (see `Protocol.sha256`), the versions of the stages, and samples_sha256, which
+    holds the hash of each seed's samples.npz in the order of the seeds (`vct show` goes on there).
+    Where some samples come from another sampler than the few-step one, `sampler` stands before
+    steps.
     """
     seeds = [f"seed{seed}" for seed in sorted(set(frame["seed"]))]
     # The few-step sampler goes without saying.
@@ -73,17 +85,20 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
         first = group.iloc[0]
         numbers = {"mean": spread.mean, "sd": spread.sd, "n": spread.n, "floor": first["floor"]}
         values = dict(zip((f"seed{seed}" for seed in group["seed"]), group["value"], strict=True))
-        origin = {**_origin(first["protocol"]), "settings_sha256": first["settings_sha256"]}
-        rows.append({**dict(zip(keys, names, strict=True)), **numbers, **values, **origin})
-    last = ["num_samples", "extractor_sha256", "reference_sha256", "settings_sha256"]
-    columns = [*keys, "mean", "sd", "n", "floor", *seeds, *last]
+        rows.append({**dict(zip(keys, names, strict=True)), **numbers, **values, **_origin(group)})
+    columns = [*keys, "mean", "sd", "n", "floor", *seeds, *ORIGIN]
     return pd.DataFrame(rows, columns=columns).astype({"steps": "Int64", "num_samples": "Int64"})
 
 
-def _origin(text: str) -> dict[str, object]:
-    protocol = Protocol.parse(text)
+def _origin(group: pd.DataFrame) -> dict[str, object]:
+    first = group.iloc[0]
+    protocol = Protocol.parse(first["protocol"])
     return {
         "num_samples": protocol.num_samples,
         "extractor_sha256": protocol.part("extractor", "sha256"),
         "reference_sha256": protocol.part("reference", "sha256"),
+        "settings_sha256": first["settings_sha256"],
+        "protocol_sha256": protocol.sha256,
+        "versions": first["versions"],
+        "samples_sha256": " ".join(map(str, group["samples_sha256"])),
     }

@@ -19,6 +19,11 @@ CAPTION = (
 )
 
 
+def to_csv(frame: pd.DataFrame) -> str:
+    """The frame of `tidy` as table.csv holds it."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
 def write_table(frame: pd.DataFrame, directory: Path) -> None:
     """Write table.csv, table.md and table.tex of the frame of `collect` into `directory`.
 
@@ -30,6 +35,6 @@ def write_table(frame: pd.DataFrame, directory: Path) -> None:
     if frame.empty:
         raise UserError(f"{directory}/table.csv would be empty: the suite names no runs; add one.")
     found = blocks(frame)
-    write_text(directory / "table.csv", tidy(frame).to_csv(index=False, lineterminator="\n"))
+    write_text(directory / "table.csv", to_csv(tidy(frame)))
     write_text(directory / "table.md", markdown(found, CAPTION))
     write_text(directory / "table.tex", latex(found, CAPTION))

@@ -24,7 +24,7 @@ from vct.layout import (
     TRACKING_READY,
     floor_file,
 )
-from vct.pipeline import DEFAULT_SUITE, files_to_sample, train_files
+from vct.pipeline import DEFAULT_SUITE, files_to_sample, raw_inputs, train_files
 
 RUN = "results/{experiment}/${{item.coupling}}/seed${{item.seed}}"
 VERSIONS = "src/vct/versions.py"
@@ -102,8 +102,10 @@ def _shared(
     if suite == DEFAULT_SUITE:
         stages["tracking"] = {"cmd": "vct track init", "outs": [str(TRACKING_READY)]}
     for name in new("dataset"):
+        raw = raw_inputs(params, name)
         stages[f"data-{name}"] = {
             "cmd": f"vct data {name}",
+            **({"deps": raw} if raw else {}),
             "params": [f"datasets.{name}", {VERSIONS: ["DATA"]}],
             "outs": [f"data/{name}"],
         }

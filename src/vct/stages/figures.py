@@ -7,7 +7,7 @@ import numpy as np
 from vct.config import Experiment, Params
 from vct.data import dataset
 from vct.data.dataset import Dataset
-from vct.errors import UserError
+from vct.errors import UserError, quoted
 from vct.layout import RunId, suite_dir
 from vct.reporting import names
 from vct.reporting.collect import read_floor
@@ -26,7 +26,9 @@ def run(params: Params, name: str) -> None:
     """
     suite, _, experiment_name = name.partition("/")
     if experiment_name not in params.suite(suite):
-        raise UserError(f"'{name}' is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture.")
+        raise UserError(
+            f"{quoted(name)} is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture."
+        )
     experiment = params.experiment(experiment_name)
     data = dataset.load(experiment.train.dataset)
     folder = suite_dir(suite)
@@ -60,7 +62,7 @@ def _called(experiment: Experiment) -> str:
 def _couplings(path: Path, runs: list[RunId], experiment: Experiment, data: Dataset) -> None:
     panels = []
     for run_id in runs:
-        arrays = read_samples(run_id)
+        arrays = read_samples(run_id, data)
         first = next(iter(scored(arrays)))
         points = [arrays[key].reshape(-1, 2) for key in ("pair_x", "pair_z", "noise", first)]
         panels.append(CouplingPanel(run_id.coupling, *points))
@@ -82,7 +84,7 @@ def _grids(path: Path, runs: list[RunId], data: Dataset) -> None:
     """The same noise in the same cell for all couplings: sampling does not depend on them."""
     panels = []
     for run_id in runs:
-        for key, images in scored(read_samples(run_id)).items():
+        for key, images in scored(read_samples(run_id, data)).items():
             panels.append(GridPanel(run_id.coupling, names.heading(key), images))
     title = f"{runs[0].experiment}, seed {runs[0].seed}"
     sample_grids(path, panels, np.asarray(data.train.x[:256]), title=title)

@@ -22,6 +22,7 @@ from vct.preconditioning import ConsistencyFunction
 from vct.reporting.preview import preview
 from vct.sampling import sample_steps, to_uint8
 from vct.stages import results, weights
+from vct.training.trainer import snapshot_steps
 
 
 def run(params: Params, name: str) -> None:
@@ -35,17 +36,20 @@ def run(params: Params, name: str) -> None:
             f"{run_id.directory} was trained on other data than data/{data.name} holds; train it "
             f"again: vct train {run_id}"
         )
+    results.check_weights(run_id, sample, record)
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime.device)
     model = weights.load(run_id, settings, data, device, sample.ema_width)
     f = weights.function(settings, model)
     draw = Draw(data, sample, settings.train.t_max, settings.train.conditional, device)
     arrays = draw.all_steps(f, model.coupling, sample.num_samples)
-    arrays |= _snapshots(run_id, draw, f, model, sample.snapshot_samples)
+    if sample.snapshot_samples:
+        trained = snapshot_steps(settings.train.steps, settings.train.snapshots)
+        arrays |= _snapshots(run_id, trained, draw, f, model, sample.snapshot_samples)
     if data.is_points:
         arrays |= _pairs(settings.train.batch_size, model, data, device)
         arrays["noise"] = draw.noise(sample.num_samples, 0).cpu().numpy()
-    arrays["settings"] = np.array(sample.model_dump_json())
+    arrays["record"] = results.sample_record(run_id, sample, data.sha256)
     with atomic(run_id.directory / "samples.npz") as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
     real = np.asarray(data.train.x[: sample.num_samples])
@@ -131,20 +135,21 @@ class Draw:
 
 
 def _snapshots(
-    run: RunId, draw: Draw, f: ConsistencyFunction, model: build.Model, count: int
+    run: RunId,
+    steps: list[int],
+    draw: Draw,
+    f: ConsistencyFunction,
+    model: build.Model,
+    count: int,
 ) -> dict[str, np.ndarray]:
     """Samples of the averaged network along training, with the fewest steps."""
-    if count == 0:
-        return {}
-    by_step: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in weights.read(run.directory / "snapshots.safetensors").items():
-        step, name = key.split("/", 1)
-        by_step.setdefault(int(step), {})[name] = tensor
+    path = run.directory / "snapshots.safetensors"
+    by_step = weights.read_snapshots(path, steps)
     arrays = {}
     final = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     first_step = draw.one_step()
     for trained in sorted(by_step):
-        model.network.load_state_dict(by_step[trained])
+        weights.fill(model.network, by_step[trained], path)
         samples = first_step.all_steps(f, model.coupling, count)
         (arrays[f"snapshot{trained}"],) = samples.values()
     model.network.load_state_dict(final)

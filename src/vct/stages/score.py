@@ -11,13 +11,15 @@ from vct.config import Experiment, Params, PostHocEMA
 from vct.data import dataset
 from vct.data.dataset import Dataset
 from vct.errors import UserError
-from vct.files import write_json, write_text
+from vct.files import hashes, write_json, write_text
 from vct.heun_times import heun_times
 from vct.layout import RunId, floor_file
 from vct.metrics.scoring import Scorer, make_scorer
 from vct.stages import results
 
 KEPT_IN_METRICS = ("aggregate_variance",)
+SEALED = ("config.json", "samples.npz", "metrics.json", "trajectory.csv")
+"""What was scored and what came out: protocol.json holds their hashes."""
 
 
 def run(params: Params, name: str) -> None:
@@ -27,17 +29,15 @@ def run(params: Params, name: str) -> None:
     experiment = params.experiment(run_id.experiment)
     data = _data_of(experiment, record["data_sha256"], run_id)
     scorer = make_scorer(experiment.score, data, params.runtime.threads)
-    samples = results.read_samples(run_id)
-    if str(samples.pop("settings", "")) != experiment.sample.model_dump_json():
-        raise UserError(
-            f"{run_id.directory}/samples.npz was drawn with other settings than params.yaml holds; "
-            f"draw again: vct sample {run_id}"
-        )
+    samples = results.read_samples(run_id, data)
+    results.check_samples(run_id, samples, experiment.sample, record)
     metrics: dict[str, Any] = {key: scorer(x) for key, x in results.scored(samples).items()}
     metrics |= {key: record["summary"][key] for key in KEPT_IN_METRICS if key in record["summary"]}
     write_text(run_id.directory / "trajectory.csv", _trajectory(samples, scorer))
-    write_json(run_id.directory / "protocol.json", _protocol(experiment, data, scorer))
     write_json(run_id.directory / "metrics.json", metrics)
+    protocol = _protocol(experiment, data, scorer)
+    protocol["files"] = hashes(run_id.directory, SEALED)
+    write_json(run_id.directory / "protocol.json", protocol)
 
 
 def floor(params: Params, name: str) -> None:

@@ -14,12 +14,12 @@ from vct.config import Params, PostHocEMA, RunSettings
 from vct.data import dataset
 from vct.data.batches import to_float
 from vct.errors import UserError
-from vct.files import atomic, write_json, write_text
-from vct.layout import AVERAGES_FILE, RunId
+from vct.files import atomic, hashes, write_json, write_text
+from vct.layout import AVERAGES_FILE, TRAIN_FILES, RunId
 from vct.merging import merge
 from vct.stages import weights
 from vct.tracking import BackgroundSync
-from vct.training import checkpoint
+from vct.training import checkpoint, initial
 from vct.training.lock import lock
 from vct.training.trainer import (
     Finished,
@@ -44,9 +44,8 @@ def run(params: Params, name: str, fresh: bool = False) -> None:
     with lock(run_id.state):
         if fresh:
             _move_aside(run_id.state)
-        identity = checkpoint.Identity(
-            settings.model_dump(mode="json"), data.sha256, versions.TRAINING
-        )
+        described = settings.model_dump(mode="json") | initial.origin(settings.train)
+        identity = checkpoint.Identity(described, data.sha256, versions.TRAINING)
         trainer = Trainer(settings, run_id.seed, data, params.runtime, run_id.state, identity)
         marker = run_id.state / "unfinished"
         first = not marker.exists()
@@ -54,7 +53,7 @@ def run(params: Params, name: str, fresh: bool = False) -> None:
         marker.touch()
         if step:
             print(f"{run_id}: goes on after step {step}", file=sys.stderr)
-        record = _record(run_id, settings, data.sha256, trainer)
+        record = _record(run_id, settings, data.sha256, trainer) | initial.origin(settings.train)
         tracked = params.runtime.tracking
         with BackgroundSync(Path(), str(run_id), record, fresh=first, enabled=tracked):
             finished = trainer.run()
@@ -129,7 +128,10 @@ def _write(
     _merge_snapshots(run, steps)
     _merge_averages(run, settings)
     write_text(run.directory / "training.csv", trainer.rows.csv())
-    write_json(run.directory / "config.json", record)
+    made = [name for name in TRAIN_FILES if name != "config.json"]
+    if isinstance(settings.train.ema, PostHocEMA):
+        made.append(AVERAGES_FILE)
+    write_json(run.directory / "config.json", {**record, "files": hashes(run.directory, made)})
 
 
 def _merge_snapshots(run: RunId, steps: list[int]) -> None:

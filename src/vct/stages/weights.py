@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from vct import build
 from vct.config import RunSettings
 from vct.data.dataset import Dataset
-from vct.errors import UserError
+from vct.errors import UserError, quoted
 from vct.files import atomic
 from vct.layout import AVERAGES_FILE, RunId
 from vct.post_hoc import Profile, combine
@@ -33,10 +34,14 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a safetensors file.
 
     Raises:
-        UserError: if the file is missing or damaged.
+        UserError: if the file is missing or damaged, or a weight is not finite.
     """
     with _opened(path) as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        wild = [key for key, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+        if wild:
+            raise ValueError(f"{wild[0]} is not finite")
+    return tensors
 
 
 @contextmanager
@@ -44,11 +49,44 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as file:
             yield file
-    except (OSError, SafetensorError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # besides its own, kinds of numbers that torch does not compute with
         raise UserError(
             f"{path} is missing or damaged ({error}); train the run again: vct train "
             f"{'/'.join(path.parts[1:-1])}"
         ) from None
+
+
+def read_snapshots(path: Path, steps: list[int]) -> dict[int, dict[str, torch.Tensor]]:
+    """Weights of the averaged network after each of `steps`, from `snapshots.safetensors`.
+
+    Raises:
+        UserError: if the file is missing or damaged, or holds other steps.
+    """
+    by_step: dict[str, dict[str, torch.Tensor]] = {str(step): {} for step in steps}
+    for key, tensor in read(path).items():
+        step, _, name = key.partition("/")
+        if step not in by_step:
+            raise UserError(
+                f"{path} holds {quoted(key)}, which is of no snapshot of this run; train the run "
+                f"again: vct train {'/'.join(path.parts[1:-1])}"
+            )
+        by_step[step][name] = tensor
+    return {int(step): tensors for step, tensors in by_step.items()}
+
+
+def fill(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Load `tensors` of the file `path`.
+
+    Raises:
+        UserError: if they are not those of this module.
+    """
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        problem = str(error).split("\n")[1:2] or [str(error)]
+        raise UserError(f"{path} is of another architecture: {problem[0].strip()}") from None
 
 
 LARGEST_ERROR = 0.05
@@ -105,10 +143,5 @@ def load(
     """The trained model, for sampling; with `ema_width`, the average of that width, rebuilt."""
     path = run.directory / ("model.safetensors" if ema_width is None else AVERAGES_FILE)
     model = build.model(settings, data, run.seed)
-    tensors = read(path) if ema_width is None else rebuilt(path, ema_width)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        problem = str(error).split("\n")[1:2] or [str(error)]
-        raise UserError(f"{path} is of another architecture: {problem[0].strip()}") from None
+    fill(model, read(path) if ema_width is None else rebuilt(path, ema_width), path)
     return model.to(device).eval().requires_grad_(False)
