@@ -2,6 +2,7 @@ rule train:
     input:
         data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
         tracking=ancient(layout.TRACKING_READY),
+        start=lambda wildcards: pipeline.initial_weights(PARAMS, wildcards.experiment),
     output:
         expand(
             "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
