@@ -202,6 +202,19 @@ WRONG = [
         {f"{E}.couplings.gc": {"kind": "generator_augmented", "base": {"kind": "ot", "x": 1}}},
         f"{E}.couplings.gc.base.x: unknown key",
     ),
+    # Runs to start from that there are not.
+    (
+        {f"{T}.initial_weights": "results/pictuers/ot/seed3/model.safetensors"},
+        f"{T}.initial_weights: there is no experiment 'pictuers'; did you mean pictures",
+    ),
+    (
+        {f"{T}.initial_weights": "results/pictures/to/seed3/model.safetensors"},
+        f"{T}.initial_weights: there is no coupling 'to'; known: ot",
+    ),
+    (
+        {f"{T}.initial_weights": "results/small/ot/seed0/model.safetensors"},
+        f"{T}.initial_weights: an experiment cannot start from its own runs",
+    ),
     # Samplers and objectives that do not fit.
     ({f"{T}.objective": {"kind": "edm"}}, f"{E}: sample.sampler: objective edm trains a denoiser"),
     ({f"{E}.sample.sampler": {"kind": "heun"}}, f"{E}: sample.sampler: heun needs a denoiser"),

@@ -650,6 +650,7 @@ class Params(Section):
                     f"{here}.train.batch_size: {batch} is more than the {available} training "
                     f"samples of data set '{dataset}'; make it smaller"
                 )
+            self._check_start(name)
             is_mixture = self.datasets[dataset].source == "mixture"
             if is_mixture and experiment.train.flip:
                 raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
@@ -663,6 +664,17 @@ class Params(Section):
             if len(set(members)) < len(members):
                 raise ValueError(f"suites.{suite}: an experiment stands there twice")
         return self
+
+    def _check_start(self, name: str) -> None:
+        """Weights of a run, from which trainings of experiment `name` start, must be another's."""
+        key = f"experiments.{name}.train.initial_weights"
+        run = RunId.of_weights(self.experiments[name].train.initial_weights or "")
+        if run is None:
+            return
+        _refer(key, "experiment", run.experiment, self.experiments)
+        _refer(key, "coupling", run.coupling, self.experiments[run.experiment].couplings)
+        if run.experiment == name:
+            raise ValueError(f"{key}: an experiment cannot start from its own runs")
 
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`, or a UserError with the nearest names."""

@@ -47,6 +47,12 @@ class RunId:
             )
         return cls(match[1], match[2], int(match[3]))
 
+    @classmethod
+    def of_weights(cls, path: str) -> "RunId | None":
+        """The run whose final weights `path` is; None for any other file."""
+        match = re.fullmatch(r"results/([^/]+/[^/]+/seed\d+)/model\.safetensors", path)
+        return cls.parse(match[1]) if match else None
+
     def __str__(self) -> str:
         return f"{self.experiment}/{self.coupling}/seed{self.seed}"
 

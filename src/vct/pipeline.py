@@ -101,6 +101,15 @@ def train_files(params: Params, experiment: str) -> tuple[str, ...]:
     return (*TRAIN_FILES, *extra)
 
 
+def initial_weights(params: Params, experiment: str) -> list[str]:
+    """The run's weights that trainings of an experiment start from; none where no run makes them.
+
+    An imported file is no stage's output, and a training without it says what is missing.
+    """
+    path = params.experiment(experiment).train.initial_weights
+    return [path] if path is not None and RunId.of_weights(path) else []
+
+
 def files_to_sample(params: Params, experiment: str) -> list[str]:
     """What sampling a run of this experiment reads in its folder."""
     rebuilds = params.experiment(experiment).sample.ema_width is not None

@@ -5,9 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from support import params
 
+from vct.errors import UserError
 from vct.layout import RunId
-from vct.stages import extractor, figures, sample, score, table, train
+from vct.stages import dvc, extractor, figures, sample, score, table, train
 
 EDM = {
     "train.objective": {"kind": "edm"},
@@ -28,6 +33,32 @@ def changes(experiment):
         "suites.cpu": [experiment],
         "suites.one": [experiment],
     }
+
+
+def test_ecm_starts_from_a_diffusion_run(make_project):
+    start, run = RunId("small", "independent", 0), RunId("later", "variational", 1)
+    weights = f"results/{start}/model.safetensors"
+    content = params(
+        {"experiments.small.seeds": [1], "experiments.small.variants": ["variational"]}
+    )
+    later = content["experiments"]["small"]
+    later["train"] |= {"objective": {"kind": "ecm"}, "initial_weights": weights, "steps": 2}
+    # So small that the weights of the end are those of the start.
+    later["train"]["optimizer"] = {"kind": "adam", "learning_rate": 1e-12}
+    both = {**changes("small"), "experiments.later": later, "suites.cpu": ["small", "later"]}
+    loaded = make_project(both)
+    with pytest.raises(
+        UserError, match=rf"{weights} is missing; train that run: vct train {start}"
+    ):
+        train.run(loaded, str(run))
+    train.run(loaded, str(start))
+    train.run(loaded, str(run))
+    made = load_file(run.directory / "model.safetensors")
+    for name, tensor in load_file(weights).items():
+        torch.testing.assert_close(made[name], tensor, rtol=1e-4, atol=1e-6)
+    stages = yaml.safe_load(dvc.text(loaded, "cpu"))["stages"]
+    assert weights in stages["train-later"]["deps"]
+    assert weights not in stages["train-small"]["deps"]
 
 
 @pytest.mark.parametrize(("experiment", "metric"), [("small", "w2"), ("pictures", "fid_judge")])

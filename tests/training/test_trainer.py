@@ -144,6 +144,35 @@ def test_killed_and_resumed_with_dropout_flips_and_labels(tmp_path, coupling):
     assert disturbed(run, tmp_path / "b", (2, 6, 11), **options) == expected
 
 
+def test_coupling_sees_levels_labels_and_the_averaged_model(tmp_path):
+    """What a generator-augmented coupling needs, at each step."""
+    network = {**UNET, "mult": [1], "attention": []}
+    run = settings(network=network, conditional=True, batch_size=4, steps=2, snapshots=0)
+    trainer = Case(run, tmp_path, data=dataset((1, 4, 4))).trainer()
+    original, seen = trainer.model.coupling.pair, []
+
+    def pair(x, eps, context):
+        with torch.no_grad():
+            own = trainer._f(trainer.ema.module.network)(x, context.t, context.labels)
+            same = torch.equal(context.ema_model(x, context.t, context.labels), own)
+        seen.append((context.labels, context.key, same, bool((context.r < context.t).all())))
+        return original(x, eps, context)
+
+    trainer.model.coupling.pair = pair
+    trainer.run()
+    for step, (labels, key, same, ordered) in enumerate(seen):
+        assert torch.equal(labels, trainer.batches.at(step).labels)
+        assert key == (3, step)
+        assert same and ordered
+    assert len(seen) == 2
+
+
+def test_killed_and_resumed_diffusion_pretraining(tmp_path):
+    run = settings(objective={"kind": "edm"})
+    expected = undisturbed(run, tmp_path / "a")
+    assert disturbed(run, tmp_path / "b", KILLS) == expected
+
+
 def test_kept_averages_survive_kills(tmp_path):
     run = settings(ema={"kind": "post_hoc", "kept": 4, "widths": [0.1, 0.2]})
     expected = undisturbed(run, tmp_path / "a")

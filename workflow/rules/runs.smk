@@ -2,6 +2,7 @@ rule train:
     input:
         data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
         tracking=ancient(layout.TRACKING_READY),
+        start=lambda wildcards: pipeline.initial_weights(PARAMS, wildcards.experiment),
     output:
         expand(
             "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
@@ -31,19 +32,17 @@ rule train:
         "2> >(tee {log} >&2)"
 
 
-KEEPING = [
-    name for name in PARAMS.experiments if pipeline.keeps_averages(PARAMS, name)
-]
+KEEPING = [name for name in PARAMS.experiments if pipeline.keeps_averages(PARAMS, name)]
 if KEEPING:
 
     use rule train as train_keeping_averages with:
-        wildcard_constraints:
-            experiment="|".join(KEEPING),
         output:
             expand(
                 "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
                 file=[*layout.TRAIN_FILES, layout.AVERAGES_FILE],
             ),
+        wildcard_constraints:
+            experiment="|".join(KEEPING),
 
     ruleorder: train_keeping_averages > train
 

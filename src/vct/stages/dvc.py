@@ -24,7 +24,13 @@ from vct.layout import (
     TRACKING_READY,
     floor_file,
 )
-from vct.pipeline import DEFAULT_SUITE, files_to_sample, raw_inputs, train_files
+from vct.pipeline import (
+    DEFAULT_SUITE,
+    files_to_sample,
+    initial_weights,
+    raw_inputs,
+    train_files,
+)
 
 RUN = "results/{experiment}/${{item.coupling}}/seed${{item.seed}}"
 VERSIONS = "src/vct/versions.py"
@@ -142,7 +148,8 @@ def _experiment(params: Params, name: str) -> dict[str, Any]:
 
     keys = ["train", "couplings.${item.coupling}"]
     made = train_files(params, name)
-    train = stage("train", "TRAINING", keys, [data, str(TRACKING_READY)], made)
+    deps = [data, str(TRACKING_READY), *initial_weights(params, name)]
+    train = stage("train", "TRAINING", keys, deps, made)
     deps = [data, *(f"{run}/{file}" for file in files_to_sample(params, name))]
     sample = stage("sample", "SAMPLING", ["sample"], deps, SAMPLE_FILES)
     from_sample = ("config.json", "samples.npz", "preview.png")

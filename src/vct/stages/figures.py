@@ -47,21 +47,16 @@ def run(params: Params, name: str) -> None:
         title=experiment_name,
         couplings=experiment.variants,
         loss="denoising error" if experiment.train.objective.kind == "edm" else "consistency loss",
-        sampling=_sampling(experiment),
+        sampling="1 step" if experiment.sample.sampler is None else "Heun",
     )
-
-
-def _sampling(experiment: Experiment) -> str:
-    """How samples with the fewest steps are drawn."""
-    sampler = experiment.sample.sampler
-    return names.heading("steps1" if sampler is None else f"heun{sampler.steps}")
 
 
 def _called(experiment: Experiment) -> str:
     """What the samples of points are called beside their axis."""
-    if experiment.sample.sampler is None:
+    sampler = experiment.sample.sampler
+    if sampler is None:
         return "one-step samples\n$f(T z, T)$"
-    return f"samples\n({_sampling(experiment)})"
+    return "samples\n(" + names.heading(f"heun{sampler.steps}") + ")"
 
 
 def _couplings(path: Path, runs: list[RunId], experiment: Experiment, data: Dataset) -> None:
