@@ -84,6 +84,7 @@ def test_a_lost_answer_to_any_request_leaves_one_run_with_each_step_once(server,
         else:
             met = False
             assert server.requests <= number
+            server.lose(None)
         (run,) = of(root, name)
         assert history(root, run.info.run_id) == [1, 2, 3]
         assert run.info.status == "FINISHED" and run.data.metrics["steps1.w2"] == 0.5

@@ -284,6 +284,7 @@ def watch(event, arguments):
     if program or event in ("socket.connect", "socket.getaddrinfo", "os.exec"):
         raise RuntimeError(f"{event} {arguments}")
 sys.addaudithook(watch)
+from pathlib import Path
 from vct.tracking import sync_run
 assert sync_run(Path(sys.argv[1]), sys.argv[2]).rows == 1
 """
