@@ -60,6 +60,7 @@ def test_a_whole_run(show, project):
         f"data: data/points, sha256 {config['data_sha256']}",
         f"settings: sha256 {config['settings_sha256']}",
         "batch_size: 8",
+        "mid_times: [2.0, 0.5]",
         f"code: vct {__version__}, training {versions.TRAINING}",
         "samples.npz <- model.safetensors",
         "metrics along training: 20",

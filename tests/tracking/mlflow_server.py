@@ -4,7 +4,6 @@ import logging
 import os
 import threading
 import urllib.request
-import warnings
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 
@@ -30,9 +29,8 @@ class Server:
             "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "artifacts"),
             "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from mlflow.server import app
+        from mlflow.server import app
+
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         self.app, self.port, self.http = app, 0, None
         self.lose(None)
@@ -43,9 +41,7 @@ class Server:
         """MLflow makes the store of a server the default of its process; undo that."""
         before = os.environ.get("MLFLOW_TRACKING_URI")
         page = f"{self.uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            urllib.request.urlopen(page).close()
+        urllib.request.urlopen(page).close()
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         if before is not None:
             os.environ["MLFLOW_TRACKING_URI"] = before

@@ -23,6 +23,9 @@ from vct.files import write_json
 from vct.layout import RunId
 from vct.tracking import background, database
 
+# A library of MLflow's server; it says so when the server is first asked.
+pytestmark = pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi")
+
 PATIENCE = 60.0
 """Seconds after which a test fails; none waits for so long."""
 
