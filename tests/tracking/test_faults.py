@@ -21,7 +21,7 @@ from vct import cli, tracking
 from vct.errors import UserError
 from vct.files import write_json
 from vct.layout import RunId
-from vct.tracking import background, database
+from vct.tracking import background, database, disk
 
 # A library of MLflow's server; it says so when the server is first asked.
 pytestmark = pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi")
@@ -44,7 +44,7 @@ def server(served, monkeypatch):
     """A well server that runs are sent to."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", served.uri)
     monkeypatch.delenv("VCT_TRACKING", raising=False)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
     served.lose(None)
     yield served
     served.lose(None)
@@ -77,6 +77,8 @@ def test_a_lost_answer_to_any_request_leaves_one_run_with_each_step_once(server,
         write_log(root, [1, 2, 3])
         write_json(files(root).results / "config.json", settings(name))
         write_json(files(root).results / "metrics.json", {"steps1": {"w2": 0.5}})
+        now = int(time.time() * 1000)
+        files(root).write_note(disk.Note(settings(name), since=now))
         server.lose(number)
         try:
             tracking.sync_run(root, RUN)
