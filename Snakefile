@@ -5,7 +5,15 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from vct import layout, pipeline, versions
+from vct.config import load
 from vct.errors import UserError
+
+
+# Read by our rules first: Snakemake's reader would expand, or even run, what stands there.
+try:
+    load()
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 
 configfile: "params.yaml"

@@ -23,6 +23,11 @@ COUPLINGS: dict[str, dict[str, Any]] = {
     "independent": {"kind": "independent"},
     "ot": {"kind": "ot"},
     "variational": {"kind": "variational", "kl_weight": 3.0, "encoder": MLP},
+    "sinkhorn": {"kind": "sinkhorn", "entropy": 1.0, "iterations": 10},
+    "gc": {
+        "kind": "generator_augmented",
+        "base": {"kind": "variational", "kl_weight": 3.0, "encoder": MLP},
+    },
 }
 
 PARAMS: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """params.yaml: what is accepted, and one sentence with the key for everything else."""
 
 import datetime
+import json
 import re
 
 import pytest
@@ -52,6 +53,22 @@ def test_runs_are_named_by_variant_and_seed():
         "small/variational/seed0",
         "small/variational/seed1",
     ]
+
+
+def test_settings_that_came_later_change_no_hash():
+    """Runs and samples of before are still those of the same settings."""
+    assert "warm_up" not in str(run_settings().model_dump(mode="json"))
+    sample = config.validate(params()).experiments["small"].sample.model_dump_json()
+    assert set(json.loads(sample)) == {
+        "num_samples",
+        "batch_size",
+        "mid_times",
+        "seed",
+        "noise",
+        "snapshot_samples",
+    }
+    warm = run_settings(ema={"warm_up": 0.05})
+    assert warm.sha256() != run_settings(ema={}).sha256()
 
 
 E = "experiments.small"
@@ -129,6 +146,80 @@ WRONG = [
     ({f"{T}.objective.s1": 10**9}, f"{T}.objective.s1: 1000000000 is not allowed"),
     ({f"{T}.ema.width": 1e-200}, f"{T}.ema.width: 1e-200 is not allowed"),
     ({f"{E}.couplings.variational.initial_std": 1000.0}, f"{E}.couplings.variational.initial_std"),
+    ({f"{T}.steps": 10**10}, f"{T}.steps: 10000000000 is not allowed"),
+    ({f"{T}.network.width": 10**6}, f"{T}.network.width: 1000000 is not allowed"),
+    ({f"{T}.network.depth": 10**6}, f"{T}.network.depth: 1000000 is not allowed"),
+    ({f"{T}.t_max": 1e30}, f"{T}.t_max: 1e+30 is not allowed"),
+    ({f"{T}.sigma_data": 1e-30}, f"{T}.sigma_data: 1e-30 is not allowed"),
+    ({f"{T}.objective.huber_c": 1e-30}, f"{T}.objective.huber_c: 1e-30 is not allowed"),
+    ({f"{T}.t_max": 0.0020000001}, f"{T}: objective.s1 (8) puts points of the time grid closer"),
+    ({f"{E}.couplings.variational.kl_weight": 1e30}, f"{E}.couplings.variational.kl_weight: 1e+30"),
+    ({f"{E}.sample.num_samples": 10**9}, f"{E}.sample.num_samples: 1000000000 is not allowed"),
+    ({f"{E}.sample.seed": -1}, f"{E}.sample.seed: -1 is not allowed"),
+    ({"datasets.points.std": 1e-30}, "datasets.points.std: 1e-30 is not allowed"),
+    ({"runtime.device": "cuda:" + "9" * 9}, "runtime.device: 'cuda:999999999' is not allowed"),
+    ({"runtime.stop_after_nonfinite": 0}, "runtime.stop_after_nonfinite: 0 is not allowed"),
+    # More than the data hold.
+    ({f"{T}.batch_size": 65}, f"{T}.batch_size: 65 is more than the 64 training samples of data"),
+    (
+        {"experiments.pictures.train.batch_size": 1298},
+        "experiments.pictures.train.batch_size: 1298 is more than the 1297 training samples",
+    ),
+    # Layers that cannot be normalised in groups.
+    (
+        {"experiments.pictures.train.network.channels": 132},
+        "experiments.pictures.train.network: channels (132) and mult give a layer of 132 channels",
+    ),
+    # More than plain data.
+    ({f"{T}.network": {"kind": "a.b", "options": {"x": b"1"}}}, f"{T}.network.options.x: a value"),
+    ({f"{T}.network": {"kind": "a.b", "options": {"x": {1}}}}, f"{T}.network.options.x: a value"),
+    ({f"{T}.network": {"kind": "a.b", "options": {1: 1}}}, f"{T}.network.options: the key '1'"),
+    ({f"{T}.steps": 10**5000}, f"{T}.steps: the number is too large"),
+    ({f"{E}.seeds": [datetime.date(2020, 1, 1)]}, f"{E}.seeds.0: a value of type date"),
+    # Averages and couplings that cannot be.
+    ({f"{T}.ema.decya": 0.9}, f"{T}.ema.decya: unknown key (did you mean 'decay'?)"),
+    ({f"{T}.ema": {"kind": "powr"}}, f"{T}.ema: there is no ema 'powr'; did you mean power"),
+    ({f"{T}.ema": {"kind": "power", "warm_up": 0.1}}, f"{T}.ema: warm_up is for kind constant"),
+    ({f"{T}.ema": {"kind": "post_hoc"}}, f"{T}: ema.kept (32) must not exceed steps (20)"),
+    (
+        {f"{T}.ema": {"kind": "post_hoc", "widths": [0.1, 0.1]}},
+        f"{T}.ema.widths: a width stands there twice",
+    ),
+    ({f"{E}.sample.ema_width": 0.1}, f"{E}: sample.ema_width: another width can be rebuilt only"),
+    (
+        {f"{E}.couplings.gc": {"kind": "generator_augmented", "base": {"kind": "otx"}}},
+        f"{E}.couplings.gc.base: there is no coupling 'otx'; did you mean ot",
+    ),
+    (
+        {f"{E}.couplings.gc": {"kind": "generator_augmented", "base": {"kind": "ot", "x": 1}}},
+        f"{E}.couplings.gc.base.x: unknown key",
+    ),
+    # Samplers and objectives that do not fit.
+    ({f"{T}.objective": {"kind": "edm"}}, f"{E}: sample.sampler: objective edm trains a denoiser"),
+    ({f"{E}.sample.sampler": {"kind": "heun"}}, f"{E}: sample.sampler: heun needs a denoiser"),
+    (
+        {f"{T}.objective": {"kind": "edm"}, f"{E}.sample.sampler": {"kind": "heun"}},
+        f"{E}: sample.mid_times: heun has its own times",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "edm"},
+            f"{E}.sample.sampler": {"kind": "heun", "t_min": 80.0},
+            f"{E}.sample.mid_times": [],
+        },
+        f"{E}: sample.sampler.t_min: 80.0 must be below t_max (80.0)",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "edm"},
+            f"{E}.sample.sampler": {"kind": "heun"},
+            f"{E}.sample.mid_times": [],
+            f"{E}.couplings.ot": {"kind": "generator_augmented"},
+            f"{E}.variants": ["ot"],
+        },
+        f"{E}: variants: objective edm compares with the data",
+    ),
+    ({f"{E}.sample.sampler": {"kind": "euler"}}, f"{E}.sample.sampler.kind: 'euler' is not"),
     # Unknown names, with the nearest known ones.
     (
         {f"{T}.dataset": "pionts"},
@@ -345,6 +436,7 @@ def test_a_default_that_is_written_out_changes_nothing():
 
 KNOBS = {
     "dataset": "other",
+    "initial_weights": "pretrained/edm.safetensors",
     "kernel": "li",
     "t_max": 70.0,
     "sigma_data": 0.6,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from vct.ema import EMA, power_decay, power_exponent
+from vct.ema import EMA, power_decay, power_exponent, ramped_decay
 
 
 class Scalar(nn.Module):
@@ -58,6 +58,32 @@ def test_exponent_gives_the_relative_width(width):
     a = power_exponent(width) + 1
     deviation = math.sqrt(a / ((a + 1) ** 2 * (a + 2)))
     assert deviation == pytest.approx(width, rel=1e-9)
+
+
+@pytest.mark.parametrize(("decay", "warm_up"), [(0.9999, 0.05), (0.9, 0.5), (0.0, 0.1)])
+def test_half_life_never_exceeds_its_share_of_the_past(decay, warm_up):
+    decays = [ramped_decay(step, decay, warm_up) for step in range(5000)]
+    assert decays[0] == 0
+    assert decays == sorted(decays)
+    for step, beta in enumerate(decays):
+        assert beta <= decay
+        if 0 < beta < decay:
+            # After one half-life of steps with this decay, half of the past is left.
+            assert beta ** (warm_up * step) == pytest.approx(0.5)
+    assert (decays[-1] == decay) == (decay**250 < 0.5)
+
+
+def test_warm_up_forgets_the_start():
+    values = [1.0] * 30
+    model = Scalar(1e6)
+    slow, ramped = EMA(model, 0.999), EMA(model, 0.999, warm_up=0.1)
+    for step, value in enumerate(values):
+        with torch.no_grad():
+            model.value.fill_(value)
+        slow.update(step)
+        ramped.update(step)
+    assert ramped.module.value.item() == 1
+    assert slow.module.value.item() > 1e5
 
 
 def test_power_decay_rises_from_zero_to_one():

@@ -118,6 +118,23 @@ def test_dvc_stages_depend_on_what_some_stage_makes(loaded):
     assert dvc_files(loaded, "cpu", "deps") <= made | parents
 
 
+def test_kept_averages_are_made_and_read_where_asked_for():
+    """By both engines, and by no other experiment."""
+    ema = {"experiments.small.train.ema": {"kind": "post_hoc", "kept": 4}}
+    kept = config.validate(params(ema))
+    rebuilt = config.validate(params({**ema, "experiments.small.sample.ema_width": 0.07}))
+    files = {str(run.directory / layout.AVERAGES_FILE) for run in kept.runs("small")}
+    plain = config.validate(params())
+    assert dvc_files(kept, "cpu", "outs") - dvc_files(plain, "cpu", "outs") == files
+    assert dvc_files(kept, "cpu", "deps") == dvc_files(plain, "cpu", "deps")
+    assert dvc_files(rebuilt, "cpu", "deps") - dvc_files(kept, "cpu", "deps") == files
+    assert dvc_files(rebuilt, "cpu", "outs") == dvc_files(kept, "cpu", "outs")
+    assert layout.AVERAGES_FILE in pipeline.train_files(kept, "small")
+    assert pipeline.train_files(kept, "pictures") == layout.TRAIN_FILES
+    assert layout.AVERAGES_FILE in pipeline.files_to_sample(rebuilt, "small")
+    assert layout.AVERAGES_FILE not in pipeline.files_to_sample(kept, "small")
+
+
 def test_rows_name_what_decides_them(loaded):
     before = pipeline.rows_of(params(), "small")
     assert before == pipeline.rows_of(params({"experiments.small.train.steps": 99}), "small")

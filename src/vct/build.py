@@ -6,23 +6,31 @@ import torch
 from torch import nn
 
 from vct import registry, rng
-from vct.config import EMA as EMASettings
-from vct.config import Coupling as CouplingSettings
 from vct.config import (
+    Average,
     ECMObjective,
+    EDMObjective,
+    GeneratorAugmented,
     Network,
     Objective,
     Optimizer,
     OwnClass,
+    PostHocEMA,
     RunSettings,
     Train,
     Variational,
 )
+from vct.config import Coupling as CouplingSettings
 from vct.couplings.base import Coupling
 from vct.data.dataset import Dataset
 from vct.ema import EMA
 from vct.errors import UserError
 from vct.kernels import Kernel
+from vct.objectives.base import Objective as Base
+from vct.post_hoc import TrackedAverages
+
+INTERFACES: dict[str, type] = {"network": nn.Module, "coupling": Coupling, "objective": Base}
+"""What a user's own class must be."""
 
 
 class Model(nn.Module):
@@ -42,13 +50,24 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
     All couplings of an experiment start from the same network.
     """
     train = settings.train
-    classes = dataset.meta["classes"] if train.conditional else 0
+    classes = _classes(train, dataset) if train.conditional else 0
     network_rng, coupling_rng = rng.key(seed, "init", "network"), rng.key(seed, "init", "coupling")
     with torch.random.fork_rng():
         torch.manual_seed(network_rng)
         net = network(train.network, dataset.shape, dataset.shape[0], classes)
         torch.manual_seed(coupling_rng)
         return Model(net, coupling(settings.coupling, dataset.shape, train.sigma_data))
+
+
+def _classes(train: Train, dataset: Dataset) -> int:
+    """Number of classes that a conditional network distinguishes."""
+    classes = dataset.meta["classes"]
+    if not classes:
+        raise UserError(
+            f"train.conditional: data set '{train.dataset}' has no labels; give it class labels, "
+            "or set conditional to false."
+        )
+    return classes
 
 
 def network(
@@ -73,6 +92,8 @@ def coupling(
     given: dict[str, Any] = {"shape": shape, "sigma_data": sigma_data}
     if isinstance(settings, Variational):
         given["encoder"] = network(settings.encoder, shape, 2 * shape[0])
+    if isinstance(settings, GeneratorAugmented):
+        given["base"] = coupling(settings.base, shape, sigma_data)
     return _make("coupling", cls, settings, **given)
 
 
@@ -85,7 +106,7 @@ def objective(train: Train) -> Any:
     """The objective."""
     settings: Objective = train.objective
     given: dict[str, Any] = {"t_max": train.t_max}
-    if isinstance(settings, ECMObjective):
+    if isinstance(settings, ECMObjective | EDMObjective):
         given |= {"sigma_data": train.sigma_data, "clip": train.kernel == "li"}
     return _make("objective", registry.find("objective", settings.kind), settings, **given)
 
@@ -97,14 +118,22 @@ def _make(family: str, cls: Any, settings: Any, **given: Any) -> Any:
     else:
         options = {name: getattr(settings, name) for name in type(settings).model_fields}
         del options["kind"]
-    try:
+    if not isinstance(settings, OwnClass):
         return cls(**{**options, **given})
-    except TypeError as error:
-        if not isinstance(settings, OwnClass):
-            raise
+    try:
+        made = cls(**{**options, **given})
+    except Exception as error:  # the user's class may fail in any way
         raise UserError(
-            f"the {family} '{settings.kind}' does not take these settings: {error}."
+            f"the {family} '{settings.kind}' does not take these settings "
+            f"({type(error).__name__}: {error}); correct its options in params.yaml."
         ) from error
+    base = INTERFACES[family]
+    if not isinstance(made, base):
+        raise UserError(
+            f"the {family} '{settings.kind}' is no {base.__module__}.{base.__qualname__}; derive "
+            "the class from that one."
+        )
+    return made
 
 
 def optimizer(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -115,9 +144,12 @@ def optimizer(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.opti
     return torch.optim.RAdam(parameters, lr=rate, betas=betas, foreach=True)
 
 
-def ema(settings: EMASettings, module: Model) -> EMA[Model]:
-    """The average that is sampled from."""
-    return EMA(module, settings.decay if settings.kind == "constant" else None, settings.width)
+def ema(settings: Average, module: Model) -> EMA[Model] | TrackedAverages[Model]:
+    """The average that is sampled from, with others where any width may be asked for later."""
+    if isinstance(settings, PostHocEMA):
+        return TrackedAverages(module, settings.widths)
+    decay = settings.decay if settings.kind == "constant" else None
+    return EMA(module, decay, settings.width, settings.warm_up)
 
 
 def device(name: str) -> torch.device:

@@ -3,8 +3,11 @@
 import argparse
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from vct import __version__
@@ -28,10 +31,17 @@ def _parser() -> argparse.ArgumentParser:
 
     add("check", "Validate params.yaml and stop.")
     add("data", "Make a data set in the common format.", "DATASET", "a name under datasets")
+    add("check-data", "Hash a data set again.", "DATASET", "a name under datasets")
     add("extractor", "Train a feature extractor.", "EXTRACTOR", "a name under extractors")
     train = add("train", "Train a run, or go on where it stopped.", "RUN", RUN)
     train.add_argument(
         "--fresh", action="store_true", help="start anew; the old state is moved aside"
+    )
+    add(
+        "import-edm",
+        "Import a published EDM or EDM2 checkpoint; nothing in it is run.",
+        "FILE",
+        "a .pkl file",
     )
     add("sample", "Draw samples from a trained run.", "RUN", RUN)
     add("score", "Score the samples of a run.", "RUN", RUN)
@@ -63,19 +73,57 @@ def main(arguments: list[str] | None = None) -> int:
     _quiet_environment()
     options = _parser().parse_args(arguments)
     try:
-        return _call(options) or 0
+        with _sigterm_raises():
+            return _call(options) or 0
     except UserError as error:
-        print(f"vct: error: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
+    except Terminated:
+        print("vct: stopped by SIGTERM.", file=sys.stderr)
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         print("vct: stopped.", file=sys.stderr)
         return 130
+    except OSError as error:
+        # Files are named where they are written; this is what is left: pipes, locks, descriptors.
+        place = f"{error.filename}: " if error.filename else ""
+        return _refused(f"{place}{error.strerror or error}; make room or mend the file's rights.")
     except (MemoryError, RuntimeError) as error:
-        # torch reports memory as a RuntimeError of its own.
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+        if not _out_of_memory(error):
             raise
-        print("vct: error: memory is exhausted; make batch_size smaller.", file=sys.stderr)
-        return 2
+        return _refused("memory is exhausted; make batch_size or the network smaller.")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which clusters send before their time limit, as an exception: files are cleaned up
+    as after Ctrl-C."""
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        old = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where signals arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def _refused(why: str) -> int:
+    print(f"vct: error: {why}", file=sys.stderr)
+    return 2
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """torch reports memory as a RuntimeError of its own, C++ as bad_alloc."""
+    return isinstance(error, MemoryError) or any(
+        word in str(error).lower() for word in ("memory", "bad_alloc")
+    )
 
 
 def entry() -> None:
@@ -92,6 +140,8 @@ def _quiet_environment() -> None:
 def _call(options: argparse.Namespace) -> int | None:
     from vct import config
 
+    if options.stage == "import-edm":
+        return _stage("import_edm", "run")(options.name)
     params = config.load()
     if options.stage == "check":
         experiments = ", ".join(params.experiments)
@@ -104,6 +154,7 @@ def _call(options: argparse.Namespace) -> int | None:
     if options.stage == "track":
         return _stage("tracking", options.action)(params, getattr(options, "name", []))
     modules = {
+        "check-data": ("data", "check"),
         "floor": ("score", "floor"),
         "record": ("engines", "record"),
         "adopt": ("engines", "adopt"),

@@ -8,11 +8,11 @@ checkpoint and result.
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -24,10 +24,11 @@ from pydantic import (
     model_validator,
 )
 
-from vct import registry
+from vct import registry, yaml_file
 from vct.config_errors import sentence
 from vct.errors import UserError
-from vct.layout import NAME, RunId
+from vct.layout import NAME, RAW, RunId
+from vct.networks.widths import unfit
 
 PARAMS = Path("params.yaml")
 
@@ -38,10 +39,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Points = Annotated[int, Field(ge=2, le=10_000_000)]
+Seed = Annotated[int, Field(ge=0, le=999_999_999)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
-# Beyond these, times and weights leave the range of float32.
+# Beyond these, times, weights and losses leave the range of float32.
+Positive = Annotated[float, Field(ge=1e-12, le=1e12)]
+Time = Annotated[float, Field(ge=1e-6, le=1e5)]
+Scale = Annotated[float, Field(ge=1e-3, le=1e3)]
+Weight = Annotated[float, Field(ge=0, le=1e9)]
 LogTime = Annotated[float, Field(ge=-10, le=10)]
 LogTimeSpread = Annotated[float, Field(gt=0, le=5)]
 
@@ -53,10 +59,10 @@ class MixtureData(Section):
     """The 2-D mixture of the paper's figure 1: two Gaussians at (0, ±0.5)."""
 
     source: Literal["mixture"]
-    std: Positive = 0.05
-    train: Annotated[int, Field(ge=2)] = 8192
-    test: Annotated[int, Field(ge=2)] = 2048
-    seed: int = 0
+    std: Scale = 0.05
+    train: Points = 8192
+    test: Points = 2048
+    seed: Seed = 0
 
 
 class DigitsData(Section):
@@ -64,7 +70,12 @@ class DigitsData(Section):
 
     source: Literal["digits"]
     test: Annotated[int, Field(ge=2, le=1700)] = 500
-    seed: int = 0
+    seed: Seed = 0
+
+    @property
+    def train(self) -> int:
+        """Images that are not held out."""
+        return 1797 - self.test
 
 
 class MnistData(Section):
@@ -73,10 +84,52 @@ class MnistData(Section):
     source: Literal["mnist"]
     size: Literal[14, 28] = 28
     test: Annotated[int, Field(ge=2, le=4900)] = 1000
+    seed: Seed = 0
+
+    @property
+    def train(self) -> int:
+        """Images that are not held out."""
+        return 5000 - self.test
+
+
+class TorchvisionData(Section):
+    """A public data set with its own test split; the data stage downloads it to data/raw/<name>."""
+
+    source: Literal["torchvision"]
+    name: Literal["mnist", "fashion-mnist", "cifar10"]
+
+
+class ImageFolderData(Section):
+    """A folder, or with the suffix .zip an archive, of images: data/raw/<raw>.
+
+    `raw` is the data set's name unless given. `test` is a number of images to hold out at random,
+    or `own` if there are folders `train` and `test`. `labels` come from the names of class folders
+    or from EDM's `dataset.json`. `size` crops and resizes all images; without it, they must have
+    one size. `broken` says what a damaged image does.
+    """
+
+    source: Literal["image_folder"]
+    raw: Annotated[str, Field(pattern=rf"^{NAME.pattern}(\.zip)?$")]
+    size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    channels: Literal[1, 3] = 3
+    labels: Literal["none", "folders", "json"] = "none"
+    test: int | Literal["own"]
+    broken: Literal["stop", "skip"] = "stop"
     seed: int = 0
 
+    @field_validator("test", mode="before")
+    @classmethod
+    def _count_or_own(cls, value: Any) -> Any:
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 2
+        if not is_count and value != "own":
+            raise ValueError("give a number of images to hold out, at least 2, or 'own'")
+        return value
 
-Dataset = Annotated[MixtureData | DigitsData | MnistData, Field(discriminator="source")]
+
+Dataset = Annotated[
+    MixtureData | DigitsData | MnistData | TorchvisionData | ImageFolderData,
+    Field(discriminator="source"),
+]
 
 
 class Extractor(Section):
@@ -87,8 +140,8 @@ class Extractor(Section):
     epochs: Count = 20
     learning_rate: Positive = 2e-3
     batch_size: Count = 64
-    width: Count = 32
-    seed: int = 0
+    width: Annotated[int, Field(ge=1, le=4096)] = 32
+    seed: Seed = 0
 
 
 # --- the method ------------------------------------------------------------------------------
@@ -98,8 +151,8 @@ class MLPNetwork(Section):
     """A perceptron for 2-D data and tiny images."""
 
     kind: Literal["mlp"]
-    width: Count = 256
-    depth: Count = 4
+    width: Annotated[int, Field(ge=1, le=65_536)] = 256
+    depth: Annotated[int, Field(ge=1, le=1000)] = 4
     dropout: Probability = 0.0
 
 
@@ -107,17 +160,53 @@ class UNetNetwork(Section):
     """DDPM++ or NCSN++ (EDM, Appendix F; Song et al. 2021)."""
 
     kind: Literal["ddpmpp", "ncsnpp"]
+    channels: Annotated[int, Field(ge=4, le=8192, multiple_of=4)]
+    mult: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=12)]
+    blocks: Annotated[int, Field(ge=1, le=100)] = 4
+    attention: Annotated[list[Count], Field(max_length=12)] = [16]
+    dropout: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _norms(self) -> "UNetNetwork":
+        width = unfit(self.channels, self.mult, self.blocks)
+        if width is not None:
+            raise ValueError(
+                f"channels ({self.channels}) and mult give a layer of {width} channels, which 32 "
+                "groups of the normalisation do not divide; take channels of a multiple of 32"
+            )
+        return self
+
+
+class ADMNetwork(Section):
+    """ADM (EDM, Appendix F); blocks of fewer than 64 channels do not attend."""
+
+    kind: Literal["adm"]
     channels: Annotated[int, Field(ge=4, multiple_of=4)]
     mult: Annotated[list[Count], Field(min_length=1)]
-    blocks: Count = 4
-    attention: list[Count] = [16]
+    blocks: Count = 3
+    attention: list[Count] = [32, 16, 8]
     dropout: Probability = 0.0
+
+
+class EDM2Network(Section):
+    """EDM2's magnitude-preserving network; blocks of fewer than 64 channels do not attend.
+
+    Dropout acts at sizes up to `dropout_up_to` pixels, or at all.
+    """
+
+    kind: Literal["edm2"]
+    channels: Count
+    mult: Annotated[list[Count], Field(min_length=1)]
+    blocks: Count = 3
+    attention: list[Count] = [16, 8]
+    dropout: Probability = 0.0
+    dropout_up_to: Count | None = None
 
 
 class OwnClass(Section):
     """A user's class, named by its dotted path; `options` are its keyword arguments."""
 
-    kind: Annotated[str, Field(pattern=r"^[\w]+(\.[\w]+)+$")]
+    kind: Annotated[str, Field(pattern=r"^[\w]+(\.[\w]+)+$", max_length=200)]
     options: dict[str, Any] = {}
 
 
@@ -131,6 +220,8 @@ Network = Annotated[
     Annotated[MLPNetwork, Tag("mlp")]
     | Annotated[UNetNetwork, Tag("ddpmpp")]
     | Annotated[UNetNetwork, Tag("ncsnpp")]
+    | Annotated[ADMNetwork, Tag("adm")]
+    | Annotated[EDM2Network, Tag("edm2")]
     | Annotated[OwnClass, Tag("own")],
     Discriminator(_tag),
 ]
@@ -152,16 +243,40 @@ class Variational(Section):
     """An encoder gives the noise of each image (VCT, Section 4)."""
 
     kind: Literal["variational"]
-    kl_weight: Annotated[float, Field(ge=0)]
+    kl_weight: Weight
     encoder: Network
     initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
 
 
-Coupling = Annotated[
+class Sinkhorn(Section):
+    """Entropic optimal transport between the images and the noise of a batch."""
+
+    kind: Literal["sinkhorn"]
+    entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 0.1
+    iterations: Count = 100
+
+
+_BaseKinds = (
     Annotated[Independent, Tag("independent")]
     | Annotated[MinibatchOT, Tag("ot")]
+    | Annotated[Sinkhorn, Tag("sinkhorn")]
     | Annotated[Variational, Tag("variational")]
-    | Annotated[OwnClass, Tag("own")],
+    | Annotated[OwnClass, Tag("own")]
+)
+BaseCoupling = Annotated[_BaseKinds, Discriminator(_tag)]
+
+
+class GeneratorAugmented(Section):
+    """Some data points are replaced by the averaged model's (GC, arXiv 2406.09570)."""
+
+    kind: Literal["generator_augmented"]
+    base: BaseCoupling = Independent(kind="independent")
+    mu: Annotated[float, Field(gt=0, le=1)] = 0.5
+    noise: Literal["keep", "recouple"] = "keep"
+
+
+Coupling = Annotated[
+    _BaseKinds | Annotated[GeneratorAugmented, Tag("generator_augmented")],
     Discriminator(_tag),
 ]
 
@@ -173,10 +288,10 @@ class ICTObjective(Section):
     s0: Count = 10
     s1: Annotated[int, Field(ge=1, le=1_000_000)] = 1280
     rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0
-    t_min: Positive = 0.002
+    t_min: Time = 0.002
     p_mean: LogTime = -1.1
     p_std: LogTimeSpread = 2.0
-    huber_c: Positive = 0.00054
+    huber_c: Annotated[float, Field(ge=1e-9, le=1e3)] = 0.00054
     distance: Literal["per-element", "norm"] = "per-element"
 
     @model_validator(mode="after")
@@ -192,10 +307,10 @@ class ECMObjective(Section):
     kind: Literal["ecm"]
     q: Annotated[float, Field(gt=1)] = 2.0
     stages: Count = 8
-    kappa: Annotated[float, Field(ge=0)] = 8.0
+    kappa: Weight = 8.0
     b: Positive = 1.0
-    c: Annotated[float, Field(ge=0)] = 0.0
-    t_min: Positive = 0.003
+    c: Weight = 0.0
+    t_min: Time = 0.003
     p_mean: LogTime = -1.1
     p_std: LogTimeSpread = 2.0
     weight: Literal["consistency", "edm"] = "consistency"
@@ -210,9 +325,18 @@ class ECMObjective(Section):
         return self
 
 
+class EDMObjective(Section):
+    """Diffusion pretraining of EDM, arXiv 2206.00364."""
+
+    kind: Literal["edm"]
+    p_mean: LogTime = -1.2
+    p_std: LogTimeSpread = 1.2
+
+
 Objective = Annotated[
     Annotated[ICTObjective, Tag("ict")]
     | Annotated[ECMObjective, Tag("ecm")]
+    | Annotated[EDMObjective, Tag("edm")]
     | Annotated[OwnClass, Tag("own")],
     Discriminator(_tag),
 ]
@@ -236,12 +360,59 @@ class Optimizer(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+def _absent(value: Any) -> bool:
+    """Settings that came later are left out of hashes where they are not used."""
+    return value is None
+
+
+Width = Annotated[float, Field(ge=1e-3, lt=0.28)]
+
+
 class EMA(Section):
     """Exponential (constant decay) or power-function average of the weights."""
 
     kind: Literal["constant", "power"] = "constant"
     decay: Probability = 0.9999
-    width: Annotated[float, Field(ge=1e-3, lt=0.28)] = 0.1
+    width: Width = 0.1
+    warm_up: Annotated[float, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=_absent)
+
+    @model_validator(mode="after")
+    def _warm_up_of_constant(self) -> "EMA":
+        if self.kind == "power" and self.warm_up is not None:
+            raise ValueError("warm_up is for kind constant; a power-function average needs none")
+        return self
+
+
+class PostHocEMA(Section):
+    """Power-function averages, kept along training to rebuild others (EDM2, arXiv 2312.02696).
+
+    The first width is the one that is sampled from unless `sample.ema_width` asks for another.
+    """
+
+    kind: Literal["post_hoc"]
+    widths: Annotated[list[Width], Field(min_length=2)] = [0.05, 0.1]
+    kept: Annotated[int, Field(ge=2, le=1000)] = 32
+
+    @field_validator("widths")
+    @classmethod
+    def _different(cls, value: list[float]) -> list[float]:
+        if len(set(value)) < len(value):
+            raise ValueError("a width stands there twice")
+        return value
+
+
+def _ema_tag(value: Any) -> str:
+    """Tag of the union by `kind`, which is constant unless another is given."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "constant" if kind is None else str(kind)
+
+
+Average = Annotated[
+    Annotated[EMA, Tag("constant")]
+    | Annotated[EMA, Tag("power")]
+    | Annotated[PostHocEMA, Tag("post_hoc")],
+    Discriminator(_ema_tag),
+]
 
 
 class Train(Section):
@@ -249,12 +420,14 @@ class Train(Section):
 
     dataset: str
     kernel: Literal["ve", "li"]
-    t_max: Positive = 80.0
-    sigma_data: Positive = 0.5
+    t_max: Time = 80.0
+    sigma_data: Scale = 0.5
     objective: Objective
     network: Network
+    # Left out of the settings' hash when not given: trainings without it stay what they are.
+    initial_weights: str | None = Field(default=None, exclude_if=lambda path: path is None)
     optimizer: Optimizer = Optimizer()
-    ema: EMA = EMA()
+    ema: Average = EMA()
     batch_size: Count
     steps: Count
     conditional: bool = False
@@ -268,14 +441,24 @@ class Train(Section):
         if t_min >= self.t_max:
             raise ValueError(f"t_max ({self.t_max}) must be larger than objective.t_min ({t_min})")
         if isinstance(self.objective, ICTObjective):
-            _check_mass(self.objective, self.t_max)
+            _check_grid(self.objective, self.t_max)
         if self.snapshots > self.steps:
             raise ValueError(f"snapshots ({self.snapshots}) must not exceed steps ({self.steps})")
+        if isinstance(self.ema, PostHocEMA) and self.ema.kept > self.steps:
+            raise ValueError(f"ema.kept ({self.ema.kept}) must not exceed steps ({self.steps})")
         return self
 
 
-def _check_mass(objective: ICTObjective, t_max: float) -> None:
-    """The lognormal must reach the grid, or no interval has a probability."""
+def _check_grid(objective: ICTObjective, t_max: float) -> None:
+    """The lognormal must reach the grid, or no interval has a probability; and neighbours of the
+    grid must differ in float32, or a loss is divided by zero."""
+    low, high = (time ** (1 / objective.rho) for time in (objective.t_min, t_max))
+    gap = 1 - (1 - (1 - low / high) / objective.s1) ** objective.rho
+    if gap < 1e-6:
+        raise ValueError(
+            f"objective.s1 ({objective.s1}) puts points of the time grid closer than float32 can "
+            "tell; make it smaller, or t_min and t_max more different"
+        )
     reach = 5 * objective.p_std
     low, high = math.log(objective.t_min) - reach, math.log(t_max) + reach
     if not low < objective.p_mean < high:
@@ -285,19 +468,30 @@ def _check_mass(objective: ICTObjective, t_max: float) -> None:
         )
 
 
+class HeunSampler(Section):
+    """EDM's deterministic sampler, for objective edm (arXiv 2206.00364, Algorithm 1)."""
+
+    kind: Literal["heun"]
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 18
+    t_min: Positive = 0.002
+    rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0
+
+
 class Sample(Section):
     """How samples are drawn from a trained model.
 
     A coupling that pairs within a batch does so here too, after the first step; `batch_size` is
-    best the training's.
+    best the training's. Without a `sampler`, the few-step sampler of consistency models is used.
     """
 
-    num_samples: Annotated[int, Field(ge=2)]
+    num_samples: Points
     batch_size: Count = 500
-    mid_times: list[Positive] = []
-    seed: int = 0
+    mid_times: Annotated[list[Time], Field(max_length=100)] = []
+    seed: Seed = 0
     noise: Literal["gaussian", "sobol"] = "gaussian"
-    snapshot_samples: Annotated[int, Field(ge=0)] = 0
+    snapshot_samples: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    ema_width: Width | None = Field(default=None, exclude_if=_absent)
+    sampler: HeunSampler | None = Field(default=None, exclude_if=_absent)
 
     @field_validator("snapshot_samples")
     @classmethod
@@ -326,7 +520,7 @@ class Experiment(Section):
     train: Train
     variants: Annotated[list[str], Field(min_length=1)]
     couplings: dict[str, Coupling]
-    seeds: Annotated[list[Annotated[int, Field(ge=0, le=999_999_999)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     sample: Sample
     score: Score
 
@@ -339,6 +533,18 @@ class Experiment(Section):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: an entry stands there twice")
         self._check_times()
+        self._check_sampler()
+        augmented = (isinstance(self.couplings[name], GeneratorAugmented) for name in self.variants)
+        if self.train.objective.kind == "edm" and any(augmented):
+            raise ValueError(
+                "variants: objective edm compares with the data themselves, so that coupling "
+                "generator_augmented would do nothing; remove it"
+            )
+        if self.sample.ema_width is not None and not isinstance(self.train.ema, PostHocEMA):
+            raise ValueError(
+                "sample.ema_width: another width can be rebuilt only from the averages that "
+                "train.ema of kind post_hoc keeps"
+            )
         return self
 
     def _check_times(self) -> None:
@@ -351,14 +557,37 @@ class Experiment(Section):
                 f"({t_min}) and t_max ({self.train.t_max})"
             )
 
+    def _check_sampler(self) -> None:
+        """A denoiser is integrated, a consistency function is called; an own objective chooses."""
+        kind, sampler = self.train.objective.kind, self.sample.sampler
+        if sampler is None:
+            if kind == "edm":
+                raise ValueError(
+                    "sample.sampler: objective edm trains a denoiser, which is sampled by "
+                    "{kind: heun}; add it"
+                )
+            return
+        if kind in ("ict", "ecm"):
+            raise ValueError(
+                f"sample.sampler: heun needs a denoiser, and objective {kind} trains a "
+                "consistency function; remove it"
+            )
+        if self.sample.mid_times:
+            raise ValueError("sample.mid_times: heun has its own times; remove them")
+        if sampler.t_min >= self.train.t_max:
+            raise ValueError(
+                f"sample.sampler.t_min: {sampler.t_min} must be below t_max ({self.train.t_max})"
+            )
+
 
 class Runtime(Section):
     """Where and how the work is done; nothing here changes what is computed in exact arithmetic."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
     checkpoint_every: Count = 500
+    stop_after_nonfinite: Count | None = 20
     tracking: bool = True
 
 
@@ -374,17 +603,19 @@ class Params(Section):
     @model_validator(mode="after")
     def _names(self) -> "Params":
         for family in ("datasets", "extractors", "experiments", "suites"):
-            for name in getattr(self, family):
-                _check_name(f"{family}.{name}", name)
+            _check_names(family, getattr(self, family))
         for name, experiment in self.experiments.items():
-            for coupling in experiment.couplings:
-                _check_name(f"experiments.{name}.couplings.{coupling}", coupling)
-        taken = {"extractors", *self.experiments}
+            _check_names(f"experiments.{name}.couplings", experiment.couplings)
+        if RAW.name in self.datasets:
+            raise ValueError(f"datasets.{RAW.name}: the name is taken by the folder of raw files")
+        taken = {name.lower() for name in self.experiments}
         for name in self.suites:
-            if name in taken:
+            if name.lower() in taken:
                 raise ValueError(f"suites.{name}: the name is taken by an experiment's folder")
-        if "extractors" in self.experiments:
-            raise ValueError("experiments.extractors: the name is taken by the extractors' folder")
+        for family, reserved in RESERVED.items():
+            for name in getattr(self, family):
+                if name.lower() in reserved:
+                    raise ValueError(f"{family}.{name}: the name is taken by a folder of ours")
         return self
 
     @model_validator(mode="after")
@@ -393,13 +624,24 @@ class Params(Section):
             _refer(f"extractors.{name}.dataset", "data set", settings.dataset, self.datasets)
             if self.datasets[settings.dataset].source == "mixture":
                 raise ValueError(f"extractors.{name}.dataset: give images, not points")
+            _check_labels(f"extractors.{name}", "a classifier", settings.dataset, self.datasets)
         for name, experiment in self.experiments.items():
             here = f"experiments.{name}"
             dataset = experiment.train.dataset
             _refer(f"{here}.train.dataset", "data set", dataset, self.datasets)
+            if experiment.train.conditional:
+                _check_labels(f"{here}.train", "conditional training", dataset, self.datasets)
             if experiment.score.extractor is not None:
                 extractor = experiment.score.extractor
                 _refer(f"{here}.score.extractor", "extractor", extractor, self.extractors)
+            # None where only the files know; then training says it before its first step.
+            available = getattr(self.datasets[dataset], "train", None)
+            batch = experiment.train.batch_size
+            if available is not None and batch > available:
+                raise ValueError(
+                    f"{here}.train.batch_size: {batch} is more than the {available} training "
+                    f"samples of data set '{dataset}'; make it smaller"
+                )
             is_mixture = self.datasets[dataset].source == "mixture"
             if is_mixture and experiment.train.flip:
                 raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
@@ -436,15 +678,40 @@ class Params(Section):
         ]
 
 
-def _check_name(key: str, name: str) -> None:
-    """Names become folders and words of a command line, so they are plain."""
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{key}: a name has letters, digits, '_' and '-' alone, 64 at most")
+RESERVED = {
+    "suites": {"extractors", "data", "floor"},
+    "experiments": {"extractors", "table", "scores"},
+}
+"""Names that are folders or files of results/ and logs/ already."""
+
+
+def _check_names(family: str, names: Iterable[str]) -> None:
+    """Names become folders and words of a command line, so they are plain.
+
+    Two that differ in case alone would be one folder on many file systems.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        key = f"{family}.{name[:80]}"
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{key}: a name has letters, digits, '_' and '-' alone, 64 at most")
+        if name.lower() in seen:
+            raise ValueError(f"{key}: it differs from '{seen[name.lower()]}' in case alone")
+        seen[name.lower()] = name
 
 
 def _refer(key: str, what: str, name: str, known: dict[str, Any]) -> None:
     if name not in known:
         raise ValueError(f"{key}: {registry.unknown(what, name, known)}")
+
+
+def _check_labels(key: str, what: str, name: str, known: dict[str, Dataset]) -> None:
+    settings = known[name]
+    if isinstance(settings, ImageFolderData) and settings.labels == "none":
+        raise ValueError(
+            f"{key}: {what} needs class labels, and data set '{name}' has 'labels: none'; choose "
+            "'folders' or 'json' there"
+        )
 
 
 # --- one run ---------------------------------------------------------------------------------
@@ -482,45 +749,24 @@ def run_settings(params: Params, run: RunId) -> RunSettings:
 # --- reading ---------------------------------------------------------------------------------
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML lets a later key silently replace an earlier one of the same name; we do not."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                line = node.start_mark.line + 1
-                raise yaml.YAMLError(f"'{key}' stands twice in the section at line {line}")
-        return super().construct_mapping(node, deep)
-
-
 def load(path: str | Path = PARAMS) -> Params:
     """Read and validate params.yaml.
 
     Raises:
         UserError: one sentence with the path of the first wrong key and what is allowed there.
     """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run vct in the folder that holds it.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        place = " ".join(str(error).split())
-        raise UserError(f"{path} is no valid YAML: {place}.") from None
-    return validate(content, str(path))
+    return validate(yaml_file.read(path), str(path))
 
 
 def validate(content: Any, source: str = str(PARAMS)) -> Params:
     """Check what params.yaml holds; see `load`."""
-    content = _with_default_kinds(content)
+    if problem := yaml_file.impurity(content):
+        raise UserError(f"{source}: {problem}.")
+    content = _with_default_raw(_with_default_kinds(content))
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{source}: {sentence(error, content, _all_keys())}") from None
-    except RecursionError:
-        raise UserError(f"{source}: it refers to itself without end.") from None
 
 
 def _all_keys() -> list[str]:
@@ -543,3 +789,17 @@ def _with_default_kinds(content: Any) -> Any:
             experiment = {**experiment, "couplings": couplings}
         experiments[name] = experiment
     return {**content, "experiments": experiments}
+
+
+def _with_default_raw(content: Any) -> Any:
+    """An image folder is looked for under its data set's own name unless another is given."""
+    datasets = content.get("datasets") if isinstance(content, dict) else None
+    if not isinstance(datasets, dict):
+        return content
+    filled = {
+        name: {"raw": name, **settings}
+        if isinstance(settings, dict) and settings.get("source") == "image_folder"
+        else settings
+        for name, settings in datasets.items()
+    }
+    return {**content, "datasets": filled}

@@ -6,13 +6,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from vct import registry
+from vct.errors import LONGEST
 
 
 def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str:
     """The first error as one sentence: key, what is wrong, what is allowed."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
-    key = ".".join(_real_keys(path, content))
+    key = ".".join(part[:LONGEST] for part in _real_keys(path, content))
     kind, context = first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
         return (
@@ -39,10 +40,15 @@ def _real_keys(path: list[str], content: Any) -> list[str]:
             here = next(value for key, value in here.items() if str(key) == part)
         elif isinstance(here, list) and part.isdigit() and int(part) < len(here):
             here = here[int(part)]
-        elif isinstance(here, dict) and part in (here.get("kind"), here.get("source"), "own"):
+        elif isinstance(here, dict) and part in _tags(here):
             continue
         keys.append(part)
     return keys
+
+
+def _tags(section: dict[Any, Any]) -> tuple[Any, ...]:
+    """What pydantic may call a section in a path; an average without a kind is constant."""
+    return (section.get("kind", "constant"), section.get("source"), "own")
 
 
 def _kind_sentence(key: str, first: Any) -> str:

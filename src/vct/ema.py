@@ -1,7 +1,8 @@
 """Exponential moving averages of parameters and buffers."""
 
 import copy
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 M = TypeVar("M", bound=nn.Module)
 
 
+@lru_cache
 def power_exponent(width: float) -> float:
     """gamma of the power-function average of relative width w (EDM2, arXiv 2312.02696, eq. 126).
 
@@ -25,6 +27,14 @@ def power_decay(step: int, exponent: float) -> float:
     return (1 - 1 / (step + 1)) ** (exponent + 1)
 
 
+def ramped_decay(step: int, decay: float, warm_up: float) -> float:
+    """Decay at step k of a constant average whose half-life never exceeds warm_up k; 0 at k = 0.
+
+    EDM's ramp-up (arXiv 2206.00364, Appendix F): early on, the average forgets the start.
+    """
+    return min(decay, 0.5 ** (1 / (warm_up * step))) if step else 0.0
+
+
 class EMA(Generic[M]):
     """A module that follows another one.
 
@@ -32,11 +42,18 @@ class EMA(Generic[M]):
         trained: the module to follow; `module` begins as its copy.
         decay: constant decay beta in [0, 1), or None for the power-function average.
         width: relative width w of the power-function average.
+        warm_up: for the constant decay, see `ramped_decay`; None starts with the full decay.
     """
 
-    def __init__(self, trained: M, decay: float | None, width: float = 0.1) -> None:
+    def __init__(
+        self,
+        trained: M,
+        decay: float | None,
+        width: float = 0.1,
+        warm_up: float | None = None,
+    ) -> None:
         self.module = copy.deepcopy(trained).eval().requires_grad_(False)
-        self.decay = decay
+        self.decay, self.warm_up = decay, warm_up
         self.exponent = None if decay is not None else power_exponent(width)
         # Walking through the modules at every step would cost more than a small average.
         pairs = list(zip(_tensors(self.module), _tensors(trained), strict=True))
@@ -46,12 +63,26 @@ class EMA(Generic[M]):
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the trained module after step k = `step`."""
-        decay = self.decay if self.exponent is None else power_decay(step, self.exponent)
-        assert decay is not None
+        decay = self.decay_at(step)
         averages, targets = zip(*self._floats, strict=True)
         torch._foreach_lerp_(list(averages), list(targets), 1 - decay)
         for average, target in self._others:
             average.copy_(target)
+
+    def decay_at(self, step: int) -> float:
+        """beta of step k = `step`."""
+        if self.decay is None:
+            assert self.exponent is not None
+            return power_decay(step, self.exponent)
+        return self.decay if self.warm_up is None else ramped_decay(step, self.decay, self.warm_up)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: the averaged module's."""
+        return self.module.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.module.load_state_dict(state)
 
 
 def _tensors(module: nn.Module) -> list[torch.Tensor]:

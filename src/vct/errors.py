@@ -1,9 +1,29 @@
 """The one exception whose message is meant for the user."""
 
+LONGEST = 80
+
 
 class UserError(Exception):
     """Something that a user can cause and mend.
 
     The message is one clear sentence: what was wrong, where, and what to do. The command line
-    prints it without a traceback and exits with code 2.
+    prints it without a traceback and exits with code 2. It often repeats what stood in a file or on
+    the command line, so line breaks become spaces and other control characters are spelled out:
+    no file can draw on the terminal.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(map(_printable, message)))
+
+
+def quoted(text: object) -> str:
+    """What the user wrote, between quotes, cut to a readable length."""
+    whole = str(text)
+    shown = whole if len(whole) <= LONGEST else f"{whole[:LONGEST]}…"
+    return f"'{shown}'"
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character in "\n\r\t" else repr(character)[1:-1]

@@ -87,24 +87,44 @@ def read_json(path: str | Path) -> Any:
     Raises:
         UserError: if the file is missing or is not JSON.
     """
+    text = read_text(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the stage that makes it first.") from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and make it again.") from None
+        return json.loads(text)
+    except RecursionError:
+        raise damaged(path, "it is nested without end") from None
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
 
 
 def read_object(path: str | Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object, as every record of a stage does.
+    """Read a JSON file that holds an object.
 
     Raises:
-        UserError: if the file is missing or holds anything else.
+        UserError: if the file is missing, is not JSON, or holds something else.
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object; delete it and make it again.")
+        raise damaged(path, "it holds no JSON object")
     return content
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file.
+
+    Raises:
+        UserError: if the file is missing or is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the stage that makes it first.") from None
+    except (ValueError, OSError) as error:
+        raise damaged(path, str(error)) from None
+
+
+def damaged(path: str | Path, why: str) -> UserError:
+    """The error for a file that is there and cannot be used."""
+    return UserError(f"{path} is damaged: {why}; delete it and make it again.")
 
 
 def file_sha256(path: str | Path) -> str:

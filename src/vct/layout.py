@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vct.errors import UserError
+from vct.errors import UserError, quoted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What an experiment, coupling, data set, extractor or suite may be called: it becomes a folder."""
@@ -12,11 +12,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 DATA_FILES = ("train_x.npy", "train_labels.npy", "test_x.npy", "test_labels.npy", "meta.json")
 EXTRACTOR_FILES = ("weights.safetensors", "metrics.json")
 TRAIN_FILES = ("model.safetensors", "snapshots.safetensors", "training.csv", "config.json")
+AVERAGES_FILE = "averages.safetensors"
+"""What training writes too where it keeps averages, to rebuild others from."""
 SAMPLE_FILES = ("samples.npz", "preview.png")
 SCORE_FILES = ("metrics.json", "protocol.json", "trajectory.csv")
 TRACKED_FILE = "tracked.json"
 TABLE_FILES = ("table.csv", "table.md", "table.tex")
 FIGURES = ("samples", "curves")
+RAW = Path("data/raw")
+"""Files that data sets are made from: downloads, and what the user puts there."""
 TRACKING_READY = Path("results/tracking.json")
 
 
@@ -38,7 +42,7 @@ class RunId:
         match = re.fullmatch(rf"({NAME.pattern})/({NAME.pattern})/seed(0|[1-9][0-9]{{0,8}})", text)
         if not match:
             raise UserError(
-                f"'{text}' names no run; a run is written EXPERIMENT/COUPLING/seedK, "
+                f"{quoted(text)} names no run; a run is written EXPERIMENT/COUPLING/seedK, "
                 "for example digits/variational/seed0."
             )
         return cls(match[1], match[2], int(match[3]))
@@ -62,6 +66,11 @@ def dataset_dir(name: str) -> Path:
     return Path("data") / name
 
 
+def dataset_state(name: str) -> Path:
+    """Lock of a data set, and the record of its last hashing; no engine declares them."""
+    return Path("state/data") / name
+
+
 def extractor_dir(name: str) -> Path:
     """Folder of a trained feature extractor."""
     return Path("results/extractors") / name
@@ -75,3 +84,8 @@ def floor_file(experiment: str) -> Path:
 def suite_dir(name: str) -> Path:
     """Tables and figures of a suite."""
     return Path("results") / name
+
+
+def pretrained_files(name: str) -> tuple[Path, Path]:
+    """Imported weights and their description."""
+    return Path(f"pretrained/{name}.safetensors"), Path(f"pretrained/{name}.json")

@@ -7,15 +7,18 @@ from typing import Any
 
 from vct import config as settings
 from vct import registry
-from vct.config import Params
+from vct.config import ImageFolderData, Params
 from vct.errors import UserError
 from vct.layout import (
+    AVERAGES_FILE,
     DATA_FILES,
     EXTRACTOR_FILES,
     FIGURES,
     NAME,
+    RAW,
     TABLE_FILES,
     TRACKED_FILE,
+    TRAIN_FILES,
     RunId,
     dataset_dir,
     extractor_dir,
@@ -63,7 +66,7 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
             settings.run_settings(params, RunId.parse(found[1]))
         elif found := re.fullmatch(rf"results/({name})/floor\.json", target):
             params.experiment(found[1])
-        found = re.match(rf"data/({name})/", target)
+        found = re.match(rf"data/(?!{RAW.name}/)({name})/", target)
         if found and found[1] not in params.datasets:
             raise UserError(registry.unknown("data set", found[1], params.datasets))
 
@@ -73,9 +76,36 @@ def data_files(dataset: str) -> list[str]:
     return [str(dataset_dir(dataset) / file) for file in DATA_FILES]
 
 
+def raw_inputs(params: Params, dataset: str) -> list[str]:
+    """What the user puts under data/raw for a data set: an archive or a folder.
+
+    Downloads are no inputs: their checksums are fixed, and the data stage fetches them itself.
+    """
+    settings = params.datasets[dataset]
+    return [str(RAW / settings.raw)] if isinstance(settings, ImageFolderData) else []
+
+
 def data_files_of(params: Params, experiment: str) -> list[str]:
     """Files of an experiment's data set."""
     return data_files(params.experiment(experiment).train.dataset)
+
+
+def keeps_averages(params: Params, experiment: str) -> bool:
+    """Whether trainings of an experiment keep averages, to rebuild others from."""
+    return params.experiment(experiment).train.ema.kind == "post_hoc"
+
+
+def train_files(params: Params, experiment: str) -> tuple[str, ...]:
+    """What a training of this experiment writes into the folder of its run."""
+    extra = (AVERAGES_FILE,) if keeps_averages(params, experiment) else ()
+    return (*TRAIN_FILES, *extra)
+
+
+def files_to_sample(params: Params, experiment: str) -> list[str]:
+    """What sampling a run of this experiment reads in its folder."""
+    rebuilds = params.experiment(experiment).sample.ema_width is not None
+    extra = [AVERAGES_FILE] if rebuilds else []
+    return ["model.safetensors", "config.json", "snapshots.safetensors", *extra]
 
 
 def extractor_files_of(params: Params, experiment: str) -> list[str]:

@@ -11,13 +11,15 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from vct.errors import UserError
+from vct.errors import UserError, quoted
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "coupling": {
         "independent": "vct.couplings.independent:Independent",
         "ot": "vct.couplings.minibatch_ot:MinibatchOT",
+        "sinkhorn": "vct.couplings.sinkhorn:Sinkhorn",
         "variational": "vct.couplings.variational:Variational",
+        "generator_augmented": "vct.couplings.generator_augmented:GeneratorAugmented",
     },
     "kernel": {
         "ve": "vct.kernels:VarianceExploding",
@@ -26,16 +28,21 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "ict": "vct.objectives.ict:ICT",
         "ecm": "vct.objectives.ecm:ECM",
+        "edm": "vct.objectives.edm:EDM",
     },
     "network": {
         "mlp": "vct.networks.mlp:MLP",
         "ddpmpp": "vct.networks.unet:DDPMpp",
         "ncsnpp": "vct.networks.unet:NCSNpp",
+        "adm": "vct.networks.adm:ADM",
+        "edm2": "vct.networks.edm2:EDM2",
     },
     "data source": {
         "mixture": "vct.data.sources:mixture",
         "digits": "vct.data.sources:digits",
         "mnist": "vct.data.sources:mnist",
+        "torchvision": "vct.data.torchvision_sets:read",
+        "image_folder": "vct.data.image_folder:ImageFolder",
     },
 }
 
@@ -65,7 +72,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=2)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}."
-    return f"there is no {what} '{name}'; {hint}"
+    return f"there is no {what} {quoted(name)}; {hint}"
 
 
 def _own(family: str, path: str) -> Any:
@@ -75,7 +82,7 @@ def _own(family: str, path: str) -> Any:
         sys.path.insert(0, "")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the user's module may fail in any way
+    except (Exception, SystemExit) as error:  # the user's module may fail in any way
         reason = f"{type(error).__name__}: {error}"
         raise UserError(
             f"the {family} '{path}' cannot be imported ({reason}); it must be the dotted path of a "

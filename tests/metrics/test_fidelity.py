@@ -1,6 +1,7 @@
 """The Fréchet distance against an independent computation, and its cache."""
 
 import hashlib
+import os
 import threading
 import time
 from dataclasses import replace
@@ -215,3 +216,29 @@ def test_images_that_cannot_be_compared_are_refused(images, counter):
 def test_an_unknown_device_is_refused(images, counter):
     with pytest.raises(UserError, match="device"):
         frechet_distance(images[:9], images[9:20], counter.record, device="tpu")
+
+
+def test_code_in_a_cache_is_not_run_and_not_left(images, counter, tmp_path):
+    """torch-fidelity would unpickle it; it is deleted before."""
+    a, b = images[:80], images[80:200]
+    cache = tmp_path / "cache"
+    first = frechet_distance(a, b, counter.record, cache, reference_key="digits")
+    (file,) = cache.glob("*.pt")
+
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "trapped"),))
+
+    for content in (Trap(), {"mu": np.zeros(12), "sigma": np.eye(12), "more": Trap()}):
+        torch.save(content, file)
+        assert frechet_distance(a, b, counter.record, cache, reference_key="digits") == first
+        assert not (tmp_path / "trapped").exists()
+    assert counter.seen == 3 * (80 + 120)
+
+
+def test_statistics_that_are_not_finite_are_made_again(images, counter, tmp_path):
+    a, b = images[:80], images[80:200]
+    first = frechet_distance(a, b, counter.record, tmp_path, reference_key="digits")
+    (file,) = tmp_path.glob("*.pt")
+    torch.save({"mu": np.full(12, np.nan), "sigma": np.eye(12)}, file)
+    assert frechet_distance(a, b, counter.record, tmp_path, reference_key="digits") == first

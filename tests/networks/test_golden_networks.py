@@ -4,18 +4,22 @@ import numpy as np
 import pytest
 import torch
 
+from vct.networks.adm import ADM
+from vct.networks.edm2 import EDM2
 from vct.networks.unet import DDPMpp, NCSNpp
 
 CASES = {
-    "ddpmpp_16px": (DDPMpp, {"attention": [8], "classes": 0}),
-    "ncsnpp_16px_cond": (NCSNpp, {"attention": [16], "classes": 4}),
+    "ddpmpp_16px": (DDPMpp, {"channels": 8, "attention": [8], "classes": 0}),
+    "ncsnpp_16px_cond": (NCSNpp, {"channels": 8, "attention": [16], "classes": 4}),
+    "adm_16px_cond": (ADM, {"channels": 16, "classes": 4}),
+    "edm2_16px_cond": (EDM2, {"channels": 16, "classes": 4}),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_network_agrees(golden_networks, case):
     build, settings = CASES[case]
-    network = build((3, 16, 16), 3, channels=8, mult=[1, 2], blocks=1, **settings).eval()
+    network = build((3, 16, 16), 3, mult=[1, 2], blocks=1, **settings).eval()
     prefix = f"{case}/state/"
     state = {
         key.removeprefix(prefix): torch.from_numpy(value)

@@ -8,7 +8,9 @@ import pytest
 import yaml
 from support import params
 
-from vct import cli
+from vct import cli, config
+from vct.data import dataset
+from vct.stages import data as data_stage
 
 RUN = "small/variational/seed0"
 STAGES = (["data", "points"], ["train", RUN], ["sample", RUN], ["score", RUN])
@@ -50,3 +52,20 @@ def refused(capsys):
         return err
 
     return run
+
+
+@pytest.fixture
+def make_project(tmp_path, monkeypatch):
+    """Write params.yaml with `changes` (see `support.params`), make its data, return Params."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(changes):
+        content = params({"runtime.tracking": False, **changes})
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+        loaded = config.load()
+        for name in ("points", "images"):
+            if not dataset.dataset_dir(name).exists():
+                data_stage.run(loaded, name)
+        return loaded
+
+    return make

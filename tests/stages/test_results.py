@@ -113,4 +113,5 @@ def test_samples_without_origin_are_refused(project, refused, record):
     if record is not None:
         arrays["record"] = np.array(record)
     np.savez(path, **arrays)
-    assert "does not say what it was drawn from" in refused("score", RUN)
+    why = "it lacks record" if record is None else "does not say what it was drawn from"
+    assert why in refused("score", RUN)

@@ -1,6 +1,7 @@
 """Checkpoints: whole or passed over, and only for their own run."""
 
 import errno
+import hashlib
 import os
 from dataclasses import replace
 
@@ -141,12 +142,48 @@ def test_failing_write_leaves_the_old_ones(tmp_path, monkeypatch):
     assert latest(tmp_path)[0] == 10
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path):
+def test_code_in_a_checkpoint_is_not_run(tmp_path, capsys):
     class Trap:
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "trapped"),))
 
+    saved(tmp_path, 4)
     checkpoint.save(tmp_path, 5, IDENTITY, {"weights": Trap()})
-    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+    assert latest(tmp_path)[0] == 4
+    assert "000000005.ckpt holds more than tensors" in capsys.readouterr().err
+    checkpoint.path_of(tmp_path, 4).unlink()
+    with pytest.raises(UserError, match=r"no checkpoint in .* is whole"):
         latest(tmp_path)
     assert not (tmp_path / "trapped").exists()
+
+
+def signed(header, payload=b""):
+    """A file with a right checksum, whatever it holds."""
+    content = header + b"\n" + payload
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"no json",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        b'{"format": 1}',
+        b'{"format": 1, "step": "6"}',
+        b'{"format": 1, "step": 7}',
+        b'{"format": 1, "step": null}',
+    ],
+)
+def test_a_right_checksum_of_nonsense_is_passed_over(tmp_path, header):
+    saved(tmp_path, 5)
+    checkpoint.path_of(tmp_path, 6).write_bytes(signed(header))
+    assert latest(tmp_path)[0] == 5
+
+
+def test_a_renamed_checkpoint_is_passed_over(tmp_path):
+    older, newer = saved(tmp_path, 5, 6)
+    newer.write_bytes(older.read_bytes())
+    assert latest(tmp_path)[0] == 5

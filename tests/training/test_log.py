@@ -18,9 +18,9 @@ def test_means_begin_anew_and_totals_go_on():
     interval = Interval(CPU)
     interval.add(values(1, 2, 3, 4, 1, 0))
     interval.add(values(3, 4, 5, 6, 0, 1))
-    assert list(interval.take().values()) == [2, 3, 4, 5, 0.5, 0.5]
-    interval.add(values(7, 7, 7, 7, 1, 1))
-    assert list(interval.take().values()) == [7, 7, 7, 7, 1, 1]
+    assert list(interval.take().values()) == [2, 3, 4, 5, 0.5, 0.5, 3, 6]
+    interval.add(values(1, 1, 1, 1, 1, 1))
+    assert list(interval.take().values()) == [1, 1, 1, 1, 1, 1, 1, 1]
     assert interval.totals.tolist() == [2, 2]
 
 
@@ -31,9 +31,27 @@ def test_interval_survives_a_checkpoint_in_its_middle():
     interval.add(values(9, 9, 9, 9, 9, 9))
     resumed = Interval(CPU)
     resumed.load(kept)
-    resumed.add(values(3, 4, 5, 6, 0, 1))
-    assert list(resumed.take().values()) == [2, 3, 4, 5, 0.5, 0.5]
+    resumed.add(values(-3, 1, 8, 6, 0, 1))
+    assert list(resumed.take().values()) == [-1, 1.5, 5.5, 5, 0.5, 0.5, 1, 6]
     assert resumed.totals.tolist() == [1, 1]
+
+
+def test_checkpoint_of_before_there_were_peaks_is_read():
+    interval = Interval(CPU)
+    interval.add(values(9, 9, 9, 9, 0, 0))
+    older = {key: value for key, value in interval.state().items() if key != "peaks"}
+    resumed = Interval(CPU)
+    resumed.load(older)
+    resumed.add(values(3, 4, 5, 6, 0, 1))
+    assert list(resumed.take().values())[-2:] == [3, 6]
+
+
+@pytest.mark.parametrize("wild", [float("nan"), float("inf")])
+def test_a_spike_of_one_step_is_seen(wild):
+    interval = Interval(CPU)
+    for loss in (1.0, wild, 2.0):
+        interval.add(values(loss, 1, 0, 1, 0, 0))
+    assert str(interval.take()["loss_max"]) == str(wild)
 
 
 def row(step):
@@ -43,7 +61,7 @@ def row(step):
 @pytest.fixture
 def rows(tmp_path):
     file = RowFile(tmp_path / "deep" / "log.jsonl")
-    file.restart(0)
+    file.restore("")
     for step in (5, 10, 15):
         file.append({**row(step), "samples_per_s": 123.0})
     return file
@@ -54,22 +72,34 @@ def test_rows_come_back_with_their_time(rows):
     assert all(entry["time"] > 1.6e12 for entry in rows.rows())
 
 
-@pytest.mark.parametrize(("last", "kept"), [(0, []), (5, [5]), (12, [5, 10]), (99, [5, 10, 15])])
-def test_restart_forgets_what_will_be_done_again(rows, last, kept):
-    rows.restart(last)
-    assert [entry["step"] for entry in rows.rows()] == kept
+def test_restored_as_it_was_whatever_happened_since(rows):
+    before, text = rows.rows(), rows.text()
+    rows.append(row(20))
+    rows.restore(text)
+    assert rows.rows() == before
+    rows.path.write_text(text[:40])
+    rows.restore(text)
     rows.append(row(100))
-    assert [entry["step"] for entry in rows.rows()] == [*kept, 100]
+    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15, 100]
 
 
-@pytest.mark.parametrize("torn", ["{", '{"step": 20, "lo', '{"step": 20}{'])
+@pytest.mark.parametrize(
+    "torn",
+    ["{", '{"step": 20, "lo', '{"step": 20}{', '{"step": 20}', "7", "[]", "[" * 99_999, "\0\n"],
+)
 def test_torn_last_line_is_dropped(rows, torn):
     with rows.path.open("a") as stream:
         stream.write(torn)
     assert [entry["step"] for entry in rows.rows()] == [5, 10, 15]
-    rows.restart(99)
+    rows.restore(rows.text())
     rows.append(row(20))
     assert [entry["step"] for entry in rows.rows()] == [5, 10, 15, 20]
+
+
+def test_bytes_that_are_no_text_end_the_rows(rows):
+    with rows.path.open("ab") as stream:
+        stream.write(b"\xff\xfe{}\n")
+    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15]
 
 
 def test_csv_holds_the_columns_exactly_and_no_times(rows):

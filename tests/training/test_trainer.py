@@ -144,6 +144,28 @@ def test_killed_and_resumed_with_dropout_flips_and_labels(tmp_path, coupling):
     assert disturbed(run, tmp_path / "b", (2, 6, 11), **options) == expected
 
 
+def test_kept_averages_survive_kills(tmp_path):
+    run = settings(ema={"kind": "post_hoc", "kept": 4, "widths": [0.1, 0.2]})
+    expected = undisturbed(run, tmp_path / "a")
+    assert disturbed(run, tmp_path / "b", KILLS) == expected
+    files = sorted(file.name for file in (tmp_path / "a").glob("average-*"))
+    assert len(files) == 4 * 2
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize("width", [0.1, 0.2])
+def test_tracked_averages_are_those_of_a_training_with_that_width(tmp_path, width):
+    """What is tracked beside it changes no training."""
+    trainer = Case(settings(ema={"kind": "power", "width": width}), tmp_path / "a").trainer()
+    alone = trainer.run().model.state_dict()
+    widths = [width, 0.3 - width]
+    run = settings(ema={"kind": "post_hoc", "kept": 2, "widths": widths})
+    beside = Case(run, tmp_path / "b").trainer().run().model.state_dict()
+    for name, tensor in alone.items():
+        assert torch.equal(tensor, beside[name])
+
+
 def test_no_step_is_done_twice_but_those_after_the_checkpoint(tmp_path):
     case, done = Case(settings(), tmp_path), []
     case.killed_at(17)
@@ -164,12 +186,18 @@ def test_damaged_newest_checkpoint_costs_time_and_nothing_else(tmp_path, capsys)
     assert outcome(trainer, trainer.run()) == expected
 
 
-def test_torn_log_costs_nothing(tmp_path):
+@pytest.mark.parametrize("damage", ["torn", "short", "gone"])
+def test_damaged_log_costs_nothing(tmp_path, damage):
     expected = undisturbed(settings(), tmp_path / "a")
     case = Case(settings(), tmp_path / "b")
     case.killed_at(17)
-    with (case.state / "log.jsonl").open("a") as stream:
-        stream.write('{"step": 20, "loss": 0.')
+    log = case.state / "log.jsonl"
+    if damage == "torn":
+        log.write_text(log.read_text() + '{"step": 20, "loss": 0.')
+    elif damage == "short":
+        log.write_text(log.read_text()[:50])
+    else:
+        log.unlink()
     trainer = case.trainer()
     assert outcome(trainer, trainer.run()) == expected
 

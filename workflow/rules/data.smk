@@ -1,4 +1,6 @@
 rule data:
+    input:
+        lambda wildcards: pipeline.raw_inputs(PARAMS, wildcards.dataset),
     output:
         expand("data/{{dataset}}/{file}", file=layout.DATA_FILES),
     log:
@@ -10,7 +12,7 @@ rule data:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=60,
+        runtime=720,
     params:
         settings=lambda wildcards: config["datasets"][wildcards.dataset],
         version=versions.DATA,

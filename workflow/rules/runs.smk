@@ -31,13 +31,30 @@ rule train:
         "2> >(tee {log} >&2)"
 
 
+KEEPING = [
+    name for name in PARAMS.experiments if pipeline.keeps_averages(PARAMS, name)
+]
+if KEEPING:
+
+    use rule train as train_keeping_averages with:
+        wildcard_constraints:
+            experiment="|".join(KEEPING),
+        output:
+            expand(
+                "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
+                file=[*layout.TRAIN_FILES, layout.AVERAGES_FILE],
+            ),
+
+    ruleorder: train_keeping_averages > train
+
+
 rule sample:
     input:
         data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
-        run=expand(
-            "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
-            file=["model.safetensors", "config.json", "snapshots.safetensors"],
-        ),
+        run=lambda wildcards: [
+            f"results/{wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}/{file}"
+            for file in pipeline.files_to_sample(PARAMS, wildcards.experiment)
+        ],
     output:
         expand(
             "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",

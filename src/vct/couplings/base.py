@@ -20,6 +20,7 @@ class Context:
         ema_model: f of the averaged weights, f(x_t, t, labels); for couplings that pair with
             generated points.
         key: (seed, step), from which a coupling derives its own randomness with `vct.rng`.
+        labels: one-hot labels (B, K) of the data for `ema_model`, or None.
     """
 
     t: Tensor
@@ -27,6 +28,7 @@ class Context:
     kernel: Kernel
     ema_model: Any
     key: tuple[int, int]
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,34 @@
 """The common format on disk: memory-mapped arrays, labels and a content hash.
 
 A data set is a folder with `{train,test}_x.npy` (uint8 images or float32 points, (N, C, H, W)),
-`{train,test}_labels.npy` (int64) and `meta.json`, which is written last and holds the hash.
+`{train,test}_labels.npy` (int64, -1 where there is none) and `meta.json`, which is written last and
+holds the hash. It is written piece by piece and read through memory maps, so it may be larger than
+memory.
 """
 
 import hashlib
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from vct.data import verified
+from vct.data.growing import GrowingArray
 from vct.errors import UserError
 from vct.files import atomic, read_json, write_json
-from vct.layout import DATA_FILES, dataset_dir
+from vct.layout import DATA_FILES, dataset_dir, dataset_state
 
 FORMAT = 1
+SMALL = 2**28
+"""Up to this many bytes (a second's work) a data set is hashed whenever it is opened; a larger one
+when its files have changed since the last time, see `vct.data.verified`."""
+
+SplitName = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,30 @@ class Source:
     test: Split
     classes: int
     extra: dict = field(default_factory=dict)
+
+    def pieces(self) -> Iterator[tuple[SplitName, Split]]:
+        """Each split in one piece."""
+        yield "train", self.train
+        yield "test", self.test
+
+
+class Pieces(Protocol):
+    """A data set that comes piece by piece; `Source` is one that is in memory.
+
+    Attributes:
+        classes: number of classes, 0 for data without labels.
+        extra: what meta.json says beside the common facts; read after the last piece.
+    """
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def extra(self) -> dict: ...
+
+    def pieces(self) -> Iterator[tuple[SplitName, Split]]:
+        """Pieces of the two splits, each split in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,42 +105,83 @@ class Dataset:
         return self.meta["sha256"]
 
 
-def write(name: str, source: Source, settings: dict[str, Any], root: Path = Path()) -> None:
-    """Write a data set in the common format."""
+def write(
+    name: str, source: Pieces, settings: dict[str, Any], root: Path = Path()
+) -> dict[str, Any]:
+    """Write a data set in the common format; return what meta.json says.
+
+    If the source fails, what was there before stays. Only one process may write a data set at a
+    time: what a killed one left behind is removed.
+
+    Raises:
+        UserError: if the files cannot be written, and what the source raises.
+    """
     folder = root / dataset_dir(name)
-    arrays = _arrays(source.train, source.test)
-    for file, array in zip(DATA_FILES, arrays, strict=False):
-        with atomic(folder / file) as temporary, temporary.open("wb") as stream:
-            np.save(stream, array)
+    for left in folder.glob(".tmp-*"):
+        left.unlink()
+    try:
+        facts = _write_arrays(folder, source)
+    except BaseException:
+        _remove_if_empty(folder)
+        raise
     meta = {
         "format": FORMAT,
         "name": name,
         "source": settings,
-        "sha256": content_hash(arrays),
-        **_facts(arrays),
+        **facts,
         "classes": source.classes,
         **source.extra,
     }
     write_json(folder / "meta.json", meta)
+    _note(name, root, meta["sha256"])
+    return meta
 
 
-def _arrays(train: Split, test: Split) -> list[np.ndarray]:
-    """In the order of `DATA_FILES`."""
-    return [train.x, train.labels, test.x, test.labels]
+def _write_arrays(folder: Path, source: Pieces) -> dict[str, Any]:
+    """Write all arrays beside their places, then move them there; return hash and facts."""
+    with ExitStack() as stack:
+        paths = [stack.enter_context(atomic(folder / file)) for file in DATA_FILES[:-1]]
+        with ExitStack() as streams:
+            grow = [GrowingArray(streams.enter_context(path.open("wb"))) for path in paths]
+            for split, piece in source.pieces():
+                x, labels = (grow[0], grow[1]) if split == "train" else (grow[2], grow[3])
+                x.append(piece.x)
+                labels.append(piece.labels)
+            for array in grow:
+                array.close()
+        arrays = [_open(path) for path in paths]
+        facts = {"sha256": content_hash(paths, arrays), **_facts(arrays)}
+        # From here until the new one is written, the folder says itself that it is not whole.
+        (folder / "meta.json").unlink(missing_ok=True)
+    return facts
 
 
-def content_hash(arrays: list[np.ndarray]) -> str:
-    """SHA-256 over shapes, types and values, read in pieces."""
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def content_hash(files: list[Path], arrays: list[np.memmap]) -> str:
+    """SHA-256 over shapes, types and values (in C order) of arrays on disk.
+
+    The files are read and not mapped: mapped pages would count as memory of this process, all 16 GB
+    of them.
+    """
     digest = hashlib.sha256()
-    for array in arrays:
+    for file, array in zip(files, arrays, strict=True):
         digest.update(f"{array.shape}{array.dtype}".encode())
-        for start in range(0, len(array), 4096):
-            digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
+        with file.open("rb") as stream:
+            stream.seek(array.offset)
+            while block := stream.read(2**20):
+                digest.update(block)
     return digest.hexdigest()
 
 
-def load(name: str, root: Path = Path()) -> Dataset:
+def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
     """Open a data set and compare its content with the recorded hash.
+
+    A data set of more than `SMALL` bytes whose files are those that were hashed before is not
+    hashed again, unless `thorough`.
 
     Raises:
         UserError: if a file is missing or damaged, or the content is not what was written.
@@ -122,21 +200,83 @@ def load(name: str, root: Path = Path()) -> Dataset:
             raise UserError(f"{folder / file} is damaged ({error}); {remedy}") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise UserError(f"{folder / 'meta.json'} is not of format {FORMAT}; {remedy}")
-    facts = _facts(arrays) | {"sha256": content_hash(arrays)}
-    known_classes = isinstance(meta.get("classes"), int)
-    if not known_classes or any(meta.get(key) != value for key, value in facts.items()):
+    facts = _facts(arrays)
+    fits = isinstance(meta.get("sha256"), str)
+    fits = fits and all(meta.get(key) == value for key, value in facts.items())
+    if not fits or not _holds(name, root, arrays, meta["sha256"], thorough):
         raise UserError(f"{folder} does not hold what {folder / 'meta.json'} records; {remedy}")
+    if problem := _problem(arrays, meta):
+        raise UserError(f"{folder} with its meta.json holds no data set: {problem}; {remedy}")
     return Dataset(name, Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3]), meta)
 
 
-def _open(file: Path) -> np.ndarray:
-    array = np.load(file, mmap_mode="r", allow_pickle=False)
-    if array.ndim == 0 or array.dtype.kind not in "iuf":
-        raise ValueError(f"it holds {array.dtype} of shape {array.shape}")
+def _holds(name: str, root: Path, arrays: list[np.memmap], sha256: str, thorough: bool) -> bool:
+    """Whether the arrays hold the content of `sha256`."""
+    files, size = _array_files(name, root), sum(array.nbytes for array in arrays)
+    if size > SMALL:
+        if not thorough and verified.holds(_record(name, root), sha256, files):
+            return True
+        print(f"{name}: hashing {size / 1e9:.1f} GB", file=sys.stderr, flush=True)
+    if content_hash(files, arrays) != sha256:
+        return False
+    _note(name, root, sha256)
+    return True
+
+
+def _note(name: str, root: Path, sha256: str) -> None:
+    """Spare a large data set its next hashing."""
+    files = _array_files(name, root)
+    if sum(file.stat().st_size for file in files) > SMALL:
+        verified.note(_record(name, root), sha256, files)
+
+
+def _record(name: str, root: Path) -> Path:
+    return root / dataset_state(name) / "verified.json"
+
+
+def _array_files(name: str, root: Path) -> list[Path]:
+    return [root / dataset_dir(name) / file for file in DATA_FILES[:-1]]
+
+
+def _open(file: Path) -> np.memmap:
+    array: np.memmap = np.load(file, mmap_mode="r", allow_pickle=False)
+    if array.ndim == 0 or array.dtype.kind not in "iuf" or not array.flags.c_contiguous:
+        raise ValueError(f"it holds {array.dtype} of shape {array.shape}, or in another order")
     return array
 
 
-def _facts(arrays: list[np.ndarray]) -> dict[str, Any]:
+def _problem(arrays: Sequence[np.ndarray], meta: dict[str, Any]) -> str | None:
+    """What keeps arrays with the right hash from being a data set."""
+    classes = meta.get("classes")
+    if isinstance(classes, bool) or not isinstance(classes, int) or not 0 <= classes < 2**31:
+        return "classes is no number of classes"
+    for x, labels in (arrays[:2], arrays[2:]):
+        if x.ndim != 4 or x.shape[1:] != arrays[0].shape[1:] or 0 in x.shape:
+            return f"data of shape {x.shape}"
+        if str(x.dtype) not in ("uint8", "float32") or x.dtype != arrays[0].dtype:
+            return f"data of type {x.dtype}"
+        if x.dtype == np.float32 and not np.isfinite(x).all():
+            return "some data are not finite"
+        if labels.dtype != np.int64 or labels.shape != x.shape[:1]:
+            return f"labels {labels.dtype} of shape {labels.shape}"
+        lowest = 0 if classes else -1  # -1 stands for no label
+        if labels.min() < lowest or labels.max() >= classes:
+            return f"a label is not in {lowest}..{classes - 1}"
+    return _problem_of_modes(meta.get("modes"), arrays[0]) if "modes" in meta else None
+
+
+def _problem_of_modes(modes: Any, x: np.ndarray) -> str | None:
+    """Of a mixture: {means: K points, std: positive}."""
+    try:
+        means, std = np.asarray(modes["means"], dtype=float), float(modes["std"])
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return "modes are not means and std"
+    good = means.ndim == 2 and len(means) > 0 and means.shape[1] == math.prod(x.shape[1:])
+    good = good and bool(np.isfinite(means).all()) and 0 < std < math.inf
+    return None if good else "modes are not means and std"
+
+
+def _facts(arrays: list[np.memmap]) -> dict[str, Any]:
     """What meta.json says of the arrays, beside their hash."""
     train, _, test, _ = arrays
     shape = list(train.shape[1:])

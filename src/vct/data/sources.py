@@ -5,6 +5,7 @@ import numpy as np
 from vct import rng
 from vct.config import DigitsData, MixtureData, MnistData
 from vct.data.dataset import Source, Split
+from vct.data.hold_out import hold_out
 
 MIXTURE_MEANS = ((0.0, -0.5), (0.0, 0.5))
 
@@ -52,8 +53,7 @@ def mnist(settings: MnistData) -> Source:
 
 def _hold_out(x: np.ndarray, labels: np.ndarray, test: int, seed: int) -> Source:
     """Set `test` images aside at random."""
-    order = np.random.default_rng(rng.key(seed, "hold out")).permutation(len(x))
+    held = hold_out(len(x), test, seed)
     labels = labels.astype(np.int64)
-    held, kept = np.sort(order[:test]), np.sort(order[test:])
     classes = int(labels.max()) + 1
-    return Source(Split(x[kept], labels[kept]), Split(x[held], labels[held]), classes)
+    return Source(Split(x[~held], labels[~held]), Split(x[held], labels[held]), classes)

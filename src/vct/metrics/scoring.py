@@ -9,6 +9,7 @@ import numpy as np
 
 from vct.config import Score
 from vct.data.dataset import Dataset
+from vct.errors import UserError
 from vct.layout import extractor_dir
 from vct.metrics.wasserstein import mode_mass, wasserstein2
 
@@ -53,7 +54,12 @@ def make_scorer(settings: Score, data: Dataset, threads: int) -> Scorer:
 def _wasserstein_scorer(data: Dataset) -> Scorer:
     """Exact W2 to as many stratified training points as there are samples, at most `POINTS`, and
     mass per mode."""
-    modes = data.meta["modes"]
+    modes = data.meta.get("modes")
+    if modes is None:
+        raise UserError(
+            f"data/{data.name} records no modes, which the score of points needs; make it again "
+            f"with: vct data {data.name}"
+        )
     reference = np.asarray(data.train.x[:POINTS]).reshape(-1, 2)
     names = [f"mass_mode{index}" for index in range(len(modes["means"]))]
 

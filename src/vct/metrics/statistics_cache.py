@@ -3,6 +3,11 @@
 torch-fidelity names them after the caller's words alone and trusts what it finds. Here a name
 holds everything that the statistics depend on, a damaged file is made again, and of several
 processes that need the same file one computes it while the others wait.
+
+The files are pickles, and torch-fidelity unpickles whatever they hold. So each is read here first,
+in a way that runs no code, and one that holds more than two arrays of numbers is deleted. What
+remains: whoever can write into the folder could exchange a file between our look and
+torch-fidelity's, a fraction of a second later; such a person could as well change the program.
 """
 
 import fcntl
@@ -16,12 +21,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy._core.multiarray import _reconstruct
 from numpy.typing import NDArray
 
 from vct.errors import UserError
 
 # Enough of a hash for any number of files, short enough for a file's name.
 DIGITS = 20
+
+_ARRAYS: list[Any] = [
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Float32DType,
+    np.dtypes.Float64DType,
+    _reconstruct,
+]
+"""All that a pickle of two arrays may name; none of them does more than make an array."""
 
 
 def entry_name(images: NDArray[np.uint8], label: str, device: str) -> str:
@@ -83,11 +98,15 @@ class StatisticsCache:
 
     def _usable(self, name: str) -> bool:
         try:
-            found: Any = torch.load(self.statistics(name), weights_only=False)
-            shapes = found["mu"].shape, found["sigma"].shape
+            with torch.serialization.safe_globals(_ARRAYS):
+                found: Any = torch.load(self.statistics(name), weights_only=True)
+            mean, covariance = found["mu"], found["sigma"]
+            numbers = mean.dtype.kind == covariance.dtype.kind == "f"
+            finite = bool(np.isfinite(mean).all() and np.isfinite(covariance).all())
+            shapes = mean.shape, covariance.shape
         except Exception:  # missing, or damaged in any of a pickle's many ways
             return False
-        return bool(shapes == ((self.features,), (self.features, self.features)))
+        return numbers and finite and shapes == ((self.features,), (self.features, self.features))
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vct.networks.widths import group_count
+
 
 def xavier_uniform_(module: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
     """Xavier-uniform weights, times `gain`, and zero bias (EDM, Appendix F)."""
@@ -23,9 +25,26 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int, eps: float = 1e-6) -> nn.GroupNorm:
     """GroupNorm with at most 32 groups of at least 4 channels."""
-    return nn.GroupNorm(min(32, channels // 4), channels, eps=1e-6)
+    return nn.GroupNorm(group_count(channels), channels, eps=eps)
+
+
+def resampled(x: Tensor, low_pass: Tensor, resample: str, shift: int = 0) -> Tensor:
+    """x (B, C, H, W) with twice ("up") or half ("down") the height and width.
+
+    Args:
+        low_pass: the filter (1, 1, K, K), K even, with sum one.
+        shift: pixels by which the image is already wider on each side.
+    """
+    channels = x.shape[1]
+    filters = low_pass.to(x.dtype).expand(channels, 1, -1, -1)
+    padding = (filters.shape[-1] - 1) // 2 - shift
+    if resample == "up":
+        return functional.conv_transpose2d(
+            x, 4 * filters, stride=2, padding=padding, groups=channels
+        )
+    return functional.conv2d(x, filters, stride=2, padding=padding, groups=channels)
 
 
 class ResampledConv(nn.Conv2d):
@@ -63,21 +82,12 @@ class ResampledConv(nn.Conv2d):
         if self.resample is None:
             return super().forward(x)
         if not self.filter_last:
-            return super().forward(self._resampled(x, shift=0))
+            return super().forward(resampled(x, self.resample_filter, self.resample))
         # The filter's padding is given to the convolution, so borders see zeros beyond the image.
         border = (self.resample_filter.shape[-1] - 1) // 2
         wide = functional.conv2d(x, self.weight, None, padding=self.kernel_size[0] // 2 + border)
-        return self._resampled(wide, shift=border) + self.bias.reshape(1, -1, 1, 1)
-
-    def _resampled(self, x: Tensor, shift: int) -> Tensor:
-        channels = x.shape[1]
-        low_pass = self.resample_filter.to(x.dtype).expand(channels, 1, -1, -1)
-        padding = (low_pass.shape[-1] - 1) // 2 - shift
-        if self.resample == "up":
-            return functional.conv_transpose2d(
-                x, 4 * low_pass, stride=2, padding=padding, groups=channels
-            )
-        return functional.conv2d(x, low_pass, stride=2, padding=padding, groups=channels)
+        filtered = resampled(wide, self.resample_filter, self.resample, shift=border)
+        return filtered + self.bias.reshape(1, -1, 1, 1)
 
 
 class PositionalEmbedding(nn.Module):

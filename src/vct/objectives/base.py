@@ -40,11 +40,13 @@ class LossRecord:
         total: scalar to differentiate: mean of weight * distance + beta KL.
         consistency: mean distance before weighting, detached.
         kl: mean KL in nats, detached.
+        each: weight * distance of each sample (B,), detached: it tells which are not finite.
     """
 
     total: Tensor
     consistency: Tensor
     kl: Tensor
+    each: Tensor
 
 
 class Objective(ABC):
@@ -77,15 +79,26 @@ class Objective(ABC):
 
         Student and teacher use the same weights, the same (x, z) and the same dropout mask.
         """
-        x, z = pair.x, pair.z
         with rng.dropout(*key, "network"):
-            student = f(f.kernel(x, z, levels.t), levels.t, labels)
+            student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
+        distance = self.distance(student, self.target(f, pair, levels, labels, key))
+        each = levels.weight * distance
+        kl = pair.kl.mean()
+        total = each.mean() + kl_weight * levels.kl_scale * kl
+        return LossRecord(total, distance.mean().detach(), kl.detach(), each.detach())
+
+    def target(
+        self,
+        f: ConsistencyFunction,
+        pair: Pair,
+        levels: Levels,
+        labels: Tensor | None,
+        key: tuple[int, int],
+    ) -> Tensor:
+        """What the student is compared with (B, C, H, W): the teacher's answer, and x at r = 0."""
+        x, z = pair.x, pair.z
         with torch.no_grad(), rng.dropout(*key, "network"):
             # ln(0) would spoil the batch where r = 0; there the teacher's answer is not used.
             safe = torch.where(levels.r > 0, levels.r, levels.t)
             teacher = f(f.kernel(x, z, safe), safe, labels)
-            teacher = torch.where(expand(levels.r > 0, x), teacher, x)
-        distance = self.distance(student, teacher)
-        kl = pair.kl.mean()
-        total = (levels.weight * distance).mean() + kl_weight * levels.kl_scale * kl
-        return LossRecord(total, distance.mean().detach(), kl.detach())
+            return torch.where(expand(levels.r > 0, x), teacher, x)

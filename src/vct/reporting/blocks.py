@@ -13,6 +13,7 @@ from vct.reporting.summary import ROW, Spread, best
 EMPTY = "–"
 _FIGURES = 3  # significant digits of the smallest mean of a column
 _MODE = "mass_mode"
+_DRAWN = ["sampler", "steps"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Column:
     metrics: tuple[str, ...]
     steps: int | None
     decimals: int
+    sampler: str = "steps"
 
     @property
     def label(self) -> str:
@@ -33,6 +35,11 @@ class Column:
             return "mass of each mode"
         metric = names.metric(self.metrics[0])
         return metric.short + (" ↓" if metric.lower_is_better else "")
+
+    @property
+    def sampling(self) -> str:
+        """How the samples were drawn, such as `2 steps`; empty for numbers of the run itself."""
+        return names.heading(f"{self.sampler}{self.steps}") if self.steps else ""
 
     @property
     def ranked(self) -> bool:
@@ -112,8 +119,11 @@ def _columns(part: pd.DataFrame, protocol: Protocol) -> tuple[Column, ...]:
     columns = []
     for kind in kinds:
         decimals = _decimals(part[part["metric"].isin(kind)])
-        counts = sorted({int(n) for n in sampled.loc[sampled["metric"].isin(kind), "steps"]})
-        columns += [Column(kind, steps, decimals) for steps in counts]
+        drawn = sampled[sampled["metric"].isin(kind)]
+        counts = sorted({(str(sampler), int(n)) for sampler, n in drawn[_DRAWN].to_numpy()})
+        # Few steps before many: "steps" comes after "heun".
+        counts.sort(key=lambda count: count[0], reverse=True)
+        columns += [Column(kind, steps, decimals, sampler) for sampler, steps in counts]
         columns += [] if counts else [Column(kind, None, decimals)]
     return tuple(sorted(columns, key=lambda column: column.steps is None))
 
@@ -156,7 +166,8 @@ def _cells(rows: pd.DataFrame, couplings: Sequence[str], column: Column) -> list
 def _spread(rows: pd.DataFrame, metric: str, column: Column) -> Spread | None:
     here = rows[rows["metric"] == metric]
     steps = here["steps"]
-    here = here[steps.isna() if column.steps is None else (steps == column.steps).fillna(False)]
+    drawn = (steps == column.steps).fillna(False) & (here["sampler"] == column.sampler)
+    here = here[steps.isna() if column.steps is None else drawn]
     return Spread(tuple(here["value"])) if len(here) else None
 
 

@@ -10,9 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from vct.errors import UserError
-from vct.files import file_sha256, read_object
+from vct.errors import UserError, quoted
+from vct.files import damaged, file_sha256, read_object
 from vct.layout import RunId, floor_file
+from vct.reporting.names import SAMPLES
+from vct.reporting.protocol import is_count
+from vct.reporting.protocol import problem as protocol_problem
+
+METRIC = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""Names of metrics become columns and headings."""
+LARGEST = 1e300
+"""A larger score cannot be averaged; one that overflowed is stored as null."""
 
 COLUMNS = [
     "experiment",
@@ -22,6 +30,7 @@ COLUMNS = [
     "coupling",
     "seed",
     "metric",
+    "sampler",
     "steps",
     "value",
     "floor",
@@ -68,10 +77,11 @@ def collect(experiments: Sequence[ExperimentRows], root: Path = Path()) -> pd.Da
 
     Returns:
         One row per run, metric and number of sampling steps, in the order of `experiments`, with
-        COLUMNS. `steps` is missing for numbers of the run itself, such as aggregate_variance;
-        `value` is NaN where the score was not finite; `floor` is NaN where held-out data have
-        none; `protocol` is the text of protocol.json, with sorted keys and without its hashes of
-        files, of which `samples_sha256` is one.
+        COLUMNS. `sampler` is `steps` (of the few-step sampler) or `heun`; for numbers of the run
+        itself, such as aggregate_variance, it is empty and `steps` is missing. `value` is NaN where
+        the score was not finite; `floor` is NaN where held-out data have none; `protocol` is the
+        text of protocol.json, with sorted keys and without its hashes of files, of which
+        `samples_sha256` is one.
 
     Raises:
         UserError: if a file is missing or damaged; if the runs of one row (experiment x coupling)
@@ -102,12 +112,9 @@ def _read_run(run: RunId, root: Path) -> _Run:
     files = protocol.pop("files", None)
     if not isinstance(files, dict) or not isinstance(files.get("samples.npz"), str):
         raise damaged(directory / "protocol.json", "it has no hashes of files")
+    if problem := protocol_problem(protocol):
+        raise damaged(directory / "protocol.json", problem)
     return _Run(run, directory, metrics, config, protocol, files)
-
-
-def damaged(path: Path, why: str) -> UserError:
-    """The error for a file that is there and cannot be used."""
-    return UserError(f"{path} is damaged: {why}; delete it and make it again.")
 
 
 # --- what must agree -------------------------------------------------------------------------
@@ -194,9 +201,9 @@ def _rows(experiment: ExperimentRows, runs: list[_Run], root: Path) -> list[dict
             "protocol": json.dumps(this.protocol, sort_keys=True),
         }
         scores = _scores(this)
-        _check_floor(floor, this, {metric for metric, _, _ in scores})
-        for metric, steps, value in scores:
-            score = {"metric": metric, "steps": steps, "value": value}
+        _check_floor(floor, this, {metric for metric, *_ in scores})
+        for metric, sampler, steps, value in scores:
+            score = {"metric": metric, "sampler": sampler, "steps": steps, "value": value}
             found.append({**head, **score, "floor": floor.scores.get(metric, math.nan)})
     return found
 
@@ -207,32 +214,43 @@ def _versions(this: _Run) -> str:
     return f"training {_code_version(this)} sampling {sampling} scoring {scoring}"
 
 
-def _scores(this: _Run) -> list[tuple[str, int | None, float]]:
-    """(metric, steps or None, value) of one run, steps ascending."""
+_Score = tuple[str, str, int | None, float]
+
+
+def _scores(this: _Run) -> list[_Score]:
+    """(metric, sampler, steps or None, value) of one run, steps ascending."""
     path = this.directory / "metrics.json"
-    sampled: list[tuple[str, int | None, float]] = []
-    own: list[tuple[str, int | None, float]] = []
+    sampled: list[_Score] = []
+    own: list[_Score] = []
     for key, value in this.metrics.items():
-        match = re.fullmatch(r"steps([1-9]\d*)", key)
+        match = SAMPLES.fullmatch(key)
         if match and isinstance(value, dict) and value:
             for metric, score in value.items():
-                sampled.append((metric, int(match[1]), _number(score, path, f"{key}.{metric}")))
+                _check_word(metric, path)
+                number = _number(score, path, f"{key}.{metric}")
+                sampled.append((metric, match[1], int(match[2]), number))
         elif match:
             raise damaged(path, f"{key} holds no scores")
         elif value is not None:
-            own.append((key, None, _number(value, path, key)))
+            _check_word(key, path)
+            own.append((key, "", None, _number(value, path, key)))
     if not sampled:
         raise damaged(path, "it holds no scores of samples")
-    return sorted(sampled, key=lambda score: score[1] or 0) + own
+    return sorted(sampled, key=lambda score: score[2] or 0) + own
+
+
+def _check_word(metric: str, path: Path) -> None:
+    if not METRIC.fullmatch(metric):
+        raise damaged(path, f"{quoted(metric)} is no name of a metric")
 
 
 def _number(value: Any, path: Path, key: str) -> float:
     """A number; null stands for one that was not finite."""
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise damaged(path, f"{key} is no number")
-    return float(value) if math.isfinite(value) else math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
+        raise damaged(path, f"{quoted(key)} is no number")
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -256,7 +274,9 @@ def read_floor(experiment: str, root: Path = Path()) -> Floor:
     scores, count = content.get("scores"), content.get("num_samples")
     if not isinstance(scores, dict):
         raise damaged(path, "it has no scores")
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+    for metric in scores:
+        _check_word(metric, path)
+    if count is not None and not is_count(count):
         raise damaged(path, "num_samples is no whole number")
     numbers = {key: _number(value, path, f"scores.{key}") for key, value in scores.items()}
     return Floor(path, numbers, count, content)

@@ -86,6 +86,7 @@ def couplings_figure(
     kernel: str = "ve",
     t_max: float = 80.0,
     sigma_data: float = 0.5,
+    samples: str = "one-step samples",
     title: str = "",
 ) -> None:
     """Draw all couplings side by side as PNG.
@@ -95,6 +96,7 @@ def couplings_figure(
         means, std: the modes of the data, (K, 2) and one number.
         kernel: `ve` or `li`, which gives the paths x_t.
         sigma_data: brings the paths to unit variance at all times.
+        samples: what the samples are called.
 
     Raises:
         UserError: if the folder cannot be written to.
@@ -111,7 +113,7 @@ def couplings_figure(
             _noise(axes[1], panel, modes)
             _samples(axes[2], panel, modes)
             _heading(axes[0], names.coupling(panel.name))
-            _label(axes, column, modes)
+            _label(axes, column, modes, samples)
         _legend(figure, len(modes.means))
         if title:
             figure.text(_LEFT / width, 1 - 10 / height, title, va="top", fontsize=11)
@@ -138,12 +140,12 @@ def _heading(axes: Axes, text: str) -> None:
     )
 
 
-def _label(axes: Sequence[Axes], column: int, modes: Modes) -> None:
+def _label(axes: Sequence[Axes], column: int, modes: Modes, samples: str) -> None:
     """Name the rows at the left alone: the panels of a row share their axis."""
     labels = (
         f"$x_{{t,{modes.axis + 1}}}$ of the training pairs\n(scaled to unit variance)",
         "noise $z_2$, coloured by the mode\nthat the model maps it to",
-        "$x_2$ of one-step samples\n$f(T z, T)$",
+        f"$x_2$ of {samples}",
     )
     for here, label in zip(axes, labels, strict=True):
         if column == 0:

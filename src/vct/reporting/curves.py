@@ -29,6 +29,8 @@ def curves_figure(
     *,
     title: str = "",
     couplings: Sequence[str] | None = None,
+    loss: str = "consistency loss",
+    sampling: str = "1 step",
 ) -> None:
     """Draw consistency loss, KL (if a coupling has one) and distance (if followed) over steps.
 
@@ -37,6 +39,8 @@ def curves_figure(
     Args:
         floor: score of held-out real data, a dashed line.
         couplings: their order; by default that of `histories`.
+        loss: what the loss is called.
+        sampling: how the samples that are scored along training were drawn.
 
     Raises:
         UserError: if the folder cannot be written to.
@@ -47,11 +51,11 @@ def curves_figure(
     count = 1 + bool(with_kl) + bool(len(trajectory))
     with style.style():
         figure, axes = _layout(count, len(order) + (floor is not None))
-        _panel(axes[0], training, "consistency_loss", order, "consistency loss")
+        _panel(axes[0], training, "consistency_loss", order, loss)
         if with_kl:
             _panel(axes[1], training, "kl", with_kl, "KL to the prior (nats)")
         if len(trajectory):
-            label = f"{names.metric(histories.metric).short}, 1 step"
+            label = f"{names.metric(histories.metric).short}, {sampling}"
             _panel(axes[-1], trajectory, "value", order, label, floor)
         for here in axes:
             _scale(here)

@@ -1,12 +1,14 @@
 """Read how the runs of an experiment went: training.csv and trajectory.csv."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from vct.errors import UserError
-from vct.reporting.collect import ExperimentRows, damaged
+from vct.files import damaged
+from vct.reporting.collect import METRIC, ExperimentRows
 
 TRAINING = (
     "step",
@@ -17,6 +19,9 @@ TRAINING = (
     "learning_rate",
     "grid_points",
 )
+LARGEST = 1e40
+"""Beyond what float32 holds; such a finite number was not written by a training."""
+MOST_STEPS = 1e12
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,18 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     for column in columns:
         if column not in table.columns:
             raise damaged(path, f"it has no column {column}")
+    if not all(METRIC.fullmatch(column) for column in table.columns):
+        raise damaged(path, "its columns have strange names")
     for column in table.columns:
         if not len(table):
             table[column] = table[column].astype(float)
         elif not pd.api.types.is_numeric_dtype(table[column]):
             raise damaged(path, f"its column {column} holds more than numbers")
+        elif table[column].abs().between(LARGEST, math.inf, inclusive="neither").any():
+            raise damaged(path, f"its column {column} holds a number beyond {LARGEST:g}")
+    steps = table["step"]
+    if not ((steps >= 0) & (steps < MOST_STEPS) & (steps == steps.round())).all():
+        raise damaged(path, "its column step holds more than numbers of steps")
     return table
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from vct.reporting import names
 from vct.reporting.blocks import HEAD, Block, Cell, Column, Row
 
 _SPECIAL = {
@@ -55,6 +54,7 @@ def _table(block: Block, caption: str) -> str:
 
 def _header(columns: Sequence[Column]) -> list[str]:
     """Two lines: what is measured, over the numbers of sampling steps."""
+    sampling = [*HEAD, *(column.sampling for column in columns)]
     spans, rules = [], []
     at = len(HEAD) + 1
     for label, members in groupby(columns, key=lambda column: column.label):
@@ -62,11 +62,7 @@ def _header(columns: Sequence[Column]) -> list[str]:
         spans.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(label)}}}")
         rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
         at += width
-    return [_line([""] * len(HEAD) + spans), " ".join(rules), _line([*HEAD, *map(_steps, columns)])]
-
-
-def _steps(column: Column) -> str:
-    return names.steps(column.steps) if column.steps else ""
+    return [_line([""] * len(HEAD) + spans), " ".join(rules), _line(sampling)]
 
 
 def _row(row: Row) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from vct.reporting import names
 from vct.reporting.blocks import HEAD, Block, Cell, Column, Row
 
 
@@ -21,7 +20,7 @@ def _block(block: Block) -> str:
 
 
 def _heading(column: Column) -> str:
-    return _escape(column.label) + (f", {names.steps(column.steps)}" if column.steps else "")
+    return _escape(column.label) + (f", {column.sampling}" if column.sampling else "")
 
 
 def _texts(row: Row) -> list[str]:

@@ -1,10 +1,15 @@
 """How names of the settings are spelled for a reader, in tables and figures alike."""
 
+import re
 from dataclasses import dataclass
 
 KERNELS = {"ve": "VE", "li": "LI"}
-OBJECTIVES = {"ict": "iCT", "ecm": "ECM"}
-COUPLINGS = {"ot": "minibatch OT", "generator_augmented": "generator-augmented"}
+OBJECTIVES = {"ict": "iCT", "ecm": "ECM", "edm": "EDM"}
+COUPLINGS = {
+    "ot": "minibatch OT",
+    "sinkhorn": "minibatch OT (Sinkhorn)",
+    "generator_augmented": "generator-augmented",
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,16 @@ def coupling(key: str) -> str:
     return COUPLINGS.get(key, key)
 
 
+SAMPLES = re.compile(r"(steps|heun)([1-9]\d*)")
+"""Keys of scored samples in samples.npz: the sampler, and its number of steps."""
+
+
 def heading(key: str) -> str:
     """Heading of samples: `steps2`, as samples.npz has it, is `2 steps`; else as it stands."""
-    count = key.removeprefix("steps")
-    return steps(int(count)) if key.startswith("steps") and count.isdigit() else key
+    found = SAMPLES.fullmatch(key)
+    if found is None:
+        return key
+    return steps(int(found[2])) if found[1] == "steps" else f"Heun, {steps(int(found[2]))}"
 
 
 def steps(count: int) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,59 @@ from vct.reporting import names
 
 # These belong to the model and its sampler; all else decides what the number means.
 _PER_EXPERIMENT = ("schedules", "ema")
+
+
+MOST = 2**53
+_WORDS = ("ema", "noise", "sample_seed", "version", "sampling_version")
+
+
+def problem(content: dict[str, Any]) -> str | None:
+    """What is wrong with the content of a protocol.json, None if it can be put into words.
+
+    Parts may be missing; those that are there must be of the right kind.
+    """
+    count, schedules, metrics = (
+        content.get(key) for key in ("num_samples", "schedules", "metrics")
+    )
+    if count is not None and not is_count(count):
+        return "num_samples is no whole number"
+    if schedules is not None and not (
+        isinstance(schedules, dict) and all(map(_is_times, schedules.values()))
+    ):
+        return "schedules hold more than lists of times"
+    if metrics is not None and not (isinstance(metrics, list) and all(map(_is_name, metrics))):
+        return "metrics is no list of names"
+    for key in ("extractor", "reference"):
+        part = content.get(key)
+        if part is not None and not (isinstance(part, dict) and all(map(_is_word, part.values()))):
+            return f"{key} holds more than words and numbers"
+    wrong = [key for key in _WORDS if not _is_word(content.get(key))]
+    return f"{wrong[0]} is no word or number" if wrong else None
+
+
+def is_count(value: Any) -> bool:
+    """Whether JSON held a whole number that a table can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
+
+
+def _is_times(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < MOST and math.isfinite(value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _is_word(value)
+
+
+def _is_word(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= 200 and value.isprintable()
+    return value is None or _is_number(value)
 
 
 @dataclass(frozen=True)
@@ -90,11 +144,16 @@ def short(protocol: Protocol, section: str) -> str:
 
 def _times(protocol: Protocol) -> str:
     """`1 step at 80, 2 steps at 80 and 1.5`."""
-    schedules = (protocol.content.get("schedules") or {}).values()
-    return ", ".join(
-        f"{names.steps(len(times))} at {' and '.join(f'{time:g}' for time in times)}"
-        for times in schedules
-    )
+    schedules = protocol.content.get("schedules") or {}
+    return ", ".join(_schedule(key, times) for key, times in schedules.items())
+
+
+def _schedule(key: str, times: list[float]) -> str:
+    """`2 steps at 80 and 1.5`; Heun's many times by their ends, with what it costs."""
+    if key.startswith("heun"):
+        calls = f"{2 * len(times) - 1} network calls"
+        return f"{names.heading(key)} from {times[0]:g} to {times[-1]:g} and 0 ({calls})"
+    return f"{names.steps(len(times))} at {' and '.join(f'{time:g}' for time in times)}"
 
 
 def _each(protocols: Mapping[str, Protocol], describe: Any) -> str:

@@ -73,9 +73,12 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     numbers depend on: num_samples, the hashes of extractor, reference data, settings of training
     and protocol (see `Protocol.sha256`), the versions of the stages, and samples_sha256, which
     holds the hash of each seed's samples.npz in the order of the seeds (`vct show` goes on there).
+    Where some samples come from another sampler than the few-step one, `sampler` stands before
+    steps.
     """
     seeds = [f"seed{seed}" for seed in sorted(set(frame["seed"]))]
-    keys = [*ROW, "metric", "steps"]
+    # The few-step sampler goes without saying.
+    keys = [*ROW, "metric", *(["sampler"] if "heun" in set(frame["sampler"]) else []), "steps"]
     rows = []
     for names, group in frame.groupby(keys, sort=False, dropna=False):
         spread = Spread(tuple(group["value"]))

@@ -15,7 +15,15 @@ from vct.data import dataset
 from vct.differences import differences
 from vct.errors import UserError
 from vct.files import file_sha256, read_object
-from vct.layout import NAME, SAMPLE_FILES, TRAIN_FILES, RunId, dataset_dir, extractor_dir
+from vct.layout import (
+    AVERAGES_FILE,
+    NAME,
+    SAMPLE_FILES,
+    TRAIN_FILES,
+    RunId,
+    dataset_dir,
+    extractor_dir,
+)
 from vct.stages.results import WEIGHTS, parse_sample_record, read_record
 from vct.stages.score import SEALED
 
@@ -161,7 +169,8 @@ def _samples(records: Records) -> Iterator[Check]:
     if records.samples is None:
         yield _later(records, SAMPLE_FILES[0], "sample", records.protocol is not None)
         return
-    yield from _files(records, "samples.npz", records.samples, WEIGHTS)
+    rebuilt = [name for name in (AVERAGES_FILE,) if name in records.samples["files"]]
+    yield from _files(records, "samples.npz", records.samples, [*WEIGHTS, *rebuilt])
     known = records.config["data_sha256"]
     yield _compared("data of samples.npz", records.samples["data_sha256"], known)
 

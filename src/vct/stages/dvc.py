@@ -22,10 +22,9 @@ from vct.layout import (
     TABLE_FILES,
     TRACKED_FILE,
     TRACKING_READY,
-    TRAIN_FILES,
     floor_file,
 )
-from vct.pipeline import DEFAULT_SUITE
+from vct.pipeline import DEFAULT_SUITE, files_to_sample, raw_inputs, train_files
 
 RUN = "results/{experiment}/${{item.coupling}}/seed${{item.seed}}"
 VERSIONS = "src/vct/versions.py"
@@ -103,8 +102,10 @@ def _shared(
     if suite == DEFAULT_SUITE:
         stages["tracking"] = {"cmd": "vct track init", "outs": [str(TRACKING_READY)]}
     for name in new("dataset"):
+        raw = raw_inputs(params, name)
         stages[f"data-{name}"] = {
             "cmd": f"vct data {name}",
+            **({"deps": raw} if raw else {}),
             "params": [f"datasets.{name}", {VERSIONS: ["DATA"]}],
             "outs": [f"data/{name}"],
         }
@@ -140,9 +141,9 @@ def _experiment(params: Params, name: str) -> dict[str, Any]:
         }
 
     keys = ["train", "couplings.${item.coupling}"]
-    train = stage("train", "TRAINING", keys, [data, str(TRACKING_READY)], TRAIN_FILES)
-    from_train = ("model.safetensors", "config.json", "snapshots.safetensors")
-    deps = [data, *(f"{run}/{file}" for file in from_train)]
+    made = train_files(params, name)
+    train = stage("train", "TRAINING", keys, [data, str(TRACKING_READY)], made)
+    deps = [data, *(f"{run}/{file}" for file in files_to_sample(params, name))]
     sample = stage("sample", "SAMPLING", ["sample"], deps, SAMPLE_FILES)
     from_sample = ("config.json", "samples.npz", "preview.png")
     deps = [data, *scoring, *(f"{run}/{file}" for file in from_sample)]

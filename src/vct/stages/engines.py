@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vct.config import Params
 from vct.errors import UserError
+from vct.files import read_text
 from vct.layout import suite_dir
 from vct.stages.dvc import dvc_file, text
 
@@ -17,7 +18,11 @@ def record(params: Params, suite: str) -> None:
 
     Runs after each successful Snakemake run, and must never fail it: without git, DVC or a DVC
     repository there is nothing to record.
+
+    Raises:
+        UserError: if there is no such suite.
     """
+    params.suite(suite)
     table = suite_dir(suite) / "table.md"
     file = dvc_file(suite)
     dvc = _dvc_command()
@@ -29,7 +34,7 @@ def record(params: Params, suite: str) -> None:
             reason = (result.stderr or result.stdout).strip().splitlines()[-1:]
             print(f"dvc.lock is not up to date: {' '.join(reason)}", file=sys.stderr)
     if table.is_file():
-        print(table.read_text(encoding="utf-8"))
+        print(read_text(table))
 
 
 def adopt(params: Params, suite: str) -> int:
@@ -39,8 +44,9 @@ def adopt(params: Params, suite: str) -> int:
     are the right ones, they are marked as finished by Snakemake too; nothing is computed.
 
     Raises:
-        UserError: if DVC says that files are missing or changed.
+        UserError: if there is no such suite, or DVC says that files are missing or changed.
     """
+    params.suite(suite)
     file = dvc_file(suite)
     command = _dvc_command()
     if not command or not file.is_file():
@@ -70,7 +76,10 @@ def adopt(params: Params, suite: str) -> int:
 
 def _stale(params: Params, suite: str, file: Path) -> bool:
     """Whether the DVC stages were written for other experiments, couplings or seeds."""
-    stale = file.read_text(encoding="utf-8") != text(params, suite)
+    try:
+        stale = read_text(file) != text(params, suite)
+    except UserError:
+        stale = True
     if stale:
         print(f"{file} does not fit params.yaml; write it again: vct dvc {suite}", file=sys.stderr)
     return stale

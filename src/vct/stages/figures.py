@@ -7,14 +7,15 @@ import numpy as np
 from vct.config import Experiment, Params
 from vct.data import dataset
 from vct.data.dataset import Dataset
-from vct.errors import UserError
+from vct.errors import UserError, quoted
 from vct.layout import RunId, suite_dir
+from vct.reporting import names
 from vct.reporting.collect import read_floor
 from vct.reporting.couplings_figure import CouplingPanel, couplings_figure
 from vct.reporting.curves import curves_figure
 from vct.reporting.grids import GridPanel, sample_grids
 from vct.reporting.histories import read_histories
-from vct.stages.results import read_samples
+from vct.stages.results import read_samples, scored
 from vct.stages.table import rows
 
 
@@ -25,7 +26,9 @@ def run(params: Params, name: str) -> None:
     """
     suite, _, experiment_name = name.partition("/")
     if experiment_name not in params.suite(suite):
-        raise UserError(f"'{name}' is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture.")
+        raise UserError(
+            f"{quoted(name)} is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture."
+        )
     experiment = params.experiment(experiment_name)
     data = dataset.load(experiment.train.dataset)
     folder = suite_dir(suite)
@@ -43,14 +46,30 @@ def run(params: Params, name: str) -> None:
         floor,
         title=experiment_name,
         couplings=experiment.variants,
+        loss="denoising error" if experiment.train.objective.kind == "edm" else "consistency loss",
+        sampling=_sampling(experiment),
     )
+
+
+def _sampling(experiment: Experiment) -> str:
+    """How samples with the fewest steps are drawn."""
+    sampler = experiment.sample.sampler
+    return names.heading("steps1" if sampler is None else f"heun{sampler.steps}")
+
+
+def _called(experiment: Experiment) -> str:
+    """What the samples of points are called beside their axis."""
+    if experiment.sample.sampler is None:
+        return "one-step samples\n$f(T z, T)$"
+    return f"samples\n({_sampling(experiment)})"
 
 
 def _couplings(path: Path, runs: list[RunId], experiment: Experiment, data: Dataset) -> None:
     panels = []
     for run_id in runs:
-        arrays = read_samples(run_id)
-        points = [arrays[key].reshape(-1, 2) for key in ("pair_x", "pair_z", "noise", "steps1")]
+        arrays = read_samples(run_id, data)
+        first = next(iter(scored(arrays)))
+        points = [arrays[key].reshape(-1, 2) for key in ("pair_x", "pair_z", "noise", first)]
         panels.append(CouplingPanel(run_id.coupling, *points))
     train = experiment.train
     couplings_figure(
@@ -61,6 +80,7 @@ def _couplings(path: Path, runs: list[RunId], experiment: Experiment, data: Data
         kernel=train.kernel,
         t_max=train.t_max,
         sigma_data=train.sigma_data,
+        samples=_called(experiment),
         title=f"{runs[0].experiment}, seed {runs[0].seed}",
     )
 
@@ -69,10 +89,7 @@ def _grids(path: Path, runs: list[RunId], data: Dataset) -> None:
     """The same noise in the same cell for all couplings: sampling does not depend on them."""
     panels = []
     for run_id in runs:
-        arrays = read_samples(run_id)
-        for key in sorted(key for key in arrays if key.startswith("steps")):
-            count = int(key.removeprefix("steps"))
-            heading = f"{count} step" + ("s" if count > 1 else "")
-            panels.append(GridPanel(run_id.coupling, heading, arrays[key]))
+        for key, images in scored(read_samples(run_id, data)).items():
+            panels.append(GridPanel(run_id.coupling, names.heading(key), images))
     title = f"{runs[0].experiment}, seed {runs[0].seed}"
     sample_grids(path, panels, np.asarray(data.train.x[:256]), title=title)

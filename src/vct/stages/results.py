@@ -6,20 +6,30 @@ scores. Free of torch, which takes seconds to import: scoring points, tables and
 """
 
 import json
+import math
+import re
 import zipfile
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from vct import versions
 from vct.config import Params, RunSettings, Sample, run_settings
+from vct.data.dataset import Dataset
 from vct.differences import differences
-from vct.errors import UserError
-from vct.files import file_sha256, hashes, read_object
-from vct.layout import RunId
+from vct.errors import UserError, quoted
+from vct.files import damaged, file_sha256, hashes, read_object
+from vct.layout import AVERAGES_FILE, RunId
+from vct.reporting.names import SAMPLES
 
 WEIGHTS = ("model.safetensors", "snapshots.safetensors")
-"""What samples are drawn from."""
+"""What all samples are drawn from."""
+
+
+def weights_of(sample: Sample) -> tuple[str, ...]:
+    """The files of weights that these samples are drawn from."""
+    return (*WEIGHTS, *(() if sample.ema_width is None else (AVERAGES_FILE,)))
 
 
 def checked_record(params: Params, run: RunId) -> tuple[RunSettings, dict[str, Any]]:
@@ -53,22 +63,19 @@ def read_record(run: RunId) -> dict[str, Any]:
     if not isinstance(record.get("files", {}), dict):
         wrong.append("files")
     if wrong:
-        raise UserError(f"{path} is damaged: it has no {wrong[0]}; train it again: vct train {run}")
+        raise damaged(path, f"it has no {wrong[0]}")
     if record.get("run") != str(run):
-        raise UserError(
-            f"{path} is of the run {record.get('run')!r}, not {run}; train it again: vct train "
-            f"{run}"
-        )
+        raise damaged(path, f"it is of the run {quoted(record.get('run'))}, not {run}")
     return record
 
 
-def check_weights(run: RunId, record: dict[str, Any]) -> None:
+def check_weights(run: RunId, sample: Sample, record: dict[str, Any]) -> None:
     """Refuse weights on disk that are not those that config.json records.
 
     Raises:
         UserError: if a file differs or is missing.
     """
-    for name in WEIGHTS:
+    for name in weights_of(sample):
         known = record.get("files", {}).get(name)
         if known is not None and known != file_sha256(run.directory / name):
             raise UserError(
@@ -83,7 +90,7 @@ def sample_record(run: RunId, sample: Sample, data_sha256: str) -> np.ndarray:
         "version": versions.SAMPLING,
         "settings": sample.model_dump(mode="json"),
         "data_sha256": data_sha256,
-        "files": hashes(run.directory, WEIGHTS),
+        "files": hashes(run.directory, weights_of(sample)),
     }
     return np.array(json.dumps(record))
 
@@ -133,17 +140,76 @@ def parse_sample_record(run: RunId, text: np.ndarray | None) -> dict[str, Any]:
     return record
 
 
-def read_samples(run: RunId) -> dict[str, np.ndarray]:
-    """What `samples.npz` of a run holds.
+def read_samples(run: RunId, data: Dataset) -> dict[str, np.ndarray]:
+    """What `samples.npz` of a run holds: samples of the form of `data`, by name.
+
+    Names are `steps<n>` and `snapshot<step>`; of points also `noise`, `pair_x` and `pair_z`; and
+    `record`, a text. All but `record` are (N, C, H, W); of samples there are at least 2.
 
     Raises:
-        UserError: if the file is missing or damaged.
+        UserError: if the file is missing or damaged, or holds something else.
     """
     path = run.directory / "samples.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = _read_npz(path)
+        _check_arrays(arrays, data)
+    except Exception as error:  # zipfile and numpy meet a damaged file with many kinds
         raise UserError(
             f"{path} is missing or damaged ({error}); draw them again: vct sample {run}"
         ) from None
+    return arrays
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of an archive whose members are stored as they are, so that none can swell."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+        if not stored or sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("it is packed otherwise than it was written")
+        for member in members:
+            with archive.open(member) as stream:
+                _check_size(stream, member.file_size)
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def _check_size(stream: IO[bytes], size: int) -> None:
+    """numpy makes room for as many values as a header claims, before it reads them."""
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"an array is of format {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    if stream.tell() + math.prod(shape) * dtype.itemsize != size:
+        raise ValueError("an array is longer or shorter than its header says")
+
+
+_SNAPSHOT = re.compile(r"snapshot[1-9][0-9]{0,9}")
+_OF_POINTS = ("noise", "pair_x", "pair_z")
+
+
+def _check_arrays(arrays: dict[str, np.ndarray], data: Dataset) -> None:
+    drawn = list(scored(arrays))
+    needed = {"record", *(drawn or ["steps1"]), *(_OF_POINTS if data.is_points else ())}
+    if missing := needed - arrays.keys():
+        raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    for name, array in arrays.items():
+        if name == "record":
+            # numpy finds out that a character does not exist when it makes the text.
+            fits = array.dtype.kind == "U" and isinstance(array.item(), str)
+        else:
+            least = 2 if name in drawn or _SNAPSHOT.fullmatch(name) else 1
+            fits = least == 2 or name in needed
+            fits = fits and array.ndim == 4 and array.dtype == data.train.x.dtype
+            fits = fits and len(array) >= least and array.shape[1:] == data.shape
+        if not fits:
+            raise ValueError(f"{quoted(name)} of shape {array.shape} is nothing that is sampled")
+    if data.is_points and len(arrays["noise"]) != len(arrays[drawn[0]]):
+        raise ValueError("there are more or fewer samples than noise")
+
+
+def scored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The samples that are scored, of all that samples.npz holds; fewest steps first."""
+    found = {key: SAMPLES.fullmatch(key) for key in arrays}
+    counts = {key: int(match[2]) for key, match in found.items() if match}
+    return {key: arrays[key] for key in sorted(counts, key=counts.__getitem__)}

@@ -1,6 +1,7 @@
 """`vct sample RUN`: draw samples from a trained run and keep them as they will be scored."""
 
 import sys
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -14,11 +15,14 @@ from vct.data.batches import Batches
 from vct.data.dataset import Dataset
 from vct.errors import UserError
 from vct.files import atomic
+from vct.heun import heun
+from vct.heun_times import heun_times
 from vct.layout import RunId
 from vct.preconditioning import ConsistencyFunction
 from vct.reporting.preview import preview
 from vct.sampling import sample_steps, to_uint8
 from vct.stages import results, weights
+from vct.training.trainer import snapshot_steps
 
 
 def run(params: Params, name: str) -> None:
@@ -32,14 +36,16 @@ def run(params: Params, name: str) -> None:
             f"{run_id.directory} was trained on other data than data/{data.name} holds; train it "
             f"again: vct train {run_id}"
         )
-    results.check_weights(run_id, record)
+    results.check_weights(run_id, sample, record)
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime.device)
-    model = weights.load(run_id, settings, data, device)
+    model = weights.load(run_id, settings, data, device, sample.ema_width)
     f = weights.function(settings, model)
     draw = Draw(data, sample, settings.train.t_max, settings.train.conditional, device)
     arrays = draw.all_steps(f, model.coupling, sample.num_samples)
-    arrays |= _snapshots(run_id, draw, f, model, sample.snapshot_samples)
+    if sample.snapshot_samples:
+        trained = snapshot_steps(settings.train.steps, settings.train.snapshots)
+        arrays |= _snapshots(run_id, trained, draw, f, model, sample.snapshot_samples)
     if data.is_points:
         arrays |= _pairs(settings.train.batch_size, model, data, device)
         arrays["noise"] = draw.noise(sample.num_samples, 0).cpu().numpy()
@@ -47,8 +53,7 @@ def run(params: Params, name: str) -> None:
     with atomic(run_id.directory / "samples.npz") as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
     real = np.asarray(data.train.x[: sample.num_samples])
-    steps = {key: array for key, array in arrays.items() if key.startswith("steps")}
-    preview(run_id.directory / "preview.png", steps, real)
+    preview(run_id.directory / "preview.png", results.scored(arrays), real)
 
 
 class Draw:
@@ -62,10 +67,13 @@ class Draw:
     ) -> None:
         self.data, self.sample, self.device = data, sample, device
         self.times = [t_max, *sample.mid_times]
+        self.keys = [f"steps{number + 1}" for number in range(len(self.times))]
+        if sample.sampler is not None:
+            self.keys = [f"heun{sample.sampler.steps}"]
         self.classes = data.meta["classes"] if conditional else 0
 
     def one_step(self) -> "Draw":
-        """The same, with the first step alone."""
+        """The same, with the first step alone; Heun's steps are all needed."""
         sample = self.sample.model_copy(update={"mid_times": []})
         return Draw(self.data, sample, self.times[0], self.classes > 0, self.device)
 
@@ -93,16 +101,26 @@ class Draw:
     def all_steps(
         self, f: ConsistencyFunction, coupling: Coupling, count: int
     ) -> dict[str, np.ndarray]:
-        """`steps1`, `steps2`, ...: the samples after each step, as they are scored."""
+        """The samples as they are scored: `steps1`, `steps2`, ..., after each step, or `heun18`."""
         noise = [self.noise(count, step) for step in range(len(self.times))]
-        parts: list[list[np.ndarray]] = [[] for _ in self.times]
+        parts: list[list[np.ndarray]] = [[] for _ in self.keys]
         for start in range(0, count, self.sample.batch_size):
             chunk = [eps[start : start + self.sample.batch_size] for eps in noise]
             labels = self._labels(start, len(chunk[0]))
-            for step, x in enumerate(sample_steps(f, coupling, self.times, chunk, labels)):
-                parts[step].append(self.stored(x))
+            for part, x in zip(parts, self._samples(f, coupling, chunk, labels), strict=True):
+                part.append(self.stored(x))
             print(f"{start + len(chunk[0])}/{count} samples", file=sys.stderr, flush=True)
-        return {f"steps{step + 1}": np.concatenate(part) for step, part in enumerate(parts)}
+        return {key: np.concatenate(part) for key, part in zip(self.keys, parts, strict=True)}
+
+    def _samples(
+        self, f: ConsistencyFunction, coupling: Coupling, noise: list[Tensor], labels: Tensor | None
+    ) -> Iterable[Tensor]:
+        """One batch of samples for each of `keys`."""
+        sampler = self.sample.sampler
+        if sampler is None:
+            return sample_steps(f, coupling, self.times, noise, labels)
+        times = heun_times(sampler.steps, self.times[0], sampler.t_min, sampler.rho)
+        return [heun(f, times, noise[0], labels)]
 
     def stored(self, x: Tensor) -> np.ndarray:
         """Images rounded to 8 bits; points as they are."""
@@ -117,22 +135,23 @@ class Draw:
 
 
 def _snapshots(
-    run: RunId, draw: Draw, f: ConsistencyFunction, model: build.Model, count: int
+    run: RunId,
+    steps: list[int],
+    draw: Draw,
+    f: ConsistencyFunction,
+    model: build.Model,
+    count: int,
 ) -> dict[str, np.ndarray]:
-    """One-step samples of the averaged network along training."""
-    if count == 0:
-        return {}
-    by_step: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in weights.read(run.directory / "snapshots.safetensors").items():
-        step, name = key.split("/", 1)
-        by_step.setdefault(int(step), {})[name] = tensor
+    """Samples of the averaged network along training, with the fewest steps."""
+    path = run.directory / "snapshots.safetensors"
+    by_step = weights.read_snapshots(path, steps)
     arrays = {}
     final = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     first_step = draw.one_step()
     for trained in sorted(by_step):
-        model.network.load_state_dict(by_step[trained])
+        weights.fill(model.network, by_step[trained], path)
         samples = first_step.all_steps(f, model.coupling, count)
-        arrays[f"snapshot{trained}"] = samples["steps1"]
+        (arrays[f"snapshot{trained}"],) = samples.values()
     model.network.load_state_dict(final)
     return arrays
 

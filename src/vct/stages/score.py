@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from vct import versions
-from vct.config import Experiment, Params
+from vct.config import Experiment, Params, PostHocEMA
 from vct.data import dataset
 from vct.data.dataset import Dataset
 from vct.errors import UserError
 from vct.files import hashes, write_json, write_text
+from vct.heun_times import heun_times
 from vct.layout import RunId, floor_file
 from vct.metrics.scoring import Scorer, make_scorer
 from vct.stages import results
@@ -28,10 +29,9 @@ def run(params: Params, name: str) -> None:
     experiment = params.experiment(run_id.experiment)
     data = _data_of(experiment, record["data_sha256"], run_id)
     scorer = make_scorer(experiment.score, data, params.runtime.threads)
-    samples = results.read_samples(run_id)
+    samples = results.read_samples(run_id, data)
     results.check_samples(run_id, samples, experiment.sample, record)
-    steps = [key for key in samples if key.startswith("steps")]
-    metrics: dict[str, Any] = {key: scorer(samples[key]) for key in steps}
+    metrics: dict[str, Any] = {key: scorer(x) for key, x in results.scored(samples).items()}
     metrics |= {key: record["summary"][key] for key in KEPT_IN_METRICS if key in record["summary"]}
     write_text(run_id.directory / "trajectory.csv", _trajectory(samples, scorer))
     write_json(run_id.directory / "metrics.json", metrics)
@@ -76,13 +76,11 @@ def _trajectory(samples: dict[str, np.ndarray], scorer: Scorer) -> str:
 
 def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer) -> dict[str, Any]:
     """Everything that a reader must know to compare a number with another."""
-    sample, ema = experiment.sample, experiment.train.ema
-    times = [experiment.train.t_max, *sample.mid_times]
-    average = f"constant {ema.decay}" if ema.kind == "constant" else f"power {ema.width}"
+    sample = experiment.sample
     return {
         "num_samples": sample.num_samples,
-        "schedules": {f"steps{n}": times[:n] for n in range(1, len(times) + 1)},
-        "ema": average,
+        "schedules": _schedules(experiment),
+        "ema": _average(experiment),
         "sample_seed": sample.seed,
         "noise": sample.noise,
         "extractor": scorer.extractor,
@@ -96,3 +94,24 @@ def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer) -> dict[str
         "version": versions.SCORING,
         "sampling_version": versions.SAMPLING,
     }
+
+
+def _average(experiment: Experiment) -> str:
+    """Which average of the weights was sampled from."""
+    ema, width = experiment.train.ema, experiment.sample.ema_width
+    if isinstance(ema, PostHocEMA):
+        return f"power {ema.widths[0]}" if width is None else f"power {width}, rebuilt"
+    if ema.kind == "power":
+        return f"power {ema.width}"
+    warm_up = "" if ema.warm_up is None else f", warm-up {ema.warm_up}"
+    return f"constant {ema.decay}{warm_up}"
+
+
+def _schedules(experiment: Experiment) -> dict[str, list[float]]:
+    """The times at which the network was asked, by key of the samples; Heun's without the 0."""
+    sampler, t_max = experiment.sample.sampler, experiment.train.t_max
+    if sampler is not None:
+        times = heun_times(sampler.steps, t_max, sampler.t_min, sampler.rho)
+        return {f"heun{sampler.steps}": times[:-1]}
+    times = [t_max, *experiment.sample.mid_times]
+    return {f"steps{n}": times[:n] for n in range(1, len(times) + 1)}

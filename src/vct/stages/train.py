@@ -10,17 +10,25 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vct import __version__, config, versions
-from vct.config import Params, RunSettings
+from vct.config import Params, PostHocEMA, RunSettings
 from vct.data import dataset
 from vct.data.batches import to_float
 from vct.errors import UserError
 from vct.files import atomic, hashes, write_json, write_text
-from vct.layout import TRAIN_FILES, RunId
+from vct.layout import AVERAGES_FILE, TRAIN_FILES, RunId
+from vct.merging import merge
 from vct.stages import weights
 from vct.tracking import BackgroundSync
-from vct.training import checkpoint
+from vct.training import checkpoint, initial
 from vct.training.lock import lock
-from vct.training.trainer import Finished, Trainer, snapshot_file, snapshot_steps
+from vct.training.trainer import (
+    Finished,
+    Trainer,
+    average_file,
+    kept_steps,
+    snapshot_file,
+    snapshot_steps,
+)
 
 SUMMARY_SAMPLES = 4096
 """Data points on which a coupling's summary is measured."""
@@ -36,9 +44,8 @@ def run(params: Params, name: str, fresh: bool = False) -> None:
     with lock(run_id.state):
         if fresh:
             _move_aside(run_id.state)
-        identity = checkpoint.Identity(
-            settings.model_dump(mode="json"), data.sha256, versions.TRAINING
-        )
+        described = settings.model_dump(mode="json") | initial.origin(settings.train)
+        identity = checkpoint.Identity(described, data.sha256, versions.TRAINING)
         trainer = Trainer(settings, run_id.seed, data, params.runtime, run_id.state, identity)
         marker = run_id.state / "unfinished"
         first = not marker.exists()
@@ -46,7 +53,7 @@ def run(params: Params, name: str, fresh: bool = False) -> None:
         marker.touch()
         if step:
             print(f"{run_id}: goes on after step {step}", file=sys.stderr)
-        record = _record(run_id, settings, data.sha256, trainer)
+        record = _record(run_id, settings, data.sha256, trainer) | initial.origin(settings.train)
         tracked = params.runtime.tracking
         with BackgroundSync(Path(), str(run_id), record, fresh=first, enabled=tracked):
             finished = trainer.run()
@@ -54,8 +61,9 @@ def run(params: Params, name: str, fresh: bool = False) -> None:
             record["summary"] |= _summary(finished, sample)
             _write(run_id, settings, trainer, finished, record)
         checkpoint.remove_all(run_id.state)
-        for file in run_id.state.glob("snapshot-*.safetensors"):
-            file.unlink()
+        for pattern in ("snapshot-*.safetensors", "average-*.safetensors"):
+            for file in run_id.state.glob(pattern):
+                file.unlink()
         marker.unlink()
 
 
@@ -118,8 +126,11 @@ def _write(
     weights.save(run.directory / "model.safetensors", finished.model, record)
     steps = snapshot_steps(settings.train.steps, settings.train.snapshots)
     _merge_snapshots(run, steps)
+    _merge_averages(run, settings)
     write_text(run.directory / "training.csv", trainer.rows.csv())
     made = [name for name in TRAIN_FILES if name != "config.json"]
+    if isinstance(settings.train.ema, PostHocEMA):
+        made.append(AVERAGES_FILE)
     write_json(run.directory / "config.json", {**record, "files": hashes(run.directory, made)})
 
 
@@ -137,3 +148,24 @@ def _merge_snapshots(run: RunId, steps: list[int]) -> None:
             ) from None
     with atomic(run.directory / "snapshots.safetensors") as temporary:
         save_file(tensors, temporary)
+
+
+def _merge_averages(run: RunId, settings: RunSettings) -> None:
+    """One file with all averages that were kept, named `<step>/<width>/<parameter>`."""
+    ema = settings.train.ema
+    if not isinstance(ema, PostHocEMA):
+        return
+    parts = [
+        (f"{step}/{width!r}", average_file(run.state, step, width))
+        for step in kept_steps(settings.train)
+        for width in ema.widths
+    ]
+    for _, path in parts:
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{path} is missing or damaged ({error}); start again: vct train {run} --fresh"
+            ) from None
+    merge(parts, run.directory / AVERAGES_FILE)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vct.errors import UserError
-from vct.files import read_json, write_json
+from vct.files import read_object, write_json
 from vct.layout import RunId
 
 Row = dict[str, float]
@@ -88,12 +88,14 @@ class RunFiles:
     def read_note(self) -> Note:
         """The note, empty if there is none or it is damaged."""
         try:
-            note = Note(**read_json(self._note))
-            if note.config:
+            note = Note(**read_object(self._note))
+            if isinstance(note.config, dict) and note.config:
                 identity(note.config)
-            return note
         except (UserError, TypeError):
             return Note()
+        texts = all(isinstance(text, str | None) for text in (note.uri, note.mlflow_run))
+        whole = texts and isinstance(note.config, dict) and isinstance(note.fresh, bool)
+        return note if whole else Note()
 
     def write_note(self, note: Note) -> None:
         """Replace the note."""
@@ -107,11 +109,11 @@ class RunFiles:
         """
         note, done = self.read_note().config, self.results / "config.json"
         if done.exists() and (not note or done.stat().st_mtime >= self._note.stat().st_mtime):
-            return read_json(done), True
+            return read_object(done), True
         if not note:
             raise UserError(f"{self.results} holds no trained run; train it: vct train {self.run}")
-        same = done.exists() and _same(read_json(done), note)
-        return (read_json(done), True) if same else (note, False)
+        same = done.exists() and _same(read_object(done), note)
+        return (read_object(done), True) if same else (note, False)
 
     def rows(self, config: dict[str, Any]) -> list[Row]:
         """Metrics along training by rising step, from the log, else from `training.csv`."""
@@ -144,7 +146,7 @@ def _log_rows(path: Path) -> Iterator[Row]:
             values = json.loads(line[max(line.rfind("{"), 0) :])
             row = {"time": stamp, **{key: number(value) for key, value in values.items()}}
             int(row["step"]), int(row["time"])
-        except (ValueError, TypeError, AttributeError, KeyError, OverflowError):
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             continue
         yield row
 
@@ -155,8 +157,9 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
+                int(row["step"])
                 yield {"time": stamp, **{key: number(value) for key, value in row.items()}}
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(f"{path} is damaged ({error}); train the run again.") from None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vct.errors import UserError
-from vct.files import read_json
+from vct.files import read_object
 from vct.layout import RunId
 from vct.tracking import client
 from vct.tracking.away import Away
@@ -79,7 +79,7 @@ def send_results(
     files = tracker.files
     scored = files.results / "metrics.json"
     if scores is None:
-        scores = read_json(scored) if scored.exists() else {}
+        scores = read_object(scored) if scored.exists() else {}
     tracker.send_scores({"summary": tracker.config.get("summary", {}), **scores})
     tracker.send_artifacts(files.artifacts() if artifacts is None else artifacts)
     tracker.end("FINISHED", (files.results / "config.json").stat().st_mtime)

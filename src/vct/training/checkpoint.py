@@ -19,7 +19,7 @@ from vct.differences import differences
 from vct.errors import UserError
 from vct.files import atomic
 
-FORMAT = 1
+FORMAT = 2
 KEEP = 2
 
 
@@ -68,10 +68,20 @@ def latest(folder: Path, identity: Identity, device: torch.device) -> tuple[int,
     for file in reversed(files):
         header, payload = _read(file)
         if header is None:
-            print(f"warning: {file} is damaged and is passed over.", file=sys.stderr)
+            print(
+                f"warning: {file} is damaged, or of another version, and is passed over.",
+                file=sys.stderr,
+            )
             continue
         _check_identity(file, header, identity)
-        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        try:
+            state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception:  # whole, but not ours: it names code, say, which is not run
+            problem = "holds more than tensors and numbers"
+            print(f"warning: {file} {problem} and is passed over.", file=sys.stderr)
+            continue
         return header["step"], state
     if files:
         raise UserError(
@@ -79,6 +89,12 @@ def latest(folder: Path, identity: Identity, device: torch.device) -> tuple[int,
             "the folder aside."
         )
     return None
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest checkpoint, whole or not."""
+    files = _files(folder)
+    return files[-1] if files else None
 
 
 def remove_all(folder: Path) -> None:
@@ -100,8 +116,15 @@ def _read(file: Path) -> tuple[dict[str, Any] | None, bytes]:
     if hashlib.sha256(content).hexdigest().encode() != digest:
         return None, b""
     line, _, payload = content.partition(b"\n")
-    header = json.loads(line)
-    return (header, payload) if header["format"] == FORMAT else (None, b"")
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, b""
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        return None, b""
+    step = header.get("step")
+    ours = isinstance(step, int) and file == path_of(file.parent, step)
+    return (header, payload) if ours else (None, b"")
 
 
 def _check_identity(file: Path, header: dict[str, Any], identity: Identity) -> None:

@@ -1,13 +1,15 @@
 """Metrics along training: sums on the device, one row an interval, no wait in between."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from vct.errors import UserError
+from vct.files import write_text
 
 COLUMNS = (
     "step",
@@ -21,36 +23,51 @@ COLUMNS = (
 
 
 class Interval:
-    """Sums of what a step reports, kept on the device until the interval ends."""
+    """Sums of what a step reports, and the largest, kept on the device until the interval ends."""
 
     KEYS = ("loss", "consistency_loss", "kl", "grad_norm", "nonfinite", "clipped")
+    PEAKS = ("loss", "grad_norm")
 
     def __init__(self, device: torch.device) -> None:
         self.sums = torch.zeros(len(self.KEYS), dtype=torch.float64, device=device)
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
+        self.peaks = self._no_peaks()
         self.steps = 0
+
+    def _no_peaks(self) -> Tensor:
+        return torch.full_like(self.sums, -torch.inf)
 
     def add(self, values: list[Tensor]) -> None:
         """Add one step's values, in the order of `KEYS`."""
         row = torch.stack([value.detach().double() for value in values])
         self.sums += row
+        self.peaks = torch.maximum(self.peaks, row)  # NaN, once there, stays
         self.totals += row[-2:]
         self.steps += 1
 
     def take(self) -> dict[str, float]:
-        """Means since the last call; waits for the device."""
-        means = (self.sums / max(self.steps, 1)).tolist()
+        """Means since the last call, and for PEAKS the largest, `<key>_max`; waits for the device.
+
+        A spike of one step drowns in a mean.
+        """
+        means, peaks = torch.stack([self.sums / max(self.steps, 1), self.peaks]).tolist()
         self.sums.zero_()
-        self.steps = 0
-        return dict(zip(self.KEYS, means, strict=True))
+        self.peaks, self.steps = self._no_peaks(), 0
+        largest = dict(zip(self.KEYS, peaks, strict=True))
+        return {
+            **dict(zip(self.KEYS, means, strict=True)),
+            **{f"{key}_max": largest[key] for key in self.PEAKS},
+        }
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint in the middle of an interval."""
-        return {"sums": self.sums.clone(), "totals": self.totals.clone(), "steps": self.steps}
+        sums, totals = self.sums.clone(), self.totals.clone()
+        return {"sums": sums, "totals": totals, "peaks": self.peaks, "steps": self.steps}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self.sums, self.totals, self.steps = state["sums"], state["totals"], state["steps"]
+        self.peaks = state["peaks"]
 
 
 class RowFile:
@@ -59,29 +76,38 @@ class RowFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def restart(self, last_step: int) -> None:
-        """Keep the rows up to `last_step`, where training resumes; drop a torn last line."""
-        rows = [row for row in self.rows() if row["step"] <= last_step]
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        os.replace(temporary, self.path)
+    def text(self) -> str:
+        """All whole rows as they are in the file, for a checkpoint."""
+        return "".join(json.dumps(row) + "\n" for row in self.rows())
+
+    def restore(self, text: str) -> None:
+        """Replace what is in the file by the rows of a checkpoint."""
+        write_text(self.path, text)
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row, with the time in milliseconds."""
-        with self.path.open("a") as stream:
-            stream.write(json.dumps({**row, "time": int(time.time() * 1000)}) + "\n")
+        """Add a row, with the time in milliseconds.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        try:
+            with self.path.open("a") as stream:
+                stream.write(json.dumps({**row, "time": int(time.time() * 1000)}) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.path}: {error.strerror}; make room, then run the same command "
+                "again: it goes on after the last checkpoint."
+            ) from error
 
     def rows(self) -> list[dict[str, Any]]:
-        """All whole rows."""
+        """All rows up to the first that is torn or not ours."""
         rows = []
         if self.path.exists():
-            for line in self.path.read_text().splitlines():
-                try:
-                    rows.append(json.loads(line))
-                except ValueError:
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                row = _parsed(line)
+                if row is None:
                     break
+                rows.append(row)
         return rows
 
     def csv(self) -> str:
@@ -89,3 +115,13 @@ class RowFile:
         lines = [",".join(COLUMNS)]
         lines += [",".join(repr(row[key]) for key in COLUMNS) for row in self.rows()]
         return "\n".join(lines) + "\n"
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line as a row with a number for each of COLUMNS, or None."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(row, dict) and all(isinstance(row.get(key), int | float) for key in COLUMNS)
+    return row if whole else None

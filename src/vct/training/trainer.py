@@ -8,20 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vct import build, rng
-from vct.config import RunSettings, Runtime
+from vct.config import PostHocEMA, RunSettings, Runtime, Train
 from vct.couplings.base import Context
 from vct.data.batches import Batches
 from vct.data.dataset import Dataset
+from vct.errors import UserError
 from vct.files import atomic
+from vct.post_hoc import TrackedAverages
 from vct.preconditioning import ConsistencyFunction
 from vct.schedules import learning_rate_factor
-from vct.training import checkpoint
+from vct.training import checkpoint, initial
+from vct.training.divergence import Diverged, Watch, all_finite
 from vct.training.log import Interval, RowFile
 
 
@@ -68,6 +72,7 @@ class Trainer:
         self.state, self.identity = state, identity
         self.device = build.device(runtime.device)
         self.model = build.model(settings, dataset, seed).to(self.device).train()
+        initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)
         self.ema = build.ema(train.ema, self.model)
@@ -77,26 +82,47 @@ class Trainer:
             dataset, train.batch_size, seed, self.device, train.flip, train.conditional
         )
         self.interval = Interval(self.device)
+        self.watch = Watch(self.device, runtime.stop_after_nonfinite)
         self.rows = RowFile(state / "log.jsonl")
         self.step = self.grid_points = 0
 
     def resume(self) -> int:
-        """Go on from the newest checkpoint, if any; return the step."""
+        """Go on from the newest checkpoint, if any; return the step.
+
+        Raises:
+            UserError: if there are checkpoints and none fits.
+        """
         found = checkpoint.latest(self.state, self.identity, self.device)
+        rows = ""
         if found is not None:
             self.step, state = found
-            self.model.load_state_dict(state["model"])
-            self.ema.module.load_state_dict(state["ema"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.interval.load(state["interval"])
-        self.rows.restart(self.step)
+            try:
+                self._load(state)
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                reason = str(error).split("\n")[0]
+                raise UserError(
+                    f"the checkpoint of step {self.step} in {self.state} does not fit this network "
+                    f"({reason}); if its class was edited, start again with --fresh."
+                ) from error
+            rows = state["rows"]
+        # Not from the file: what a kill or a fault left there may end too early or too late.
+        self.rows.restore(rows)
         return self.step
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.interval.load(state["interval"])
+        self.watch.load(state["watch"])
 
     def run(self) -> Finished:
         """Train to the end.
 
         Raises:
             Interrupted: on SIGTERM or Ctrl-C, with the state saved.
+            Diverged: if losses or gradients were not finite too often in a row, or weights are not
+                finite at the end.
         """
         progress = Progress(self.step, self.train.steps, self.train.batch_size)
         with _signals() as received:
@@ -107,6 +133,8 @@ class Trainer:
                 if received:
                     self.save()
                     raise Interrupted(received[0], self.step)
+        if not all_finite(self.ema.module):
+            raise self._diverged("the averaged weights are not finite at the end")
         nonfinite, clipped = (int(total) for total in self.interval.totals.tolist())
         return Finished(self.ema.module, nonfinite, clipped)
 
@@ -117,7 +145,8 @@ class Trainer:
         eps = rng.normal(tuple(batch.x.shape), self.seed, step, "noise", device=self.device)
         self.grid_points = levels.grid_points
         key = (self.seed, step)
-        context = Context(levels.t, levels.r, self.kernel, self._f(self.ema.module.network), key)
+        ema_model = self._f(self.ema.module.network)
+        context = Context(levels.t, levels.r, self.kernel, ema_model, key, batch.labels)
         coupling = self.model.coupling
         pair = coupling.pair(batch.x, eps, context)
         loss = self.objective.loss(
@@ -130,7 +159,7 @@ class Trainer:
             group["lr"] = self.learning_rate(step)
         self.optimizer.step()
         self.ema.update(step)
-        nonfinite = ~torch.isfinite(norm)
+        nonfinite = self.watch.add(step, loss, norm, levels.t)
         self.interval.add([loss.total, loss.consistency, loss.kl, norm, nonfinite, clipped])
 
     def _f(self, network: torch.nn.Module) -> ConsistencyFunction:
@@ -168,10 +197,20 @@ class Trainer:
         if done in snapshot_steps(train.steps, train.snapshots):
             with atomic(snapshot_file(self.state, done)) as temporary:
                 save_file(self.ema.module.network.state_dict(), temporary)
-        if done % train.log_every == 0 or done == train.steps:
+        self._keep_averages(done)
+        saves = done % self.runtime.checkpoint_every == 0 and done < train.steps
+        logs = done % train.log_every == 0 or done == train.steps
+        if logs or (saves and self.watch.exceeded()):
             self._log(done, progress)
-        if done % self.runtime.checkpoint_every == 0 and done < train.steps:
+        if saves:
             self.save()
+
+    def _keep_averages(self, done: int) -> None:
+        """Averages of network and coupling, from which those of other widths can be rebuilt."""
+        if isinstance(self.ema, TrackedAverages) and done in kept_steps(self.train):
+            for width, average in self.ema.averages.items():
+                with atomic(average_file(self.state, done, width)) as temporary:
+                    save_file(average.state_dict(), temporary)
 
     def _log(self, done: int, progress: "Progress") -> None:
         means = self.interval.take()
@@ -185,17 +224,45 @@ class Trainer:
             "grid_points": self.grid_points,
             "nonfinite_fraction": means["nonfinite"],
             "clipped_fraction": means["clipped"],
+            "loss_max": means["loss_max"],
+            "grad_norm_max": means["grad_norm_max"],
         }
         self.rows.append({**row, "samples_per_s": progress.rate(done)})
         progress.show(done, means["loss"])
+        if means["nonfinite"]:
+            share = f"{means['nonfinite']:.2%} of the steps up to step {done}"
+            print(f"warning: loss or gradient was not finite in {share}.", file=sys.stderr)
+        self._stop_if_diverged()
+
+    def _stop_if_diverged(self) -> None:
+        if self.watch.exceeded():
+            raise self._diverged(f"{self.watch.account()}, {self.watch.limit} steps in a row")
+
+    def _diverged(self, what: str) -> Diverged:
+        good = checkpoint.newest(self.state)
+        return Diverged(
+            f"the training diverged: {what}; the last good checkpoint is {good or 'none'}. "
+            "Lower train.optimizer.learning_rate or set train.optimizer.clip_grad_norm, and start "
+            "again with --fresh; runtime.stop_after_nonfinite says how many such steps are borne."
+        )
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless the state is not finite: the last good one then stays.
+
+        Raises:
+            Diverged: if losses or gradients were not finite too often in a row.
+        """
+        self._stop_if_diverged()
+        if self.watch.in_streak() or not all_finite(self.model, self.ema.module):
+            print(f"warning: step {self.step} is not finite and is not saved.", file=sys.stderr)
+            return
         state = {
             "model": self.model.state_dict(),
-            "ema": self.ema.module.state_dict(),
+            "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "interval": self.interval.state(),
+            "rows": self.rows.text(),
+            "watch": self.watch.state(),
         }
         checkpoint.save(self.state, self.step, self.identity, state)
 
@@ -208,6 +275,16 @@ def snapshot_steps(steps: int, snapshots: int) -> list[int]:
 def snapshot_file(state: Path, step: int) -> Path:
     """Where the snapshot of `step` waits for the end of the training."""
     return state / f"snapshot-{step:09d}.safetensors"
+
+
+def kept_steps(train: Train) -> list[int]:
+    """After which steps all tracked averages are kept; none where nothing is to be rebuilt."""
+    return snapshot_steps(train.steps, train.ema.kept) if isinstance(train.ema, PostHocEMA) else []
+
+
+def average_file(state: Path, step: int, width: float) -> Path:
+    """Where the average of one width at `step` waits for the end of the training."""
+    return state / f"average-{step:09d}-{width!r}.safetensors"
 
 
 class Progress:

@@ -1,0 +1,1 @@
+"""What is done to a training, its files and its engines, and whether it survives."""

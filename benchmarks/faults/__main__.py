@@ -1,0 +1,158 @@
+"""`make faults`: do all of it and write results/faults.md.
+
+Parts may be chosen: python -m faults kills damages engines (with PYTHONPATH=benchmarks).
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from faults import damages, engines, killing, kills, variants
+
+PARTS = ("kills", "damages", "engines")
+REPORT = Path(__file__).parents[2] / "results" / "faults.md"
+
+
+def main() -> int:
+    """Run the chosen parts; return 0 if everything survived."""
+    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("--kills", type=int, default=100, help="at least so many SIGKILLs")
+    parser.add_argument("--all", action="store_true", help="every signal in every stage")
+    options = parser.parse_args()
+    functions = {
+        "kills": lambda folder: kills_part(folder, options.kills),
+        "damages": damages_part,
+        "engines": lambda folder: engines_part(folder, options.all),
+    }
+    lines, failed = [], 0
+    for part in options.parts or PARTS:
+        folder = Path(tempfile.mkdtemp(prefix="vct-faults-"))
+        begin = time.monotonic()
+        text, problems = functions[part](folder)
+        lines += [*text, "", f"({time.monotonic() - begin:.0f} s)", ""]
+        failed += problems
+        shutil.rmtree(folder)
+    print("\n".join(lines))
+    if set(options.parts or PARTS) == set(PARTS):
+        head = ["# Faults that were tried", "", "Written by `make faults`.", ""]
+        REPORT.write_text("\n".join(head + lines))
+    return 1 if failed else 0
+
+
+def kills_part(folder: Path, wanted: int) -> tuple[list[str], int]:
+    """Kill trainings of all variants in turn until there were `wanted` kills."""
+    project, every = folder / "project", variants.variants()
+    variants.make(project)
+    killing.run(project, "check")  # starts the server, so that references are timed without it
+    references = {}
+    trials: list[kills.Trial] = []
+    while sum(trial.kills for trial in trials) < wanted:
+        number = len(trials)
+        variant = every[number % len(every)]
+        if variant not in references:
+            references[variant] = kills.reference(project, variant, folder / f"reference{number}")
+        trials.append(
+            kills.trial(
+                project,
+                variant,
+                folder / f"trial{number}",
+                references[variant],
+                1 + number % 3,
+                number,
+            )
+        )
+        _progress(
+            f"{sum(trial.kills for trial in trials)}/{wanted} kills, {variant}",
+            trials[-1].identical,
+        )
+    return _kills_table(trials), sum(not trial.identical for trial in trials)
+
+
+def _kills_table(trials: list[kills.Trial]) -> list[str]:
+    done, same = Counter[str](), Counter[str]()
+    killed = Counter[str]()
+    for trial in trials:
+        key = str(trial.variant)
+        done[key] += 1
+        same[key] += trial.identical
+        killed[key] += trial.kills
+    lines = [
+        "## SIGKILL during training",
+        "",
+        "Each training is killed one to three times, before a random operation on a file or after",
+        "a random time, goes on, and is sampled from; weights, snapshots, metrics, settings and",
+        "samples are compared with those of an undisturbed one, byte by byte.",
+        "",
+        "| variant | trainings | kills | identical |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [f"| {key} | {done[key]} | {killed[key]} | {same[key]} |" for key in done]
+    total = (sum(done.values()), sum(killed.values()), sum(same.values()))
+    return [*lines, f"| **all** | {total[0]} | {total[1]} | {total[2]} |"]
+
+
+def damages_part(folder: Path) -> tuple[list[str], int]:
+    """Try each fault on one training."""
+    project, variant = folder / "project", variants.variants()[8]
+    variants.make(project)
+    expected = kills.reference(project, variant, folder / "reference")
+    lines = ["## Faults around a training", "", "| fault | outcome |", "| --- | --- |"]
+    problems = 0
+    for number, (name, fault) in enumerate(damages.FAULTS.items()):
+        copy = folder / f"fault{number}"
+        shutil.copytree(project, copy)
+        problem = fault(copy, variant, expected).replace("\n", " ")
+        lines.append(f"| {name} | {problem or 'survived'} |")
+        problems += bool(problem) and not problem.startswith("not tried")
+        _progress(name, not problem)
+    return lines, problems
+
+
+def engines_part(folder: Path, every_signal: bool) -> tuple[list[str], int]:
+    """Hit both engines in each stage."""
+    project = folder / "project"
+    engines.make(project)
+    undisturbed = folder / "undisturbed"
+    shutil.copytree(project, undisturbed, symlinks=True)
+    done = engines.shell(undisturbed, engines.ENGINES["snakemake"][0])
+    assert done.returncode == 0, done.stderr
+    expected = engines.fingerprint(undisturbed)
+    found = []
+    for engine, stage, signal in _plan(every_signal):
+        copy = folder / f"{engine}-{stage}-{signal}"
+        shutil.copytree(project, copy, symlinks=True)
+        found.append(engines.interrupt(copy, engine, stage, signal, expected))
+        _progress(f"{engine} in {stage} by {signal}", not found[-1].problem)
+    lines = [
+        "## Engines under fire",
+        "",
+        "| engine | stage | hit by | outcome |",
+        "|---|---|---|---|",
+    ]
+    for one in found:
+        outcome = one.problem.replace("\n", " ") or "same results"
+        lines.append(f"| {one.engine} | {one.stage} | {one.signal} | {outcome} |")
+    return lines, sum(bool(one.problem) for one in found)
+
+
+def _plan(every_signal: bool) -> Iterator[tuple[str, str, str]]:
+    names = list(engines.SIGNALS)
+    for shift, engine in enumerate(engines.ENGINES):
+        for index, stage in enumerate(engines.STAGES):
+            chosen = names if every_signal else [names[(index + shift) % len(names)]]
+            for name in chosen:
+                yield engine, stage, name
+
+
+def _progress(text: str, good: bool) -> None:
+    print(f"{'ok  ' if good else 'BAD '} {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Generator-augmented coupling (GC, "Improving Consistency Models with Generator-Augmented Flows",
+arXiv 2406.09570)."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vct import rng
+from vct.couplings.base import Context, Coupling, Pair
+from vct.kernels import expand
+
+
+class GeneratorAugmented(Coupling):
+    """Replaces some data points by what the averaged model makes of their lower point.
+
+    With probability mu, independently for each sample, x becomes xhat = f_ema(x_r, r), where x_r
+    is the lower point of the pair (x, z) of the base coupling; both points of the pair are then
+    rebuilt from xhat. Where r = 0 the lower point is x, and so is xhat.
+
+    Args:
+        shape: (C, H, W) of the data.
+        sigma_data: standard deviation of the data.
+        base: gives the noise, any other coupling. Its parameters are trained as without GC.
+        mu: probability of a replacement, in [0, 1].
+        noise: which z goes with xhat. "keep": the one that the base gave x, the published choice;
+            the KL term is that of x. "recouple": the base pairs the batch of x and xhat anew with
+            the same eps, so a variational base encodes xhat, whose KL term then counts, and a plan
+            of transport may change the noise of every sample.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        sigma_data: float,
+        base: Coupling,
+        mu: float = 0.5,
+        noise: str = "keep",
+    ) -> None:
+        super().__init__(shape, sigma_data)
+        self.base, self.mu, self.recouple = base, mu, noise == "recouple"
+        self.kl_weight = base.kl_weight
+
+    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+        """The base's noise: what the sampler re-noises is generated already."""
+        return self.base.couple(x, eps)
+
+    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
+        pair = self.base.pair(x, eps, context)
+        mixed = torch.where(
+            expand(self._replaced(len(x), context, x.device), x), _generate(pair, context), pair.x
+        )
+        if self.recouple:
+            return self.base.pair(mixed, eps, context)
+        return replace(pair, x=mixed)
+
+    def _replaced(self, count: int, context: Context, device: torch.device) -> Tensor:
+        """Which samples (count,) are replaced."""
+        generator = rng.generator(*context.key, "generator-augmented", device=device)
+        return torch.rand(count, generator=generator, device=device) < self.mu
+
+    def summary(self, x: Tensor) -> dict[str, float]:
+        return self.base.summary(x)
+
+
+@torch.no_grad()
+def _generate(pair: Pair, context: Context) -> Tensor:
+    """f_ema(x_r, r) (B, C, H, W), and x where r = 0; no gradient reaches the coupling."""
+    # ln(0) would spoil the batch where r = 0; there the model's answer is not used.
+    r = torch.where(context.r > 0, context.r, context.t)
+    made = context.ema_model(context.kernel(pair.x, pair.z, r), r, context.labels)
+    return torch.where(expand(context.r > 0, pair.x), made, pair.x)

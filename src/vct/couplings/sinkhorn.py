@@ -1,0 +1,94 @@
+"""Entropic minibatch optimal transport coupling (Sinkhorn plans, arXiv 1306.0895)."""
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor
+
+from vct import rng
+from vct.couplings.base import Coupling
+
+
+class Sinkhorn(Coupling):
+    """Draws the noise of each data point from an entropic transport plan of the batch.
+
+    The plan P minimises <P, |x_i - T eps_j|^2> + lambda sum P ln P with uniform marginals; each
+    x_i gets one eps_j, drawn with probability B P_ij (Multisample flow matching, arXiv 2304.14772,
+    which draws its pairs in the same way). A noise may so go to two data points and another to
+    none, but each goes to one on average: the pairs have the marginals of data and noise. The
+    smaller lambda is, the nearer the plan is to the exact one; for a large one, the pairs are
+    independent.
+
+    Args:
+        shape: (C, H, W) of the data.
+        sigma_data: standard deviation of the data.
+        entropy: lambda, in units of the standard deviation of the cost over the pairs of the
+            batch, without the parts that depend on x_i or eps_j alone: so it means the same for
+            every T, dimension and scale of the data.
+        iterations: most iterations of Sinkhorn's algorithm. The marginals are right after any
+            number of them (`feasible`).
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        sigma_data: float,
+        entropy: float = 0.1,
+        iterations: int = 100,
+    ) -> None:
+        super().__init__(shape, sigma_data)
+        self.entropy, self.iterations = entropy, iterations
+
+    @torch.no_grad()
+    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+        """eps (B, C, H, W), drawn from the plan; a function of x and eps alone.
+
+        The draw's seed is a hash of eps, since the sampler has no other key; a cryptographic hash
+        says nothing of the size or place of what it hashes.
+        """
+        found = plan(x.flatten(1), eps.flatten(1), self.entropy, self.iterations)
+        content = eps.contiguous().cpu().numpy().tobytes()
+        key = hashlib.blake2b(content, digest_size=16).hexdigest()
+        columns = torch.multinomial(found.cpu(), 1, generator=rng.generator(key, "sinkhorn"))
+        return eps[columns[:, 0].to(eps.device)]
+
+
+def plan(
+    x: Tensor, eps: Tensor, entropy: float, iterations: int, tolerance: float = 1e-3
+) -> Tensor:
+    """P (B, B) >= 0 between x and eps (B, D): rows and columns sum to 1/B; float64.
+
+    Squared norms and T do not change the plan at a given `entropy`, so the cost is -<x_i, eps_j>,
+    without its means over rows and columns. The iterations stop early where the marginals are off
+    by `tolerance` of their size, root mean square; the rest is mended by `feasible`.
+    """
+    from ot.bregman import sinkhorn_log
+
+    cost = -(x.double() @ eps.double().T)
+    cost = cost - cost.mean(dim=0)
+    cost = cost - cost.mean(dim=1, keepdim=True)
+    count, spread = len(cost), cost.std(correction=0)
+    if spread == 0:
+        return torch.full_like(cost, 1 / count**2)
+    uniform = torch.full_like(cost[0], 1 / count)
+    threshold = tolerance / math.sqrt(count)
+    found = sinkhorn_log(
+        uniform, uniform, cost / spread, entropy, iterations, stopThr=threshold, warn=False
+    )
+    return feasible(found)
+
+
+def feasible(matrix: Tensor) -> Tensor:
+    """The nearby matrix (B, B) whose rows and columns sum to 1/B (arXiv 1705.09634, Algorithm 2).
+
+    Rows, then columns, that are too heavy are scaled down; what they lost is spread in proportion
+    to what is missing.
+    """
+    share = 1 / len(matrix)
+    matrix = matrix * (share / matrix.sum(dim=1, keepdim=True).clamp(min=share))
+    matrix = matrix * (share / matrix.sum(dim=0).clamp(min=share))
+    row_missing = (share - matrix.sum(dim=1)).clamp(min=0)
+    column_missing = (share - matrix.sum(dim=0)).clamp(min=0)
+    total = row_missing.sum()
+    return matrix + torch.outer(row_missing, column_missing) / total if total > 0 else matrix

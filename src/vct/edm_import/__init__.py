@@ -1,0 +1,1 @@
+"""Published EDM and EDM2 checkpoints, read without running anything that they hold."""

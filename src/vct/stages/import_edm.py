@@ -1,0 +1,52 @@
+"""`vct import-edm FILE`: a published EDM or EDM2 checkpoint as safetensors and JSON."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from vct.edm_import import architecture, unpickler
+from vct.edm_import.architecture import Found
+from vct.files import atomic
+from vct.layout import pretrained_files
+
+
+def run(name: str) -> None:
+    """Write `pretrained/<stem>.safetensors` and `.json` from the file `name`.
+
+    Raises:
+        UserError: if the file is refused; then nothing is written.
+    """
+    source = Path(name)
+    found = architecture.find(unpickler.read(source), source)
+    record = _record(source, found)
+    weights, description = pretrained_files(source.stem)
+    with atomic(weights) as weights_file, atomic(description) as description_file:
+        save_file(found.tensors, weights_file, {"vct": json.dumps(record, sort_keys=True)})
+        description_file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(
+        f"{weights}: {found.network['kind']}, {found.parameters:,} parameters, "
+        f"images {' x '.join(map(str, found.shape))}, {found.classes} classes"
+    )
+
+
+def _record(source: Path, found: Found) -> dict[str, Any]:
+    dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in found.tensors.values()}
+    return {
+        "source": source.name,
+        "sha256": _sha256(source),
+        "network": found.network,
+        "shape": list(found.shape),
+        "classes": found.classes,
+        "sigma_data": found.sigma_data,
+        "parameters": found.parameters,
+        "dtypes": sorted(dtypes),
+        "left_out": found.left_out,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
