@@ -94,7 +94,7 @@ class RunFiles:
         except (UserError, TypeError):
             return Note()
         texts = all(isinstance(text, str | None) for text in (note.uri, note.mlflow_run))
-        whole = texts and isinstance(note.config, dict) and isinstance(note.fresh, bool)
+        whole = texts and isinstance(note.config, dict) and isinstance(note.since, int)
         return note if whole else Note()
 
     def write_note(self, note: Note) -> None:
