@@ -280,7 +280,7 @@ def test_a_metric_has_a_plain_name(finished, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "3", "{}", '{"config": 3}', '{"fresh": "x"}', '{"x": 1}', '{"uri": []}', "["]
+    "content", ["[]", "3", "{}", '{"config": 3}', '{"since": "x"}', '{"x": 1}', '{"uri": []}', "["]
 )
 def test_a_note_of_the_tracker_that_is_not_ours_is_forgotten(tmp_path, content):
     files = RunFiles(tmp_path, RunId.parse(RUN))
@@ -290,7 +290,7 @@ def test_a_note_of_the_tracker_that_is_not_ours_is_forgotten(tmp_path, content):
         "config": {},
         "uri": None,
         "mlflow_run": None,
-        "fresh": False,
+        "since": 0,
     }
 
 

@@ -132,6 +132,15 @@ def test_another_mid_time_is_another_protocol(project, digits, text):
     assert states(text, other)[NAME] == "not comparable"
 
 
+def test_an_extractor_that_another_platform_trained_is_compared_and_named(project, digits, text):
+    for path in (project / "results/digits_small").rglob("protocol.json"):
+        path.write_text(path.read_text().replace("abab", "acac"))
+    other = to_csv(tidy(collect([digits], project)))
+    found = compare(read_rows(text, "old"), read_rows(other, "new"), {})
+    (mine,) = [finding for finding in found if finding.row == NAME]
+    assert mine.state == "agrees" and mine.detail.endswith("; extractor_sha256 differ")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

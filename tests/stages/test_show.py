@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from vct import cli
+from vct import __version__, cli, versions
 
 RUN = "small/variational/seed0"
 FILES = (
@@ -60,7 +60,8 @@ def test_a_whole_run(show, project):
         f"data: data/points, sha256 {config['data_sha256']}",
         f"settings: sha256 {config['settings_sha256']}",
         "batch_size: 8",
-        "code: vct 0.1.0, training 1",
+        "mid_times: [2.0, 0.5]",
+        f"code: vct {__version__}, training {versions.TRAINING}",
         "samples.npz <- model.safetensors",
         "metrics along training: 20",
         "took 0:01:15",
@@ -127,11 +128,12 @@ def test_data_made_anew_with_other_settings(show, project):
 def test_settings_and_code_that_changed_since(show, project, folder, monkeypatch):
     text = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(text.replace("kl_weight: 10", "kl_weight: 11"))
+    scored = versions.SCORING
     monkeypatch.setattr("vct.versions.SCORING", 99)
     code, states, _ = show()
     assert code == 2
     assert "coupling.kl_weight: 10.0 -> 11.0" in states["differs"][0]
-    assert states["differs"][1] == "code of scoring: version 2, this program has 99"
+    assert states["differs"][1] == f"code of scoring: version {scored}, this program has 99"
     (project / "params.yaml").write_text(text)
     change(folder / "config.json", settings_sha256="0" * 64)
     assert "settings in config.json" in show()[1]["differs"][0]

@@ -34,7 +34,10 @@ def _head(records: Records) -> list[str]:
     config = records.config
     code = config.get("code")
     versions = code.items() if isinstance(code, dict) else ()
-    settings = yaml.safe_dump(config["settings"], sort_keys=False, default_flow_style=None)
+    used = dict(config["settings"])
+    if records.samples:
+        used["sample"] = records.samples["settings"]
+    settings = yaml.safe_dump(used, sort_keys=False, default_flow_style=None)
     return [
         f"run: {records.run}",
         f"code: {', '.join(f'{part} {version}' for part, version in versions)}",

@@ -12,13 +12,16 @@ from vct.errors import UserError
 from vct.files import write_json
 from vct.layout import TRACKED_FILE, TRACKING_READY, RunId, suite_dir
 from vct.pipeline import suite_runs
-from vct.tracking import prepare, switched_off, sync_run, ui_command
+from vct.tracking import Away, prepare, switched_off, sync_run, ui_command
 
 
 def init(params: Params, _: list[str]) -> None:
     """Create or upgrade the database, and leave the marker that trainings wait for."""
     if params.runtime.tracking and not switched_off():
-        prepare(Path(), params.experiments)
+        try:
+            prepare(Path(), params.experiments)
+        except Away as away:  # trainings go on without it
+            print(f"warning: {away}", file=sys.stderr)
     # The same bytes wherever MLflow is: the marker says that this stage ran, not what it found.
     write_json(TRACKING_READY, {"tracking": "ready"})
 
@@ -50,6 +53,8 @@ def sync(params: Params, names: list[str]) -> None:
             print(f"{run}: {sync_run(Path(), str(run)).rows} rows sent")
         except UserError as error:
             problems.append(str(error))
+            if isinstance(error, Away):
+                break
     if problems:
         raise UserError(" ".join(problems))
 
@@ -67,6 +72,8 @@ def scores(params: Params, suite: str) -> None:
                 sync_run(Path(), str(run))
             except UserError as error:
                 print(f"warning: {error}", file=sys.stderr)
+                if isinstance(error, Away):
+                    break
     write_json(suite_dir(suite) / TRACKED_FILE, {"runs": [str(run) for run in runs]})
 
 

@@ -7,6 +7,7 @@ scoring of one run are one MLflow run, found again by tags when its id is not kn
 mlflow is imported in `client` alone, and never by the process that trains.
 """
 
+from vct.tracking.away import Away
 from vct.tracking.background import BackgroundSync
 from vct.tracking.database import prepare
 from vct.tracking.sync import Sent, sync_run
@@ -14,6 +15,7 @@ from vct.tracking.ui import ui_command
 from vct.tracking.uri import switched_off, tracking_uri
 
 __all__ = [
+    "Away",
     "BackgroundSync",
     "Sent",
     "prepare",

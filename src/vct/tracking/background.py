@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -62,14 +63,14 @@ class BackgroundSync:
             try:
                 self._note()
                 self._timer.start()
-            except (OSError, UserError) as error:
+            except (OSError, RuntimeError, UserError) as error:
                 _warn(self.files, str(error))
         return self
 
     def _start(self) -> None:
         try:
             self._worker = _Worker(self.files, self.interval)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # no process or no thread to be had
             _warn(self.files, str(error))
 
     def _note(self) -> None:
@@ -77,7 +78,7 @@ class BackgroundSync:
         note = self.files.read_note()
         known = note.config and disk.identity(note.config) == disk.identity(self.config)
         if self.fresh or not known:
-            note = Note(fresh=self.fresh)
+            note = Note(since=int(time.time() * 1000) if self.fresh else 0)
         note.config = self.config
         self.files.write_note(note)
 
@@ -105,7 +106,7 @@ class _Worker:
     """A `vct.tracking.worker` process and the thread that listens to it."""
 
     def __init__(self, files: RunFiles, interval: float) -> None:
-        self.files, self._warned = files, False
+        self.files, self._warned, self._warning = files, False, threading.Lock()
         set_environment()
         source = str(Path(vct.__file__).parents[1])
         search = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
@@ -117,7 +118,8 @@ class _Worker:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": search},
             start_new_session=True,  # Ctrl-C is for training, which then says how it ended
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -126,10 +128,15 @@ class _Worker:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._warn(line.strip())
+        # At the end of training, or because something killed it: then it is told at once.
+        if code := self._process.wait():
+            self._warn(f"its process ended with code {code}")
 
     def _warn(self, why: str) -> None:
-        if not self._warned:
-            self._warned = True
+        """Once: what goes wrong later is not news."""
+        with self._warning:
+            warned, self._warned = self._warned, True
+        if not warned:
             _warn(self.files, why)
 
     def end(self, message: dict[str, Any], patience: float) -> bool:
@@ -141,20 +148,18 @@ class _Worker:
         try:
             code = self._process.wait(patience)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
             self._warn(f"no answer in {patience:g} s")
-            return False
+            self._process.kill()
+            code = 1
         self._listener.join(1.0)
-        if code:
-            self._warn(f"its process ended with code {code}")
         return code == 0
 
 
 def _warn(files: RunFiles, why: str) -> None:
-    print(
-        f"vct: tracking is away ({why}); metrics stay in {files.run.state} and are sent later: "
-        f"vct track sync {files.run}",
-        file=sys.stderr,
-        flush=True,
-    )
+    with suppress(OSError, ValueError):  # nobody reads stderr any more
+        print(
+            f"vct: tracking is away ({why}); metrics stay in {files.run.state} and are sent later: "
+            f"vct track sync {files.run}",
+            file=sys.stderr,
+            flush=True,
+        )

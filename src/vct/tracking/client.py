@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from vct.tracking.away import Away
 from vct.tracking.uri import set_environment, tracking_uri
 
 
@@ -49,8 +50,27 @@ def upgrade_database(uri: str) -> None:
     engine.dispose()
 
 
+def is_locked(error: BaseException) -> bool:
+    """Whether SQLite gave up waiting for another process, as sqlite3, SQLAlchemy or mlflow say."""
+    return "database is locked" in str(error)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the store as a whole does not work, rather than refuse this one request."""
+    if isinstance(error, ConnectionError | TimeoutError) or is_locked(error):
+        return True
+    status = getattr(error, "get_http_status_code", None)
+    return status is not None and status() not in (400, 404, 409)
+
+
 def reason(error: BaseException) -> str:
-    """The first line of what mlflow, SQLAlchemy or requests say, cut short, no password in it."""
+    """What is the matter, in the words of mlflow, SQLAlchemy or requests: one line, cut short, no
+    password in it."""
+    if isinstance(error, Away):
+        return error.why
     text = str(error).strip() or type(error).__name__
-    line = re.sub(r"//[^/@\s]+@", "//", text.splitlines()[0])
+    first = text.splitlines()[0]
+    if cause := re.search(r"\(Caused by (.+)\)$", first):
+        first = cause[1]
+    line = re.sub(r"//[^/@\s]+@", "//", first)
     return line if len(line) <= 200 else f"{line[:200]}…"

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import sqlite3
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -15,30 +14,34 @@ from pathlib import Path
 from vct.errors import UserError
 from vct.files import read_json, write_json
 from vct.tracking import client
+from vct.tracking.away import Away
 from vct.tracking.uri import SQLITE, artifact_folder, is_server, shown, sqlite_file, tracking_uri
 
 READY = Path("state/mlflow-ready.json")
 """Which database was found in order, by which mlflow: so that asking again needs no import."""
 
+PATIENCE = 5.0
+"""Seconds to wait for a database that another process has locked."""
 
-def prepare(root: Path, experiments: Iterable[str] = ()) -> bool:
+
+def prepare(root: Path, experiments: Iterable[str] = ()) -> None:
     """Make the tracking database ready, with an MLflow experiment for each of `experiments`.
 
     Safe to call at once from many processes, cheap (no import of mlflow) when all is there. Of a
-    server only its presence is asked, with a warning when it is away.
-
-    Returns:
-        False if a server is away, else True.
+    server only its presence is asked.
 
     Raises:
+        Away: if a server does not answer, or the SQLite database is locked by another program.
         UserError: if the SQLite database cannot be made, read or written.
     """
     uri = tracking_uri(root)
     if is_server(uri):
-        return _warn_if_away(uri)
+        if why := why_away(uri):
+            raise Away(shown(uri), why)
+        return
     database = sqlite_file(uri)
     if database is None:
-        return True
+        return
     with locked(root / "state/mlflow.lock"):
         try:
             if not _ready(root, database):
@@ -52,11 +55,12 @@ def prepare(root: Path, experiments: Iterable[str] = ()) -> bool:
         except UserError:
             raise
         except Exception as error:
+            if client.is_locked(error):
+                raise Away(str(database), client.reason(error)) from error
             raise UserError(
                 f"{database} cannot be used as MLflow's database ({client.reason(error)}); "
                 "move it aside, or name another by MLFLOW_TRACKING_URI."
             ) from error
-    return True
 
 
 @contextmanager
@@ -86,7 +90,9 @@ def _ready(root: Path, database: Path) -> bool:
         if noted["mlflow"] != version("mlflow") or not database.exists():
             return False
         return bool(noted["schema"] == _schema(database))
-    except (UserError, sqlite3.Error, KeyError, TypeError):
+    except (UserError, sqlite3.Error, KeyError, TypeError) as error:
+        if client.is_locked(error):
+            raise
         return False
 
 
@@ -116,16 +122,20 @@ def _upgrade(database: Path) -> None:
     """Upgrade to the schema of this mlflow; the copy that it asks for is kept if they differ."""
     before = _schema(database)
     copy = database.with_name(f"{database.name}.schema-{before}")
-    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+    with closing(_open(database)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
     client.upgrade_database(f"{SQLITE}{database}")
     if _schema(database) == before:
         copy.unlink()
 
 
+def _open(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=PATIENCE)
+
+
 def _schema(database: Path) -> str | None:
     """The revision that alembic, MLflow's tool for schemas, has noted in the database."""
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(_open(database)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE name='alembic_version'")
         if not tables.fetchall():
             return None
@@ -134,7 +144,7 @@ def _schema(database: Path) -> str | None:
 
 
 def _experiments(database: Path) -> list[str]:
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(_open(database)) as connection:
         return [row[0] for row in connection.execute("SELECT name FROM experiments")]
 
 
@@ -144,7 +154,7 @@ def relocate(database: Path) -> None:
     MLflow stores absolute paths with each experiment and run.
     """
     here = str(artifact_folder(database))
-    with closing(sqlite3.connect(database, timeout=20)) as connection:
+    with closing(_open(database)) as connection:
         locations = connection.execute("SELECT artifact_location FROM experiments").fetchall()
         parents = {os.path.dirname(row[0]) for row in locations if row[0] and row[0][0] == "/"}
         for old in parents:
@@ -159,23 +169,13 @@ def relocate(database: Path) -> None:
         connection.commit()
 
 
-def _warn_if_away(uri: str) -> bool:
-    why = why_away(uri)
-    if why:
-        print(
-            f"vct: MLflow's server {shown(uri)} is away ({why}); runs go on without it, "
-            "their metrics stay in state/ and are sent later: vct track sync",
-            file=sys.stderr,
-        )
-    return why is None
-
-
 def why_away(uri: str) -> str | None:
-    """Why a server does not answer within three seconds, None if it does."""
+    """Why a server does not answer within three seconds or says that it is ill, None if well."""
     try:
         with urllib.request.urlopen(f"{shown(uri).rstrip('/')}/health", timeout=3):
             return None
-    except urllib.error.HTTPError:
-        return None  # it answers, if only to say who may ask
+    except urllib.error.HTTPError as error:
+        # Below 500 it is well, if only to say who may ask, or that it has no such page.
+        return f"it answers with error {error.code}" if error.code >= 500 else None
     except (OSError, ValueError, HTTPException) as error:
         return str(getattr(error, "reason", error))

@@ -49,13 +49,14 @@ class Note:
         config: what training was started with, so that its metrics can be sent before it ends.
         uri: the store that `mlflow_run` is in, without password.
         mlflow_run: the id, None while nothing was sent.
-        fresh: that a new MLflow run is wanted even if one with the same tags is there.
+        since: milliseconds since 1970; a run that started before in MLflow is of an earlier
+            training, even if it has the same tags.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
     uri: str | None = None
     mlflow_run: str | None = None
-    fresh: bool = False
+    since: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class RunFiles:
         except (UserError, TypeError):
             return Note()
         texts = all(isinstance(text, str | None) for text in (note.uri, note.mlflow_run))
-        whole = texts and isinstance(note.config, dict) and isinstance(note.fresh, bool)
+        whole = texts and isinstance(note.config, dict) and isinstance(note.since, int)
         return note if whole else Note()
 
     def write_note(self, note: Note) -> None:

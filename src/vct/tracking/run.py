@@ -35,8 +35,9 @@ class RunTracker:
     ) -> "RunTracker":
         """Enter the MLflow run of a training, or create it with its parameters.
 
-        It is the one noted beside the training, else the latest with the same tags. With `running`
-        its status becomes RUNNING again.
+        It is the one noted beside the training, else the latest with the same tags that is not of
+        an earlier training: so also one whose creation was never confirmed, the server having
+        died. With `running` its status becomes RUNNING again.
         """
         note, tags = files.read_note(), disk.identity(config)
         found = _find(client, files, note, tags)
@@ -47,7 +48,7 @@ class RunTracker:
             tags=tags,
         )
         uri = shown(tracking_uri(files.root))
-        files.write_note(Note(config, uri, run.info.run_id))
+        files.write_note(Note(config, uri, run.info.run_id, note.since))
         tracker = cls(client, files, config, run.info.run_id)
         tracker._send_parameters(run.data.params)
         if running:
@@ -106,8 +107,6 @@ class RunTracker:
 def _find(client: Any, files: RunFiles, note: Note, tags: dict[str, str]) -> Any | None:
     """The MLflow run that the note names, if it is of these tags and store; else by search."""
     noted = note.config and disk.identity(note.config) == tags
-    if noted and note.fresh and note.mlflow_run is None:
-        return None
     if noted and note.mlflow_run and note.uri == shown(tracking_uri(files.root)):
         run = _get(client, note.mlflow_run)
         if run is not None:
@@ -115,7 +114,9 @@ def _find(client: Any, files: RunFiles, note: Note, tags: dict[str, str]) -> Any
     experiment = client.get_experiment_by_name(files.run.experiment)
     if experiment is None:
         return None
-    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    conditions.append(f"attributes.start_time >= {note.since if noted else 0}")
+    wanted = " and ".join(conditions)
     order = ["attributes.start_time DESC"]
     runs = client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=order)
     return runs[0] if runs else None

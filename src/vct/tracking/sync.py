@@ -9,10 +9,11 @@ from vct.errors import UserError
 from vct.files import read_object
 from vct.layout import RunId
 from vct.tracking import client
-from vct.tracking.database import locked, prepare, why_away
+from vct.tracking.away import Away
+from vct.tracking.database import locked, prepare
 from vct.tracking.disk import RunFiles
 from vct.tracking.run import RunTracker
-from vct.tracking.uri import is_server, shown, tracking_uri
+from vct.tracking.uri import shown, tracking_uri
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ def sync_run(root: Path, run_id: str) -> Sent:
     Sending twice changes nothing. Scores and artifacts are those in `results/`.
 
     Raises:
-        UserError: if the run was never trained, is being trained, or MLflow is away.
+        Away: if MLflow is away; then other runs need not be tried.
+        UserError: if the run was never trained, is being sent by another process, or refused.
     """
     files = RunFiles(root, RunId.parse(run_id))
     config, complete = files.config()
@@ -42,12 +44,15 @@ def sync_run(root: Path, run_id: str) -> Sent:
             return Sent(tracker.id, rows)
     except BlockingIOError:
         raise UserError(
-            f"{run_id} is being trained, and its training sends the metrics; nothing is to be done."
+            f"{run_id} is being trained or sent by another process, which sends all there is; "
+            "nothing is to be done."
         ) from None
     except UserError:
         raise
     except Exception as error:
         where = shown(tracking_uri(root))
+        if client.is_away(error):
+            raise Away(where, client.reason(error)) from error
         raise UserError(
             f"MLflow at {where} does not take {run_id} ({client.reason(error)}); the metrics stay "
             f"on disk, send them when it is back: vct track sync {run_id}"
@@ -58,13 +63,10 @@ def open_store(root: Path) -> Any:
     """A client of the project's store, its database made ready first.
 
     Raises:
-        Exception: if the store is away; of a server that is noticed before mlflow is imported.
+        Away: if that is noticed before mlflow is imported.
+        Exception: whatever mlflow raises.
     """
-    uri = tracking_uri(root)
-    if not is_server(uri):
-        prepare(root)
-    elif why := why_away(uri):
-        raise ConnectionError(f"no answer: {why}")
+    prepare(root)
     return client.connect(root)
 
 

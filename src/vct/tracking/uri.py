@@ -8,10 +8,13 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }
-"""No calls home (mlflow wants the word `true`), and a server that is away is given up soon."""
+"""No calls home (mlflow wants the word `true`), and a server that is away is given up soon.
+
+No request is repeated by mlflow itself: it would create a second run when the answer to the first
+request was lost. Later attempts look first what is there."""
 
 SQLITE = "sqlite:///"
 

@@ -91,7 +91,7 @@ class Follower:
 
 def _report(error: Exception) -> None:
     with contextlib.suppress(OSError):  # nobody listens any more
-        os.write(_reports, f"{client.reason(error)}\n".encode())
+        os.write(_reports, f"{client.reason(error)}\n".encode(errors="replace"))
 
 
 def _keep_output_for_reports() -> None:
