@@ -8,7 +8,6 @@ from vct import layout, pipeline, versions
 from vct.config import load
 from vct.errors import UserError
 
-
 # Read by our rules first: Snakemake's reader would expand, or even run, what stands there.
 try:
     load()
