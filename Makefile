@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: run test unit lint report ui adopt clean-state help
+.PHONY: run test unit faults lint report ui adopt help
 
 run: .venv/installed  ## data, training, samples, scores, table, figures and report of a suite
 	snakemake --cores $(CORES) --config suite=$(SUITE)
@@ -18,10 +18,13 @@ report: .venv/installed  ## results/SUITE/report.html, one file to pass on
 	snakemake --cores 1 --config suite=$(SUITE) --report results/$(SUITE)/report.html
 
 test: .venv/installed lint  ## all checks: linters, types, unit tests, both engines end to end
-	pytest
+	pytest -n 2 --dist loadfile
 
 unit: .venv/installed  ## the fast tests alone
-	pytest --ignore tests/workflow
+	pytest -n 2 --dist loadfile --ignore tests/workflow
+
+faults: .venv/installed  ## kill trainings and engines, damage files, fill disks; writes results/faults.md
+	PYTHONPATH=benchmarks python -m faults
 
 lint: .venv/installed  ## ruff, snakefmt, snakemake --lint, mypy
 	ruff check .
