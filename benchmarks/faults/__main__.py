@@ -1,4 +1,4 @@
-"""`make faults`: do all of it and write results/faults.md.
+"""`make faults`: do all of it and write results/faults.md, section by section.
 
 Parts may be chosen: python -m faults kills damages engines (with PYTHONPATH=benchmarks).
 """
@@ -30,19 +30,27 @@ def main() -> int:
         "damages": damages_part,
         "engines": lambda folder: engines_part(folder, options.all),
     }
-    lines, failed = [], 0
+    failed = 0
     for part in options.parts or PARTS:
         folder = Path(tempfile.mkdtemp(prefix="vct-faults-"))
         begin = time.monotonic()
-        text, problems = functions[part](folder)
-        lines += [*text, "", f"({time.monotonic() - begin:.0f} s)", ""]
+        lines, problems = functions[part](folder)
+        lines += ["", f"{time.monotonic() - begin:.0f} s; again: `python -m faults {part}`."]
+        print("\n".join(lines))
+        _report("\n".join(lines))
         failed += problems
         shutil.rmtree(folder)
-    print("\n".join(lines))
-    if set(options.parts or PARTS) == set(PARTS):
-        head = ["# Faults that were tried", "", "Written by `make faults`.", ""]
-        REPORT.write_text("\n".join(head + lines))
     return 1 if failed else 0
+
+
+def _report(section: str) -> None:
+    """Put a section into the report, in place of an older one with its heading."""
+    text = REPORT.read_text() if REPORT.exists() else "# Faults that were tried\n"
+    head, *old = text.split("\n## ")
+    heading = section.split("\n")[0]
+    kept = [f"## {each.strip()}" for each in old if f"## {each}".split("\n")[0] != heading]
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text("\n\n".join([head.strip(), *sorted([*kept, section.strip()])]) + "\n")
 
 
 def kills_part(folder: Path, wanted: int) -> tuple[list[str], int]:
