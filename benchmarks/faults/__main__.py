@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from faults import damages, engines, killing, kills, variants
+from faults import damages, engines, inputs, killing, kills, variants
 
-PARTS = ("kills", "damages", "engines")
+PARTS = ("kills", "damages", "inputs", "engines")
 REPORT = Path(__file__).parents[2] / "results" / "faults.md"
 
 
@@ -23,11 +23,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--kills", type=int, default=100, help="at least so many SIGKILLs")
+    parser.add_argument("--inputs", type=int, default=2000, help="wrong settings files")
     parser.add_argument("--all", action="store_true", help="every signal in every stage")
     options = parser.parse_args()
     functions = {
         "kills": lambda folder: kills_part(folder, options.kills),
         "damages": damages_part,
+        "inputs": lambda folder: inputs_part(folder, options.inputs),
         "engines": lambda folder: engines_part(folder, options.all),
     }
     failed = 0
@@ -120,6 +122,24 @@ def damages_part(folder: Path) -> tuple[list[str], int]:
         problems += bool(problem) and not problem.startswith("not tried")
         _progress(name, not problem)
     return lines, problems
+
+
+def inputs_part(folder: Path, count: int) -> tuple[list[str], int]:
+    """Give `vct check` wrong settings files."""
+    outcomes, bad = inputs.try_all(folder, count)
+    lines = [
+        "## Wrong params.yaml files",
+        "",
+        "One to three values of the project's own file are replaced by something odd, removed,",
+        "renamed or added, in a third of the files some bytes as well; `vct check` reads them.",
+        "",
+        "| tried | accepted | refused in one sentence | refused otherwise | tracebacks |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+    ]
+    kinds = ("accepted", "refused in one sentence", "refused otherwise", "traceback")
+    lines.append(f"| {count} | " + " | ".join(str(outcomes[kind]) for kind in kinds) + " |")
+    failed = outcomes["refused otherwise"] + outcomes["traceback"]
+    return [*lines, *([""] if bad else []), *[f"- {line}" for line in bad[:20]]], failed
 
 
 def engines_part(folder: Path, every_signal: bool) -> tuple[list[str], int]:
