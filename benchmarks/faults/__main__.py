@@ -37,7 +37,8 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="vct-faults-"))
         begin = time.monotonic()
         lines, problems = functions[part](folder)
-        lines += ["", f"{time.monotonic() - begin:.0f} s; again: `python -m faults {part}`."]
+        command = f"PYTHONPATH=benchmarks python -m faults {part}"
+        lines += ["", f"{time.monotonic() - begin:.0f} s; again: `{command}`."]
         print("\n".join(lines))
         _report("\n".join(lines))
         failed += problems

@@ -9,18 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from faults import engines
 
 ROOT = Path(__file__).parents[2]
-COPIED = (
-    "Snakefile",
-    "workflow",
-    "profiles",
-    "environment.yml",
-    "params.yaml",
-    ".dvcignore",
-    ".gitignore",
-    "src",
-)
+COPIED = (*engines.COPIED, ".gitignore")
 
 
 class Project:
