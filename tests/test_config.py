@@ -511,6 +511,8 @@ KNOBS = {
     "flip": True,
     "log_every": 7,
     "snapshots": 1,
+    "precision": ["tf32", "bfloat16"],
+    "compile": True,
     "objective": [
         {"kind": "ict"},
         {"kind": "ict", "s0": 3},

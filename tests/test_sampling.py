@@ -115,7 +115,7 @@ def test_to_uint8_rounds_and_clips():
 
 def test_to_uint8_undoes_the_scaling_of_the_data():
     every = np.arange(256, dtype=np.uint8).reshape(4, 1, 8, 8)
-    scaled = to_float(dataset((1, 8, 8)), every)
+    scaled = to_float(dataset((1, 8, 8)), torch.from_numpy(every))
     assert scaled.min() == -1
     assert scaled.max() == 1
     assert np.array_equal(to_uint8(scaled).numpy(), every)

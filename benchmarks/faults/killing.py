@@ -8,13 +8,22 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
-_PRELOADED = ["torch._dynamo", "scipy.optimize", "vct.stages.train", "vct.stages.sample"]
+_PRELOADED = [
+    "torch._dynamo",
+    "torch.distributed",
+    "scipy.optimize",
+    "vct.stages.train",
+    "vct.stages.sample",
+]
+PATIENCE = 20.0
+"""Seconds that the others of a group have to end once one was killed."""
 _WRITING = os.O_WRONLY | os.O_RDWR
 _FILE_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.move"}
 
@@ -75,8 +84,10 @@ def _run(
     limit: int,
     number: int,
     before: Callable[[], None] | None,
+    environment: dict[str, str],
 ) -> None:
     """In the child: run the command in `folder`."""
+    os.environ.update(environment)
     output = os.open(_output(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.chdir(folder)
     os.dup2(output, 1)
@@ -95,6 +106,7 @@ def start(
     at: int = 0,
     number: int = signal.SIGKILL,
     before: Callable[[], None] | None = None,
+    environment: dict[str, str] | None = None,
 ) -> tuple[Any, Any]:
     """Start `vct ARGUMENTS` in `folder`; return its process and its counter of file operations.
 
@@ -102,10 +114,12 @@ def start(
         at: it gets a signal before this operation on a file; 0 is never.
         number: the signal.
         before: called in the process first; a function of a module.
+        environment: added to that of the process.
     """
     server = context()
     count = server.Value("i", 0, lock=False)
-    process = server.Process(target=_run, args=(folder, list(arguments), count, at, number, before))
+    given = (folder, list(arguments), count, at, number, before, environment or {})
+    process = server.Process(target=_run, args=given)
     process.start()
     return process, count
 
@@ -125,3 +139,39 @@ def run(folder: Path, *arguments: str, after: float = 0.0, **options: Any) -> tu
     if timer:
         timer.cancel()
     return process.exitcode, count.value
+
+
+def run_group(
+    folder: Path, size: int, *arguments: str, victim: int = 0, at: int = 0, after: float = 0.0
+) -> tuple[int, int]:
+    """Run `vct ARGUMENTS` in `size` processes over gloo.
+
+    Returns:
+        The first exit code that is not 0, and the number of file operations of the first process.
+
+    Args:
+        victim: the process that is killed: before file operation `at`, or after so many seconds.
+    """
+    with tempfile.TemporaryDirectory() as store:
+        members, counts = [], []
+        for rank in range(size):
+            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size}
+            environment = {name: str(value) for name, value in place.items()}
+            environment["VCT_STORE"] = f"{store}/file"
+            limit = at if rank == victim else 0
+            member, count = start(folder, *arguments, at=limit, environment=environment)
+            members.append(member)
+            counts.append(count)
+        timer = threading.Timer(after, members[victim].kill) if after else None
+        if timer:
+            timer.start()
+        members[victim].join()
+        for member in members:
+            # As `vct.launch` does: one that never met the others would wait for long.
+            member.join(None if members[victim].exitcode == 0 else PATIENCE)
+            member.kill()
+            member.join()
+        if timer:
+            timer.cancel()
+    codes = [members[victim].exitcode, *(member.exitcode for member in members)]
+    return next((code for code in codes if code), 0), counts[0].value

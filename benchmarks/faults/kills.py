@@ -5,8 +5,9 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from faults import killing
+from faults import killing, variants
 from faults.variants import Variant, fingerprint
 
 SAMPLES = ("samples.npz",)
@@ -35,7 +36,7 @@ def reference(project: Path, variant: Variant, folder: Path) -> Reference:
     """Train and sample once, undisturbed, in a copy of `project`."""
     shutil.copytree(project, folder)
     begin = time.monotonic()
-    code, operations = killing.run(folder, "train", str(variant.run))
+    code, operations = _train(folder, variant)
     seconds = time.monotonic() - begin
     assert code == 0, killing.text(folder)
     _sample(folder, variant)
@@ -48,9 +49,12 @@ def trial(
     """Kill a training `kills` times, each time at another moment, then let it finish.
 
     Every second kill is before a random operation on a file (most are those of a checkpoint), the
-    others after a random time.
+    others after a random time. Of several processes, one is killed. Every second training reads no
+    batches ahead, other than the undisturbed one.
     """
     shutil.copytree(project, folder)
+    if seed % 2:
+        variants.read_nothing_ahead(folder)
     draw = random.Random(seed)
     killed = 0
     for attempt in range(20 * kills):
@@ -60,15 +64,25 @@ def trial(
             moment = {"at": draw.randint(1, expected.operations)}
         else:
             moment = {"after": draw.uniform(0.05, expected.seconds)}
-        code, _ = killing.run(folder, "train", str(variant.run), **moment)
+        code, _ = _train(folder, variant, **moment)
         killed += code == -9
-    code, _ = killing.run(folder, "train", str(variant.run))
+    code, _ = _train(folder, variant)
     output = killing.text(folder)
     if code:
         return Trial(variant, killed, False, output)
     _sample(folder, variant)
     same = fingerprint(folder, variant.run, SAMPLES) == expected.files
     return Trial(variant, killed, same, output)
+
+
+def _train(folder: Path, variant: Variant, **moment: Any) -> tuple[int, int]:
+    """Exit code, and number of file operations."""
+    command = ("train", str(variant.run))
+    if variant.processes == 1:
+        return killing.run(folder, *command, **moment)
+    # Only the first process writes.
+    victim = 0 if "at" in moment else variant.processes - 1
+    return killing.run_group(folder, variant.processes, *command, victim=victim, **moment)
 
 
 def _sample(folder: Path, variant: Variant) -> None:

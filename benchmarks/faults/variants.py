@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ COMPARED = ("model.safetensors", "snapshots.safetensors", "training.csv", "confi
 
 @dataclass(frozen=True)
 class Variant:
-    """A coupling, objective, kernel and kind of data."""
+    """A coupling, objective, kernel and kind of data, in so many processes."""
 
     coupling: str
     objective: str
     kernel: str
     data: str
+    processes: int = 1
 
     @property
     def run(self) -> RunId:
@@ -38,11 +39,12 @@ class Variant:
         return RunId(f"{self.data}-{self.objective}-{self.kernel}", self.coupling, 0)
 
     def __str__(self) -> str:
-        return f"{self.coupling}, {self.objective}, {self.kernel}, {self.data}"
+        where = "" if self.processes == 1 else f", {self.processes} processes"
+        return f"{self.coupling}, {self.objective}, {self.kernel}, {self.data}{where}"
 
 
 def variants() -> list[Variant]:
-    """Every coupling x objective x kernel on points, and each coupling on images."""
+    """Every coupling x objective x kernel on points; each coupling on images, also over gloo."""
     couplings, objectives, kernels = (
         ("independent", "ot", "variational"),
         ("ict", "ecm"),
@@ -50,7 +52,8 @@ def variants() -> list[Variant]:
     )
     points = itertools.product(couplings, objectives, kernels, ["points"])
     images = itertools.product(couplings, ["ict"], ["ve"], ["images"])
-    return [Variant(*parts) for parts in itertools.chain(points, images)]
+    alone = [Variant(*parts) for parts in itertools.chain(points, images)]
+    return alone + [replace(variant, processes=2) for variant in alone if variant.data == "images"]
 
 
 def params() -> dict[str, Any]:
@@ -103,6 +106,14 @@ def make(folder: Path) -> None:
     for name, settings in config.load(folder / "params.yaml").datasets.items():
         source = registry.find("data source", settings.source)(settings)
         dataset.write(name, source, settings.model_dump(mode="json"), folder)
+
+
+def read_nothing_ahead(folder: Path) -> None:
+    """Let trainings in a project do without the thread that reads batches."""
+    path = folder / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["runtime"]["prefetch"] = 0
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 def fingerprint(folder: Path, run: RunId, extra: tuple[str, ...] = ()) -> dict[str, str]:

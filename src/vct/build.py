@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vct import registry, rng
+from vct import arithmetic, parallel, registry, rng
 from vct.config import (
     Average,
     ECMObjective,
@@ -17,6 +17,7 @@ from vct.config import (
     OwnClass,
     PostHocEMA,
     RunSettings,
+    Runtime,
     Train,
     Variational,
 )
@@ -152,20 +153,29 @@ def ema(settings: Average, module: Model) -> EMA[Model] | TrackedAverages[Model]
     return EMA(module, decay, settings.width, settings.warm_up)
 
 
-def device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one.
+def prepare(module: Model, train: Train, device: torch.device) -> None:
+    """Have the network and the encoder computed as `train` says; see `vct.arithmetic`."""
+    encoders = [part.encoder for part in module.coupling.modules() if hasattr(part, "encoder")]
+    for part in (module.network, *encoders):
+        if isinstance(part, nn.Module):
+            arithmetic.prepare(part, train.precision, train.compile, device)
+
+
+def device(runtime: Runtime) -> torch.device:
+    """`auto` is the GPU if there is one; of several processes each takes its own.
 
     Raises:
         UserError: if a GPU is asked for that is not there.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda"):
-        index = int(name.partition(":")[2] or 0)
-        count = torch.cuda.device_count()
-        if index >= count:
-            raise UserError(
-                f"runtime.device: {name} was asked for, but this machine has {count} GPUs; "
-                "use auto or cpu."
-            )
-    return torch.device(name)
+    name, count = runtime.device, torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and not count and not runtime.gpus):
+        return torch.device("cpu")
+    index = int(name.partition(":")[2] or parallel.local_rank())
+    wanted = max(index + 1, runtime.gpus)
+    if wanted > count:
+        raise UserError(
+            f"runtime: {wanted} GPUs are asked for (gpus: {runtime.gpus}, device: {name}), but "
+            f"this machine shows {count}; lower gpus and processes, or use device: cpu."
+        )
+    arithmetic.set_float32("float32")
+    return torch.device("cuda", index)

@@ -13,6 +13,8 @@ from typing import Any
 from vct import __version__
 from vct.errors import UserError
 
+DIVIDED = ("train", "sample")
+"""Stages whose work several processes share."""
 RUN = "EXPERIMENT/COUPLING/seedK, for example digits/variational/seed0"
 
 
@@ -74,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with _sigterm_raises():
-            return _call(options) or 0
+            return _call(options, sys.argv[1:] if arguments is None else arguments) or 0
     except UserError as error:
         return _refused(str(error))
     except Terminated:
@@ -137,7 +139,7 @@ def _quiet_environment() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "true")
 
 
-def _call(options: argparse.Namespace) -> int | None:
+def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
     from vct import config
 
     if options.stage == "import-edm":
@@ -147,6 +149,24 @@ def _call(options: argparse.Namespace) -> int | None:
         experiments = ", ".join(params.experiments)
         print(f"params.yaml is valid: experiments {experiments}")
         return None
+    if options.stage in DIVIDED and params.runtime.size > 1 and not _is_member():
+        from vct import launch
+
+        return launch.run(arguments, params.runtime.size)
+    if _is_member():
+        from vct import parallel
+
+        with parallel.joined():
+            return _run_stage(params, options)
+    return _run_stage(params, options)
+
+
+def _is_member() -> bool:
+    """Whether this process was started as one of several; without torch, which takes seconds."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _run_stage(params: Any, options: argparse.Namespace) -> int | None:
     if options.stage == "train":
         return _train(params, options)
     if options.stage == "verify":

@@ -8,7 +8,7 @@ checkpoint and result.
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -239,10 +239,20 @@ class Independent(Section):
     kind: Literal["independent"]
 
 
+def _default(value: Any) -> Callable[[Any], bool]:
+    """For settings that came later: left out of hashes where they are what they always were."""
+    return lambda given: given == value
+
+
+# On the global batch, or on what each device holds.
+Over = Annotated[Literal["batch", "device"], Field(exclude_if=_default("batch"))]
+
+
 class MinibatchOT(Section):
     """Optimal transport between the images and the noise of a batch."""
 
     kind: Literal["ot"]
+    over: Over = "batch"
 
 
 class Variational(Section):
@@ -260,6 +270,7 @@ class Sinkhorn(Section):
     kind: Literal["sinkhorn"]
     entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 0.1
     iterations: Count = 100
+    over: Over = "batch"
 
 
 _BaseKinds = (
@@ -438,6 +449,10 @@ class Train(Section):
     steps: Count
     conditional: bool = False
     flip: bool = False
+    precision: Annotated[
+        Literal["float32", "tf32", "bfloat16"], Field(exclude_if=_default("float32"))
+    ] = "float32"
+    compile: Annotated[bool, Field(exclude_if=_default(False))] = False
     log_every: Count = 50
     snapshots: Annotated[int, Field(ge=0, le=100)] = 8
 
@@ -589,16 +604,44 @@ class Experiment(Section):
 class Runtime(Section):
     """Where and how the work is done; nothing here changes what is computed in exact arithmetic.
 
-    `stop_after_nonfinite`: so many steps in a row whose loss or gradient is not finite end a
-    training; null bears any number.
+    `gpus`: so many GPUs a job reserves and uses. `processes`: of a training, a sampling or a
+    scoring, which share its work; one for each GPU unless given. `micro_batch`: most samples that a
+    device trains on at a time; null takes its share of the batch at once. `prefetch`: so many
+    batches are read ahead. `stop_after_nonfinite`: so many steps in a row whose loss or gradient is
+    not finite end a training; null bears any number.
     """
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    processes: Annotated[int, Field(ge=1, le=64)] | None = None
+    micro_batch: Count | None = None
+    prefetch: Annotated[int, Field(ge=0, le=64)] = 2
     checkpoint_every: Count = 500
     stop_after_nonfinite: Count | None = 20
     tracking: bool = True
+
+    @property
+    def size(self) -> int:
+        """Processes that share the work of a job."""
+        return self.processes or max(1, self.gpus)
+
+    @property
+    def cores(self) -> int:
+        """CPU cores of a job."""
+        return self.threads * self.size
+
+    @model_validator(mode="after")
+    def _one_each(self) -> "Runtime":
+        if self.device != "cpu" and 0 < self.gpus < self.size:
+            raise ValueError(
+                f"processes ({self.size}) must not be more than gpus ({self.gpus}): each takes one"
+            )
+        if ":" in self.device and self.size > 1:
+            raise ValueError(
+                f"device ({self.device}) names one GPU for several processes; use auto"
+            )
+        return self
 
 
 class Params(Section):

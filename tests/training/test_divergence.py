@@ -102,8 +102,8 @@ def test_it_stops_and_names_step_term_levels_and_checkpoint(tmp_path):
 
 def test_the_noise_level_named_is_that_of_the_sample(tmp_path):
     made, seen = trainer(tmp_path, every=1), []
-    draw = made.objective.levels
-    made.objective.levels = lambda *given: seen.append(draw(*given)) or seen[-1]
+    draw = made.loss.objective.levels
+    made.loss.objective.levels = lambda *given: seen.append(draw(*given)) or seen[-1]
     message = diverges(made)
     highest = f"{float(seen[10].t.max()):.3g}"
     assert f"t from {highest} to {highest}" in message

@@ -11,6 +11,7 @@ CHOSEN = [
     variants.Variant("ot", "ict", "ve", "images"),
     variants.Variant("variational", "ict", "ve", "points"),
     variants.Variant("variational", "ecm", "ve", "points"),
+    variants.Variant("variational", "ict", "ve", "images", processes=2),
 ]
 TRIED = [
     "all checkpoints damaged",

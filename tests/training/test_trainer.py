@@ -153,7 +153,7 @@ def test_coupling_sees_levels_labels_and_the_averaged_model(tmp_path):
 
     def pair(x, eps, context):
         with torch.no_grad():
-            own = trainer._f(trainer.ema.module.network)(x, context.t, context.labels)
+            own = trainer.loss._f(trainer.ema.module.network)(x, context.t, context.labels)
             same = torch.equal(context.ema_model(x, context.t, context.labels), own)
         seen.append((context.labels, context.key, same, bool((context.r < context.t).all())))
         return original(x, eps, context)
@@ -412,7 +412,7 @@ def test_training_learns(tmp_path):
     )
     trainer = Case(run, tmp_path, data=data).trainer()
     finished = trainer.run()
-    f = ConsistencyFunction(finished.model.network, trainer.kernel, 0.5, 0.002)
+    f = ConsistencyFunction(finished.model.network, trainer.loss.kernel, 0.5, 0.002)
     noise = torch.randn(200, 2, 1, 1, generator=torch.Generator().manual_seed(0))
     (x,) = sample_steps(f, finished.model.coupling, [5.0], [noise])
     assert (x - point).abs().mean() < 0.1

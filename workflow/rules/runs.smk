@@ -14,7 +14,7 @@ rule train:
         "logs/train/{experiment}/{coupling}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: PARAMS.runtime.threads
+    threads: PARAMS.runtime.cores
     resources:
         gpu=PARAMS.runtime.gpus,
         mem_mb=4000,
@@ -65,7 +65,7 @@ rule sample:
         "logs/sample/{experiment}/{coupling}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: PARAMS.runtime.threads
+    threads: PARAMS.runtime.cores
     resources:
         gpu=PARAMS.runtime.gpus,
         mem_mb=4000,
@@ -129,7 +129,7 @@ rule score:
         "logs/score/{experiment}/{coupling}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: PARAMS.runtime.threads
+    threads: PARAMS.runtime.cores
     resources:
         gpu=PARAMS.runtime.gpus,
         mem_mb=4000,

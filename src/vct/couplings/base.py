@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vct import rng
 from vct.kernels import Kernel
 
 
@@ -19,16 +20,28 @@ class Context:
         kernel: makes x_t.
         ema_model: f of the averaged weights, f(x_t, t, labels); for couplings that pair with
             generated points.
-        key: (seed, step), from which a coupling derives its own randomness with `vct.rng`.
+        key: (seed, step), and where the batch is divided the place of this part, from which a
+            coupling derives its own randomness with `vct.rng`.
         labels: one-hot labels (B, K) of the data for `ema_model`, or None.
+        start: place of the first of these B samples in the global batch.
+        total: size of the global batch; None says B.
     """
 
     t: Tensor
     r: Tensor
     kernel: Kernel
     ema_model: Any
-    key: tuple[int, int]
+    key: tuple[int, ...]
     labels: Tensor | None = None
+    start: int = 0
+    total: int | None = None
+
+    def uniform(self, purpose: str) -> Tensor:
+        """Uniform numbers in [0, 1), one a sample (B,), however the batch is divided."""
+        count, device = len(self.t), self.t.device
+        generator = rng.generator(*self.key[:2], purpose, device=device)
+        numbers = torch.rand(self.total or count, generator=generator, device=device)
+        return numbers[self.start : self.start + count]
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,10 @@ class Coupling(nn.Module):
     which adds a KL term, overrides `pair`. Parameters of the module are trained and averaged along
     with the network. A class of your own is named in params.yaml by its dotted path and is built
     as `Class(shape=(C, H, W), sigma_data=..., **options)`.
+
+    Where a batch is divided (`runtime.micro_batch`, several devices), a coupling with parameters
+    pairs each part on its own; one without pairs all that is on its device, and may pair the whole
+    batch with `vct.couplings.gathering`.
     """
 
     kl_weight: float = 0.0

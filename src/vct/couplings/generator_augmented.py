@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vct import rng
 from vct.couplings.base import Context, Coupling, Pair
 from vct.kernels import expand
 
@@ -48,16 +47,13 @@ class GeneratorAugmented(Coupling):
     def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
         pair = self.base.pair(x, eps, context)
         mixed = torch.where(
-            expand(self._replaced(len(x), context, x.device), x), _generate(pair, context), pair.x
+            expand(context.uniform("generator-augmented") < self.mu, x),
+            _generate(pair, context),
+            pair.x,
         )
         if self.recouple:
             return self.base.pair(mixed, eps, context)
         return replace(pair, x=mixed)
-
-    def _replaced(self, count: int, context: Context, device: torch.device) -> Tensor:
-        """Which samples (count,) are replaced."""
-        generator = rng.generator(*context.key, "generator-augmented", device=device)
-        return torch.rand(count, generator=generator, device=device) < self.mu
 
     def summary(self, x: Tensor) -> dict[str, float]:
         return self.base.summary(x)

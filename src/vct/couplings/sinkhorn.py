@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from vct import rng
-from vct.couplings.base import Coupling
+from vct.couplings.base import Context, Coupling, Pair
+from vct.couplings.gathering import pair_gathered
 
 
 class Sinkhorn(Coupling):
@@ -28,6 +29,7 @@ class Sinkhorn(Coupling):
             every T, dimension and scale of the data.
         iterations: most iterations of Sinkhorn's algorithm. The marginals are right after any
             number of them (`feasible`).
+        over: see `vct.couplings.minibatch_ot.MinibatchOT`.
     """
 
     def __init__(
@@ -36,9 +38,15 @@ class Sinkhorn(Coupling):
         sigma_data: float,
         entropy: float = 0.1,
         iterations: int = 100,
+        over: str = "batch",
     ) -> None:
         super().__init__(shape, sigma_data)
-        self.entropy, self.iterations = entropy, iterations
+        self.entropy, self.iterations, self.over = entropy, iterations, over
+
+    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
+        if self.over == "batch":
+            return pair_gathered(self, x, eps)
+        return super().pair(x, eps, context)
 
     @torch.no_grad()
     def couple(self, x: Tensor, eps: Tensor) -> Tensor:

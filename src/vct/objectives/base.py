@@ -1,7 +1,7 @@
 """What all objectives share: two noise levels, a student, a teacher, and a distance."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,10 @@ class Levels:
     weight: Tensor
     kl_scale: float
     grid_points: int
+
+    def part(self, part: slice) -> "Levels":
+        """Those of some samples of the batch."""
+        return replace(self, t=self.t[part], r=self.r[part], weight=self.weight[part])
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Objective(ABC):
         levels: Levels,
         labels: Tensor | None,
         kl_weight: float,
-        key: tuple[int, int],
+        key: tuple[int, ...],
     ) -> LossRecord:
         """Compare f at both levels of each pair; the teacher runs without gradient.
 
@@ -93,7 +97,7 @@ class Objective(ABC):
         pair: Pair,
         levels: Levels,
         labels: Tensor | None,
-        key: tuple[int, int],
+        key: tuple[int, ...],
     ) -> Tensor:
         """What the student is compared with (B, C, H, W): the teacher's answer, and x at r = 0."""
         x, z = pair.x, pair.z

@@ -50,7 +50,7 @@ class EDM(Objective):
         pair: Pair,
         levels: Levels,
         labels: Tensor | None,
-        key: tuple[int, int],
+        key: tuple[int, ...],
     ) -> Tensor:
         """The data: no teacher is asked."""
         return pair.x

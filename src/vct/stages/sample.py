@@ -1,5 +1,6 @@
 """`vct sample RUN`: draw samples from a trained run and keep them as they will be scored."""
 
+import math
 import sys
 from collections.abc import Iterable
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vct import build, rng
+from vct import build, parallel, rng
 from vct.config import Params, Sample
 from vct.couplings.base import Coupling
 from vct.data import dataset
@@ -38,7 +39,7 @@ def run(params: Params, name: str) -> None:
         )
     results.check_weights(run_id, sample, record)
     torch.set_num_threads(params.runtime.threads)
-    device = build.device(params.runtime.device)
+    device = build.device(params.runtime)
     model = weights.load(run_id, settings, data, device, sample.ema_width)
     f = weights.function(settings, model)
     draw = Draw(data, sample, settings.train.t_max, settings.train.conditional, device)
@@ -46,6 +47,8 @@ def run(params: Params, name: str) -> None:
     if sample.snapshot_samples:
         trained = snapshot_steps(settings.train.steps, settings.train.snapshots)
         arrays |= _snapshots(run_id, trained, draw, f, model, sample.snapshot_samples)
+    if not parallel.current().main:
+        return
     if data.is_points:
         arrays |= _pairs(settings.train.batch_size, model, data, device)
         arrays["noise"] = draw.noise(sample.num_samples, 0).cpu().numpy()
@@ -77,38 +80,42 @@ class Draw:
 
     def noise(self, count: int, step: int) -> Tensor:
         """Base noise (count, C, H, W) of a sampling step."""
-        shape = (count, *self.data.shape)
+        width = self.sample.batch_size
+        starts = range(0, count, width)
+        return torch.cat([self._noise(count, step, s, min(s + width, count)) for s in starts])
+
+    def _noise(self, count: int, step: int, start: int, stop: int) -> Tensor:
+        """Base noise (stop - start, C, H, W) of one of the batches of a sampling step."""
+        seed = self.sample.seed
         if self.sample.noise == "sobol":
-            points = rng.sobol_normal(shape, self.sample.seed, "sample", step)
+            points = rng.sobol_normal((count, *self.data.shape), seed, "sample", step)
             # Two scrambles of one sequence agree point by point; a shuffle makes steps independent.
-            shuffle = rng.generator(self.sample.seed, step, "sample order")
-            return points[torch.randperm(count, generator=shuffle)].to(self.device)
-        batches = [
-            rng.normal(
-                (min(self.sample.batch_size, count - start), *self.data.shape),
-                self.sample.seed,
-                start,
-                f"sample step {step}",
-                device=self.device,
-            )
-            for start in range(0, count, self.sample.batch_size)
-        ]
-        return torch.cat(batches)
+            shuffle = rng.generator(seed, step, "sample order")
+            return points[torch.randperm(count, generator=shuffle)[start:stop]].to(self.device)
+        shape = (stop - start, *self.data.shape)
+        return rng.normal(shape, seed, start, f"sample step {step}", device=self.device)
 
     @torch.no_grad()
     def all_steps(
         self, f: ConsistencyFunction, coupling: Coupling, count: int
     ) -> dict[str, np.ndarray]:
-        """The samples as they are scored: `steps1`, `steps2`, ..., after each step, or `heun18`."""
-        noise = [self.noise(count, step) for step in range(len(self.times))]
-        parts: list[list[np.ndarray]] = [[] for _ in self.keys]
-        for start in range(0, count, self.sample.batch_size):
-            chunk = [eps[start : start + self.sample.batch_size] for eps in noise]
-            labels = self._labels(start, len(chunk[0]))
+        """The samples as they are scored: `steps1`, `steps2`, ..., after each step, or `heun18`.
+
+        Several processes draw whole batches each, and the main one gets them all.
+        """
+        width, group = self.sample.batch_size, parallel.current()
+        starts = range(0, count, width)[group.share(math.ceil(count / width))]
+        none = np.zeros((0, *self.data.shape), np.float32 if self.data.is_points else np.uint8)
+        parts: list[list[np.ndarray]] = [[none] for _ in self.keys]
+        for start in starts:
+            stop = min(start + width, count)
+            chunk = [self._noise(count, step, start, stop) for step in range(len(self.times))]
+            labels = self._labels(start, stop - start)
             for part, x in zip(parts, self._samples(f, coupling, chunk, labels), strict=True):
                 part.append(self.stored(x))
-            print(f"{start + len(chunk[0])}/{count} samples", file=sys.stderr, flush=True)
-        return {key: np.concatenate(part) for key, part in zip(self.keys, parts, strict=True)}
+            print(f"{stop}/{count} samples", file=sys.stderr, flush=True)
+        mine = [np.concatenate(part) for part in parts]
+        return {key: group.collect(x) for key, x in zip(self.keys, mine, strict=True)}
 
     def _samples(
         self, f: ConsistencyFunction, coupling: Coupling, noise: list[Tensor], labels: Tensor | None

@@ -2,21 +2,27 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vct import __version__, config, versions
+from vct import __version__, config, parallel, versions
 from vct.config import Params, PostHocEMA, RunSettings
 from vct.data import dataset
 from vct.data.batches import to_float
+from vct.data.dataset import Dataset
 from vct.errors import UserError
 from vct.files import atomic, hashes, write_json, write_text
 from vct.layout import AVERAGES_FILE, TRAIN_FILES, RunId
 from vct.merging import merge
+from vct.parallel import Group
 from vct.stages import weights
 from vct.tracking import BackgroundSync
 from vct.training import checkpoint, initial
@@ -35,44 +41,79 @@ SUMMARY_SAMPLES = 4096
 
 
 def run(params: Params, name: str, fresh: bool = False) -> None:
-    """Write the outputs of `results/<run>/` that training makes."""
+    """Write the outputs of `results/<run>/` that training makes.
+
+    Of several processes, the main one alone holds the lock, writes, and sends metrics.
+    """
     run_id = RunId.parse(name)
     settings = config.run_settings(params, run_id)
     data = dataset.load(settings.train.dataset)
-    _check_batch(settings, len(data.train.x))
-    _check_writable(run_id.directory)
-    with lock(run_id.state):
-        if fresh:
-            _move_aside(run_id.state)
+    group = parallel.current()
+    _check_batch(settings, len(data.train.x), group)
+    with _owned(run_id, fresh) if group.main else nullcontext():
+        group.wait()
         described = settings.model_dump(mode="json") | initial.origin(settings.train)
         identity = checkpoint.Identity(described, data.sha256, versions.TRAINING)
         trainer = Trainer(settings, run_id.seed, data, params.runtime, run_id.state, identity)
-        marker = run_id.state / "unfinished"
-        first = not marker.exists()
         step = trainer.resume()
-        marker.touch()
+        if not group.main:
+            trainer.run()
+            return
         if step:
             print(f"{run_id}: goes on after step {step}", file=sys.stderr)
         record = _record(run_id, settings, data.sha256, trainer) | initial.origin(settings.train)
-        tracked = params.runtime.tracking
-        with BackgroundSync(Path(), str(run_id), record, fresh=first, enabled=tracked):
-            finished = trainer.run()
-            sample = to_float(data, data.train.x[:SUMMARY_SAMPLES]).to(trainer.device)
-            record["summary"] |= _summary(finished, sample)
-            _write(run_id, settings, trainer, finished, record)
-        checkpoint.remove_all(run_id.state)
-        for pattern in ("snapshot-*.safetensors", "average-*.safetensors"):
-            for file in run_id.state.glob(pattern):
-                file.unlink()
-        marker.unlink()
+        _finish(run_id, settings, data, trainer, record, params.runtime.tracking)
 
 
-def _check_batch(settings: RunSettings, size: int) -> None:
+@contextmanager
+def _owned(run: RunId, fresh: bool) -> Iterator[None]:
+    """Hold the lock of a run's state, and clear it if a new start is asked for."""
+    _check_writable(run.directory)
+    with lock(run.state):
+        if fresh:
+            _move_aside(run.state)
+        yield
+
+
+def _finish(
+    run: RunId,
+    settings: RunSettings,
+    data: Dataset,
+    trainer: Trainer,
+    record: dict[str, Any],
+    tracked: bool,
+) -> None:
+    """Train to the end, write what came out, and drop the state."""
+    marker = run.state / "unfinished"
+    first = not marker.exists()
+    marker.touch()
+    with BackgroundSync(Path(), str(run), record, fresh=first, enabled=tracked):
+        finished = trainer.run()
+        record["summary"] |= _summary(finished, _some(data).to(trainer.device))
+        _write(run, settings, trainer, finished, record)
+    checkpoint.remove_all(run.state)
+    for pattern in ("snapshot-*.safetensors", "average-*.safetensors"):
+        for file in run.state.glob(pattern):
+            file.unlink()
+    marker.unlink()
+
+
+def _some(data: Dataset) -> Tensor:
+    """The first images of the training set, to measure a coupling on."""
+    return to_float(data, torch.from_numpy(np.array(data.train.x[:SUMMARY_SAMPLES])))
+
+
+def _check_batch(settings: RunSettings, size: int, group: Group) -> None:
     batch = settings.train.batch_size
     if batch > size:
         raise UserError(
             f"train.batch_size: {batch} is more than the {size} samples of data set "
             f"'{settings.train.dataset}'; make it smaller."
+        )
+    if batch % group.size:
+        raise UserError(
+            f"train.batch_size: {batch} samples are not shared equally by {group.size} processes; "
+            "change it, or runtime.processes."
         )
 
 
@@ -108,8 +149,17 @@ def _record(
         "settings_sha256": settings.sha256(),
         "data_sha256": data_sha256,
         "code": {"vct": __version__, "training": versions.TRAINING},
+        **_division(trainer),
         "summary": {"parameters": parameters, "coupling_parameters": everything - parameters},
     }
+
+
+def _division(trainer: Trainer) -> dict[str, Any]:
+    """How batches were divided, if they were."""
+    size, micro_batch = trainer.group.size, trainer.runtime.micro_batch
+    if size == 1 and micro_batch is None:
+        return {}
+    return {"division": {"devices": size, "micro_batch": micro_batch}}
 
 
 def _summary(finished: Finished, sample: Tensor) -> dict[str, Any]:

@@ -14,17 +14,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vct import build, rng
+from vct import arithmetic, build, parallel
 from vct.config import PostHocEMA, RunSettings, Runtime, Train
-from vct.couplings.base import Context
 from vct.data.batches import Batches
 from vct.data.dataset import Dataset
 from vct.errors import UserError
 from vct.files import atomic
 from vct.post_hoc import TrackedAverages
-from vct.preconditioning import ConsistencyFunction
 from vct.schedules import learning_rate_factor
 from vct.training import checkpoint, initial
+from vct.training.batch_loss import BatchLoss
 from vct.training.divergence import Diverged, Watch, all_finite
 from vct.training.log import Interval, RowFile
 
@@ -70,16 +69,35 @@ class Trainer:
         train = settings.train
         self.train, self.seed, self.runtime = train, seed, runtime
         self.state, self.identity = state, identity
-        self.device = build.device(runtime.device)
+        self.group = parallel.current()
+        self.device = build.device(runtime)
+        arithmetic.set_float32(train.precision)
         self.model = build.model(settings, dataset, seed).to(self.device).train()
         initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)
         self.ema = build.ema(train.ema, self.model)
-        self.objective = build.objective(train)
-        self.kernel = build.kernel(train)
+        for module in (self.model, self.ema.module):
+            build.prepare(module, train, self.device)
+        self.loss = BatchLoss(
+            train,
+            seed,
+            self.model,
+            self.ema.module,
+            build.objective(train),
+            build.kernel(train),
+            self.group,
+            runtime.micro_batch,
+        )
         self.batches = Batches(
-            dataset, train.batch_size, seed, self.device, train.flip, train.conditional
+            dataset,
+            train.batch_size,
+            seed,
+            self.device,
+            train.flip,
+            train.conditional,
+            self.group.share(train.batch_size),
+            runtime.prefetch,
         )
         self.interval = Interval(self.device)
         self.watch = Watch(self.device, runtime.stop_after_nonfinite)
@@ -90,7 +108,7 @@ class Trainer:
         """Go on from the newest checkpoint, if any; return the step.
 
         Raises:
-            UserError: if there are checkpoints and none fits.
+            UserError: if there are checkpoints and none fits, or if processes do not see the same.
         """
         found = checkpoint.latest(self.state, self.identity, self.device)
         rows = ""
@@ -105,8 +123,14 @@ class Trainer:
                     f"({reason}); if its class was edited, start again with --fresh."
                 ) from error
             rows = state["rows"]
-        # Not from the file: what a kill or a fault left there may end too early or too late.
-        self.rows.restore(rows)
+        if len(set(self.group.gather(torch.tensor([self.step])).tolist())) > 1:
+            raise UserError(
+                f"the processes of this run find different checkpoints in {self.state}; keep the "
+                "project on a file system that all of them share."
+            )
+        if self.group.main:
+            # Not from the file: what a kill or a fault left there may end too early or too late.
+            self.rows.restore(rows)
         return self.step
 
     def _load(self, state: dict[str, Any]) -> None:
@@ -129,30 +153,18 @@ class Trainer:
                 self._step(self.step)
                 self.step += 1
                 self._after_step(progress)
-                if received:
+                if self.group.any(bool(received)):
                     self.save()
-                    raise Interrupted(received[0], self.step)
+                    raise Interrupted(received[0] if received else signal.SIGTERM, self.step)
         if not all_finite(self.ema.module):
             raise self._diverged("the averaged weights are not finite at the end")
         nonfinite, clipped = (int(total) for total in self.interval.totals.tolist())
         return Finished(self.ema.module, nonfinite, clipped)
 
     def _step(self, step: int) -> None:
-        batch = self.batches.at(step)
-        times = rng.generator(self.seed, step, "times", device=self.device)
-        levels = self.objective.levels(step, self.train.steps, len(batch.x), times)
-        eps = rng.normal(tuple(batch.x.shape), self.seed, step, "noise", device=self.device)
-        self.grid_points = levels.grid_points
-        key = (self.seed, step)
-        ema_model = self._f(self.ema.module.network)
-        context = Context(levels.t, levels.r, self.kernel, ema_model, key, batch.labels)
-        coupling = self.model.coupling
-        pair = coupling.pair(batch.x, eps, context)
-        loss = self.objective.loss(
-            self._f(self.model.network), pair, levels, batch.labels, coupling.kl_weight, key
-        )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
+        loss, levels = self.loss.backward(step, self.batches.at(step))
+        self.grid_points = levels.grid_points
         norm, clipped = self._mend_gradients()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
@@ -160,10 +172,6 @@ class Trainer:
         self.ema.update(step)
         nonfinite = self.watch.add(step, loss, norm, levels.t)
         self.interval.add([loss.total, loss.consistency, loss.kl, norm, nonfinite, clipped])
-
-    def _f(self, network: torch.nn.Module) -> ConsistencyFunction:
-        sigma_data = self.train.sigma_data
-        return ConsistencyFunction(network, self.kernel, sigma_data, self.objective.train_t_min)
 
     def _mend_gradients(self) -> tuple[Tensor, Tensor]:
         """Zero non-finite entries and clip; return the norm before, and whether it was cut."""
@@ -193,10 +201,8 @@ class Trainer:
 
     def _after_step(self, progress: "Progress") -> None:
         train, done = self.train, self.step
-        if done in snapshot_steps(train.steps, train.snapshots):
-            with atomic(snapshot_file(self.state, done)) as temporary:
-                save_file(self.ema.module.network.state_dict(), temporary)
-        self._keep_averages(done)
+        if self.group.main:
+            self._keep(done)
         saves = done % self.runtime.checkpoint_every == 0 and done < train.steps
         logs = done % train.log_every == 0 or done == train.steps
         if logs or (saves and self.watch.exceeded()):
@@ -204,8 +210,11 @@ class Trainer:
         if saves:
             self.save()
 
-    def _keep_averages(self, done: int) -> None:
-        """Averages of network and coupling, from which those of other widths can be rebuilt."""
+    def _keep(self, done: int) -> None:
+        """The averaged network, and averages from which those of other widths can be rebuilt."""
+        if done in snapshot_steps(self.train.steps, self.train.snapshots):
+            with atomic(snapshot_file(self.state, done)) as temporary:
+                save_file(self.ema.module.network.state_dict(), temporary)
         if isinstance(self.ema, TrackedAverages) and done in kept_steps(self.train):
             for width, average in self.ema.averages.items():
                 with atomic(average_file(self.state, done, width)) as temporary:
@@ -226,9 +235,10 @@ class Trainer:
             "loss_max": means["loss_max"],
             "grad_norm_max": means["grad_norm_max"],
         }
-        self.rows.append({**row, "samples_per_s": progress.rate(done)})
-        progress.show(done, means["loss"])
-        if means["nonfinite"]:
+        if self.group.main:
+            self.rows.append({**row, "samples_per_s": progress.rate(done)})
+            progress.show(done, means["loss"])
+        if means["nonfinite"] and self.group.main:
             share = f"{means['nonfinite']:.2%} of the steps up to step {done}"
             print(f"warning: loss or gradient was not finite in {share}.", file=sys.stderr)
         self._stop_if_diverged()
@@ -254,6 +264,8 @@ class Trainer:
         self._stop_if_diverged()
         if self.watch.in_streak() or not all_finite(self.model, self.ema.module):
             print(f"warning: step {self.step} is not finite and is not saved.", file=sys.stderr)
+            return
+        if not self.group.main:
             return
         state = {
             "model": self.model.state_dict(),

@@ -1,0 +1,138 @@
+"""Processes that are started together, stopped together, and heard."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from faults import killing, variants
+from gloo import together
+
+from vct import launch, parallel
+
+VARIANT = variants.Variant("ot", "ict", "ve", "points", processes=2)
+STUB = """
+import os, signal, sys, time
+rank = os.environ["RANK"]
+def stop(number, frame):
+    print(f"{rank} stops", file=sys.stderr)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop)
+exec(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """Start this instead of `vct`: its argument is a program that knows its `rank`."""
+    monkeypatch.setattr(launch, "COMMAND", [sys.executable, "-c", STUB])
+
+
+def test_each_process_knows_its_place(stub, tmp_path):
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+    program = f"open(f'{tmp_path}/{{rank}}', 'w').write(' '.join(os.environ[n] for n in {names}))"
+    assert launch.run([program], 3) == 0
+    assert [(tmp_path / str(rank)).read_text() for rank in range(3)] == ["0 0 3", "1 1 3", "2 2 3"]
+
+
+def test_the_first_alone_speaks(stub, capfd):
+    assert launch.run(["print('out', rank); print('err', rank, file=sys.stderr)"], 2) == 0
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("out 0\n", "err 0\n")
+
+
+def test_another_that_fails_first_is_heard_and_ends_all(stub, capfd, monkeypatch):
+    monkeypatch.setattr(launch, "GRACE", 0.5)
+    program = "time.sleep(60) if rank == '0' else (print('broken', file=sys.stderr), sys.exit(7))"
+    begin = time.monotonic()
+    assert launch.run([program], 2) == 7
+    assert time.monotonic() - begin < 30
+    assert capfd.readouterr().err == "broken\n"
+
+
+def test_death_by_a_signal_is_told_as_a_shell_does(stub):
+    assert launch.run(["os.kill(os.getpid(), signal.SIGKILL)"], 2) == 137
+
+
+def test_sigterm_goes_to_all(tmp_path):
+    program = f"open(f'{tmp_path}/{{rank}}', 'w').close(); time.sleep(60)"
+    script = (
+        f"import sys; from vct import launch; launch.COMMAND = [sys.executable, '-c', {STUB!r}];"
+        f"sys.exit(launch.run([{program!r}], 2))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    while len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert said == "0 stops\n"
+
+
+def test_training_in_two_processes_stops_at_sigterm_and_goes_on(tmp_path):
+    project, trial = tmp_path / "undisturbed", tmp_path / "trial"
+    for folder in (project, trial):
+        variants.make(folder)
+        text = (folder / "params.yaml").read_text()
+        (folder / "params.yaml").write_text(
+            text.replace("runtime:\n", "runtime:\n  processes: 2\n")
+        )
+    code, _ = killing.run_group(project, 2, "train", str(VARIANT.run))
+    assert code == 0, killing.text(project)
+    command = [sys.executable, "-m", "vct", "train", str(VARIANT.run)]
+    options = {"cwd": trial, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
+    state = trial / VARIANT.run.state
+    while process.poll() is None and not list(state.glob("*.ckpt")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert "Traceback" not in said
+    if process.returncode:  # it may have been done before the signal came
+        assert process.returncode == 143, said
+        assert "the same command goes on there" in said
+        code, _ = killing.run_group(trial, 2, "train", str(VARIANT.run))
+        assert code == 0, killing.text(trial)
+    assert variants.fingerprint(trial, VARIANT.run) == variants.fingerprint(project, VARIANT.run)
+    assert '"devices": 2' in (trial / VARIANT.run.directory / "config.json").read_text()
+
+
+def collected(rows):
+    group = parallel.current()
+    return [group.rank, group.collect(rows[group.share(len(rows))]).tolist(), group.any(False)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_shares_are_disjoint_and_whole(count, tmp_path):
+    rows = np.arange(2 * count, dtype=np.uint8).reshape(count, 2)
+    results = together(tmp_path / "group", 3, collected, rows)
+    assert results[0] == [0, rows.tolist(), False]
+
+
+def test_lost_process_is_one_sentence(tmp_path):
+    folder = tmp_path / "project"
+    variants.make(folder)
+    _, operations = killing.run_group(folder, 2, "train", str(VARIANT.run))
+    middle = operations // 2
+    code, _ = killing.run_group(folder, 2, "train", str(VARIANT.run), at=middle)
+    assert code == -9
+    said = killing.text(folder)
+    assert "Traceback" not in said
+    assert "vct: error: another process of this run ended" in said
+
+
+def test_samples_do_not_depend_on_the_number_of_processes(tmp_path):
+    folder, run = tmp_path / "project", str(VARIANT.run)
+    variants.make(folder)
+    assert killing.run(folder, "train", run)[0] == 0
+    samples = folder / VARIANT.run.directory / "samples.npz"
+    made = []
+    for size in (1, 2, 3):
+        code = killing.run_group(folder, size, "sample", run)[0]
+        assert code == 0, killing.text(folder)
+        made.append(samples.read_bytes())
+        samples.unlink()
+    assert made[0] == made[1] == made[2]
