@@ -39,6 +39,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def _absent(value: Any) -> bool:
+    """Settings that came later are left out of hashes where they are not used."""
+    return value is None
+
+
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Points = Annotated[int, Field(ge=2, le=10_000_000)]
 Seed = Annotated[int, Field(ge=0, le=999_999_999)]
@@ -233,19 +238,28 @@ Network = Annotated[
 ]
 
 
-class Independent(Section):
+class CouplingSection(Section):
+    """What every coupling may set: its own `optimizer.clip_grad_norm`, in place of the common one.
+
+    The published trainings clip those of variational couplings alone.
+    """
+
+    clip_grad_norm: Positive | None = Field(default=None, exclude_if=_absent)
+
+
+class Independent(CouplingSection):
     """z = eps."""
 
     kind: Literal["independent"]
 
 
-class MinibatchOT(Section):
+class MinibatchOT(CouplingSection):
     """Optimal transport between the images and the noise of a batch."""
 
     kind: Literal["ot"]
 
 
-class Variational(Section):
+class Variational(CouplingSection):
     """An encoder gives the noise of each image (VCT, Section 4)."""
 
     kind: Literal["variational"]
@@ -254,7 +268,7 @@ class Variational(Section):
     initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
 
 
-class Sinkhorn(Section):
+class Sinkhorn(CouplingSection):
     """Entropic optimal transport between the images and the noise of a batch."""
 
     kind: Literal["sinkhorn"]
@@ -262,23 +276,35 @@ class Sinkhorn(Section):
     iterations: Count = 100
 
 
+class OwnCoupling(OwnClass, CouplingSection):
+    """A user's coupling."""
+
+
 _BaseKinds = (
     Annotated[Independent, Tag("independent")]
     | Annotated[MinibatchOT, Tag("ot")]
     | Annotated[Sinkhorn, Tag("sinkhorn")]
     | Annotated[Variational, Tag("variational")]
-    | Annotated[OwnClass, Tag("own")]
+    | Annotated[OwnCoupling, Tag("own")]
 )
 BaseCoupling = Annotated[_BaseKinds, Discriminator(_tag)]
 
 
-class GeneratorAugmented(Section):
+class GeneratorAugmented(CouplingSection):
     """Some data points are replaced by the averaged model's (GC, arXiv 2406.09570)."""
 
     kind: Literal["generator_augmented"]
     base: BaseCoupling = Independent(kind="independent")
     mu: Annotated[float, Field(gt=0, le=1)] = 0.5
     noise: Literal["keep", "recouple"] = "keep"
+
+    @model_validator(mode="after")
+    def _clip_outside(self) -> "GeneratorAugmented":
+        if self.base.clip_grad_norm is not None:
+            raise ValueError(
+                "base.clip_grad_norm would do nothing; set clip_grad_norm beside base instead"
+            )
+        return self
 
 
 Coupling = Annotated[
@@ -364,11 +390,6 @@ class Optimizer(Section):
     @classmethod
     def _from_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
-
-
-def _absent(value: Any) -> bool:
-    """Settings that came later are left out of hashes where they are not used."""
-    return value is None
 
 
 Width = Annotated[float, Field(ge=1e-3, lt=0.28)]
@@ -744,6 +765,12 @@ class RunSettings(Section):
     train: Train
     coupling: Coupling
 
+    @property
+    def clip_grad_norm(self) -> float | None:
+        """Largest norm of a gradient: the coupling's own, or that of the experiment."""
+        own = self.coupling.clip_grad_norm
+        return self.train.optimizer.clip_grad_norm if own is None else own
+
     def sha256(self) -> str:
         """Hash of the settings: the same text in, the same training out."""
         return settings_sha256(self.model_dump(mode="json"))
@@ -792,7 +819,12 @@ def validate(content: Any, source: str = str(PARAMS)) -> Params:
 
 def _all_keys() -> list[str]:
     """Every key that some section knows, to offer the nearest one."""
-    return sorted({name for section in Section.__subclasses__() for name in section.model_fields})
+    found, waiting = set[str](), [Section]
+    while waiting:
+        section = waiting.pop()
+        found |= section.model_fields.keys()
+        waiting += section.__subclasses__()
+    return sorted(found)
 
 
 def _with_default_kinds(content: Any) -> Any:
