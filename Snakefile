@@ -28,6 +28,7 @@ RUNS = [run for name in EXPERIMENTS for run in PARAMS.runs(name)]
 
 
 wildcard_constraints:
+    checkpoint=layout.PRETRAINED.pattern,
     dataset=layout.NAME.pattern,
     extractor=layout.NAME.pattern,
     experiment=layout.NAME.pattern,

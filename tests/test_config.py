@@ -123,6 +123,16 @@ WRONG = [
     ({f"{T}.objective.s1": 1}, f"{T}.objective: s1 (1) must not be smaller than s0 (2)"),
     ({f"{T}.optimizer.clip_grad_norm": 0}, f"{T}.optimizer.clip_grad_norm: 0 is not allowed"),
     ({f"{E}.couplings.variational.kl_weight": -1}, f"{E}.couplings.variational.kl_weight: -1"),
+    ({f"{E}.couplings.ot.clip_grad_norm": 0}, f"{E}.couplings.ot.clip_grad_norm: 0 is not"),
+    (
+        {
+            f"{E}.couplings.gc": {
+                "kind": "generator_augmented",
+                "base": {"kind": "ot", "clip_grad_norm": 1},
+            }
+        },
+        "base.clip_grad_norm would do nothing; set clip_grad_norm beside base instead",
+    ),
     ({f"{E}.sample.mid_times": [0.5, 2.0]}, "sample.mid_times: [0.5, 2.0] must decrease"),
     ({f"{E}.sample.mid_times": [2.0, 2.0]}, "sample.mid_times: [2.0, 2.0] must decrease"),
     ({f"{E}.sample.mid_times": [80.0]}, "sample.mid_times: [80.0] must decrease and lie"),
@@ -499,6 +509,12 @@ def test_a_default_that_is_written_out_changes_nothing():
     assert run_settings(t_max=80).sha256() == run_settings().sha256()
 
 
+def test_a_coupling_without_a_limit_of_its_own_keeps_its_hash():
+    for kind in ("independent", "ot", "variational", "sinkhorn", "gc"):
+        coupling = run_settings(kind).model_dump(mode="json")["coupling"]
+        assert "clip_grad_norm" not in json.dumps(coupling)
+
+
 KNOBS = {
     "dataset": "other",
     "initial_weights": "pretrained/edm.safetensors",
@@ -549,6 +565,7 @@ def test_hash_changes_with_every_knob():
         run_settings({**encoder, "kl_weight": 4.0}),
         run_settings({**encoder, "kl_weight": 3.0, "initial_std": 0.5}),
         run_settings({**encoder, "kl_weight": 3.0, "encoder": {**MLP, "depth": 3}}),
+        run_settings({**encoder, "kl_weight": 3.0, "clip_grad_norm": 200.0}),
     ]
     hashes = [variant.sha256() for variant in variants]
     assert len(set(hashes)) == len(hashes)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import params
+from support import ROOT, params
 
 from vct import config, layout, pipeline
 from vct.errors import UserError
@@ -88,17 +88,57 @@ def test_data_of_an_experiment(loaded):
     assert {Path(file).name for file in files} == set(layout.DATA_FILES)
 
 
+def snakemake_files(loaded, suite):
+    """What Snakemake's rules and targets name of a suite; a data set by its folder."""
+    files = set(pipeline.suite_files(loaded, suite))
+    for name in loaded.suite(suite):
+        files |= {f"data/{loaded.experiments[name].train.dataset}", f"results/{name}/floor.json"}
+        files |= {*pipeline.extractor_files_of(loaded, name)}
+        if checkpoint := pipeline.checkpoint_of(loaded, name):
+            files |= {str(file) for file in layout.pretrained_files(checkpoint)}
+    for run in pipeline.suite_runs(loaded, suite):
+        for file in (*layout.TRAIN_FILES, *layout.SAMPLE_FILES, *layout.SCORE_FILES):
+            files.add(str(run.directory / file))
+    return files
+
+
 def test_dvc_and_snakemake_make_the_same_files(loaded):
     """Outputs of the DVC stages are the files that Snakemake's rules and targets name."""
     made = dvc_files(loaded, "cpu", "outs") | dvc_files(loaded, "cpu", "metrics")
-    expected = {str(layout.TRACKING_READY), *pipeline.suite_files(loaded, "cpu")}
-    expected |= {f"data/{name}" for name in ("points", "images")}
-    for name in ("small", "pictures"):
-        expected |= {f"results/{name}/floor.json", *pipeline.extractor_files_of(loaded, name)}
-    for run in pipeline.suite_runs(loaded, "cpu"):
-        for file in (*layout.TRAIN_FILES, *layout.SAMPLE_FILES, *layout.SCORE_FILES):
-            expected.add(str(run.directory / file))
-    assert made == expected
+    assert made == {str(layout.TRACKING_READY), *snakemake_files(loaded, "cpu")}
+
+
+def test_dvc_and_snakemake_make_the_same_files_of_the_paper_suite():
+    loaded = config.load(ROOT / "params.yaml")
+    made = dvc_files(loaded, "paper", "outs") | dvc_files(loaded, "paper", "metrics")
+    assert made == snakemake_files(loaded, "paper")
+    assert "pretrained/edm2-img64-s-1073741-0.075.safetensors" in made
+    raw = {"data/raw/ffhq64", "data/raw/imagenet64"}
+    parents = {str(parent) for file in made for parent in Path(file).parents}
+    assert dvc_files(loaded, "paper", "deps") <= made | parents | raw | {str(layout.TRACKING_READY)}
+
+
+def test_imported_weights_are_made_before_the_training_that_needs_them():
+    path = "pretrained/edm-1.5.safetensors"
+    loaded = config.validate(params({"experiments.pictures.train.initial_weights": path}))
+    assert pipeline.initial_weights(loaded, "pictures") == [path]
+    assert pipeline.initial_weights(loaded, "small") == []
+    stages = yaml.safe_load(dvc.text(loaded, "cpu"))["stages"]
+    assert path in stages["train-pictures"]["deps"]
+    made = stages["pretrained-edm-1_5"]
+    assert made["cmd"] == "vct import-edm pretrained/edm-1.5.pkl"
+    # DVC must not delete what somebody imported by hand from another folder.
+    assert made["outs"][0] == {path: {"persist": True}}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["elsewhere/a.safetensors", "pretrained/a;b.safetensors", "pretrained/../a.safetensors"],
+)
+def test_other_initial_weights_are_no_business_of_the_engines(path):
+    loaded = config.validate(params({"experiments.pictures.train.initial_weights": path}))
+    assert pipeline.initial_weights(loaded, "pictures") == []
+    assert path not in dvc.text(loaded, "cpu")
 
 
 def test_table_and_figures_read_what_some_stage_writes(loaded):
@@ -164,6 +204,18 @@ def test_raw_files_are_inputs_of_the_data_stage_in_both():
     stages = yaml.safe_load(dvc.text(loaded, "cpu"))["stages"]
     assert stages["data-faces-small"]["deps"] == ["data/raw/f.zip"]
     assert "deps" not in stages["data-points"]
+
+
+def test_raw_files_that_never_were_there_keep_no_stage_from_being_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loaded = with_raw_files()
+    assert pipeline.raw_inputs_known(loaded, "faces") == []
+    Path("data/raw/faces").mkdir(parents=True)
+    assert pipeline.raw_inputs_known(loaded, "faces") == ["data/raw/faces"]
+    # A data set that was pulled does without; leaving its input out would make it again.
+    Path("data/faces-small").mkdir()
+    Path("data/faces-small/meta.json").touch()
+    assert pipeline.raw_inputs_known(loaded, "faces-small") == ["data/raw/f.zip"]
 
 
 def test_raw_files_are_no_data_set_that_somebody_mistyped(loaded):

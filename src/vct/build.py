@@ -118,7 +118,8 @@ def _make(family: str, cls: Any, settings: Any, **given: Any) -> Any:
         options = settings.options
     else:
         options = {name: getattr(settings, name) for name in type(settings).model_fields}
-        del options["kind"]
+        for name in ("kind", "clip_grad_norm"):  # the latter is the trainer's business
+            options.pop(name, None)
     if not isinstance(settings, OwnClass):
         return cls(**{**options, **given})
     try:

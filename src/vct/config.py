@@ -39,6 +39,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def _default(value: Any) -> Callable[[Any], bool]:
+    """For settings that came later: left out of hashes where they are what they always were."""
+    return lambda given: given == value
+
+
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Points = Annotated[int, Field(ge=2, le=10_000_000)]
 Seed = Annotated[int, Field(ge=0, le=999_999_999)]
@@ -233,29 +238,33 @@ Network = Annotated[
 ]
 
 
-class Independent(Section):
+class CouplingSection(Section):
+    """What every coupling may set: its own `optimizer.clip_grad_norm`, in place of the common one.
+
+    The published trainings clip those of variational couplings alone.
+    """
+
+    clip_grad_norm: Positive | None = Field(default=None, exclude_if=_default(None))
+
+
+class Independent(CouplingSection):
     """z = eps."""
 
     kind: Literal["independent"]
-
-
-def _default(value: Any) -> Callable[[Any], bool]:
-    """For settings that came later: left out of hashes where they are what they always were."""
-    return lambda given: given == value
 
 
 # On the global batch, or on what each device holds.
 Over = Annotated[Literal["batch", "device"], Field(exclude_if=_default("batch"))]
 
 
-class MinibatchOT(Section):
+class MinibatchOT(CouplingSection):
     """Optimal transport between the images and the noise of a batch."""
 
     kind: Literal["ot"]
     over: Over = "batch"
 
 
-class Variational(Section):
+class Variational(CouplingSection):
     """An encoder gives the noise of each image (VCT, Section 4)."""
 
     kind: Literal["variational"]
@@ -264,7 +273,7 @@ class Variational(Section):
     initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
 
 
-class Sinkhorn(Section):
+class Sinkhorn(CouplingSection):
     """Entropic optimal transport between the images and the noise of a batch."""
 
     kind: Literal["sinkhorn"]
@@ -273,23 +282,35 @@ class Sinkhorn(Section):
     over: Over = "batch"
 
 
+class OwnCoupling(OwnClass, CouplingSection):
+    """A user's coupling."""
+
+
 _BaseKinds = (
     Annotated[Independent, Tag("independent")]
     | Annotated[MinibatchOT, Tag("ot")]
     | Annotated[Sinkhorn, Tag("sinkhorn")]
     | Annotated[Variational, Tag("variational")]
-    | Annotated[OwnClass, Tag("own")]
+    | Annotated[OwnCoupling, Tag("own")]
 )
 BaseCoupling = Annotated[_BaseKinds, Discriminator(_tag)]
 
 
-class GeneratorAugmented(Section):
+class GeneratorAugmented(CouplingSection):
     """Some data points are replaced by the averaged model's (GC, arXiv 2406.09570)."""
 
     kind: Literal["generator_augmented"]
     base: BaseCoupling = Independent(kind="independent")
     mu: Annotated[float, Field(gt=0, le=1)] = 0.5
     noise: Literal["keep", "recouple"] = "keep"
+
+    @model_validator(mode="after")
+    def _clip_outside(self) -> "GeneratorAugmented":
+        if self.base.clip_grad_norm is not None:
+            raise ValueError(
+                "base.clip_grad_norm would do nothing; set clip_grad_norm beside base instead"
+            )
+        return self
 
 
 Coupling = Annotated[
@@ -377,11 +398,6 @@ class Optimizer(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
-def _absent(value: Any) -> bool:
-    """Settings that came later are left out of hashes where they are not used."""
-    return value is None
-
-
 Width = Annotated[float, Field(ge=1e-3, lt=0.28)]
 
 
@@ -391,7 +407,9 @@ class EMA(Section):
     kind: Literal["constant", "power"] = "constant"
     decay: Probability = 0.9999
     width: Width = 0.1
-    warm_up: Annotated[float, Field(gt=0, le=1)] | None = Field(default=None, exclude_if=_absent)
+    warm_up: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, exclude_if=_default(None)
+    )
 
     @model_validator(mode="after")
     def _warm_up_of_constant(self) -> "EMA":
@@ -442,7 +460,7 @@ class Train(Section):
     objective: Objective
     network: Network
     # Left out of the settings' hash when not given: trainings without it stay what they are.
-    initial_weights: str | None = Field(default=None, exclude_if=lambda path: path is None)
+    initial_weights: str | None = Field(default=None, exclude_if=_default(None))
     optimizer: Optimizer = Optimizer()
     ema: Average = EMA()
     batch_size: Count
@@ -511,8 +529,8 @@ class Sample(Section):
     seed: Seed = 0
     noise: Literal["gaussian", "sobol"] = "gaussian"
     snapshot_samples: Annotated[int, Field(ge=0, le=10_000_000)] = 0
-    ema_width: Width | None = Field(default=None, exclude_if=_absent)
-    sampler: HeunSampler | None = Field(default=None, exclude_if=_absent)
+    ema_width: Width | None = Field(default=None, exclude_if=_default(None))
+    sampler: HeunSampler | None = Field(default=None, exclude_if=_default(None))
 
     @field_validator("snapshot_samples")
     @classmethod
@@ -787,6 +805,12 @@ class RunSettings(Section):
     train: Train
     coupling: Coupling
 
+    @property
+    def clip_grad_norm(self) -> float | None:
+        """Largest norm of a gradient: the coupling's own, or that of the experiment."""
+        own = self.coupling.clip_grad_norm
+        return self.train.optimizer.clip_grad_norm if own is None else own
+
     def sha256(self) -> str:
         """Hash of the settings: the same text in, the same training out."""
         return settings_sha256(self.model_dump(mode="json"))
@@ -835,7 +859,12 @@ def validate(content: Any, source: str = str(PARAMS)) -> Params:
 
 def _all_keys() -> list[str]:
     """Every key that some section knows, to offer the nearest one."""
-    return sorted({name for section in Section.__subclasses__() for name in section.model_fields})
+    found, waiting = set[str](), [Section]
+    while waiting:
+        section = waiting.pop()
+        found |= section.model_fields.keys()
+        waiting += section.__subclasses__()
+    return sorted(found)
 
 
 def _with_default_kinds(content: Any) -> Any:

@@ -92,6 +92,16 @@ def suite_dir(name: str) -> Path:
     return Path("results") / name
 
 
+PRETRAINED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""What a published checkpoint may be called: it becomes a file, and a word of a command line."""
+
+
+def pretrained_name(path: str) -> str | None:
+    """Name of the published checkpoint whose imported weights `path` is; None for other files."""
+    match = re.fullmatch(rf"pretrained/({PRETRAINED.pattern})\.safetensors", path)
+    return match[1] if match else None
+
+
 def pretrained_files(name: str) -> tuple[Path, Path]:
     """Imported weights and their description."""
     return Path(f"pretrained/{name}.safetensors"), Path(f"pretrained/{name}.json")

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from vct import config as settings
@@ -23,6 +24,7 @@ from vct.layout import (
     dataset_dir,
     extractor_dir,
     floor_file,
+    pretrained_name,
     suite_dir,
 )
 
@@ -85,6 +87,17 @@ def raw_inputs(params: Params, dataset: str) -> list[str]:
     return [str(RAW / settings.raw)] if isinstance(settings, ImageFolderData) else []
 
 
+def raw_inputs_known(params: Params, dataset: str) -> list[str]:
+    """The raw inputs, unless neither they nor the data set have been here yet.
+
+    Snakemake lists no stage at all where an input is missing that no stage makes; so the data
+    stage is started, and says what to put where.
+    """
+    raw = raw_inputs(params, dataset)
+    made = (dataset_dir(dataset) / "meta.json").exists()
+    return [path for path in raw if made or Path(path).exists()]
+
+
 def data_files_of(params: Params, experiment: str) -> list[str]:
     """Files of an experiment's data set."""
     return data_files(params.experiment(experiment).train.dataset)
@@ -102,12 +115,16 @@ def train_files(params: Params, experiment: str) -> tuple[str, ...]:
 
 
 def initial_weights(params: Params, experiment: str) -> list[str]:
-    """The run's weights that trainings of an experiment start from; none where no run makes them.
-
-    An imported file is no stage's output, and a training without it says what is missing.
-    """
+    """The weights that trainings of an experiment start from, if a stage makes them: those of a run
+    or of an imported checkpoint."""
     path = params.experiment(experiment).train.initial_weights
-    return [path] if path is not None and RunId.of_weights(path) else []
+    made = path is not None and (RunId.of_weights(path) or pretrained_name(path))
+    return [path] if path is not None and made else []
+
+
+def checkpoint_of(params: Params, experiment: str) -> str | None:
+    """Name of the published checkpoint that trainings of an experiment start from, if any."""
+    return pretrained_name(params.experiment(experiment).train.initial_weights or "")
 
 
 def files_to_sample(params: Params, experiment: str) -> list[str]:

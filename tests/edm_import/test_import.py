@@ -226,7 +226,9 @@ def test_something_else_is_refused(refused, published, change, expected):
 
 def test_no_file(here, capsys):
     assert cli.main(["import-edm", "nowhere.pkl"]) == 2
-    assert "nowhere.pkl cannot be read: No such file" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "nowhere.pkl is missing: download the checkpoint that NVIDIA published" in err
+    assert "cifar10-edm" in err and err.count("\n") == 1
     assert cli.main(["import-edm", "."]) == 2
     assert "cannot be read" in capsys.readouterr().err
 

@@ -353,6 +353,23 @@ def test_clipping_bounds_the_norm_and_keeps_the_direction(tmp_path):
     assert first == pytest.approx([norms[:5].mean().item()] * 2, rel=1e-4)
 
 
+def test_a_coupling_may_have_a_limit_of_its_own(tmp_path):
+    """Published trainings clip the gradients of variational couplings alone."""
+
+    def gradient(name, common, **own):
+        optimizer = {"kind": "adam", "learning_rate": 1e-12, "clip_grad_norm": common}
+        run = settings({**COUPLINGS["variational"], **own}, optimizer=optimizer)
+        trainer = Case(run, tmp_path / name).trainer()
+        trainer._step(0)
+        return torch.cat([parameter.grad.flatten() for parameter in trainer.parameters])
+
+    free = gradient("free", None)
+    limit = free.norm().item() / 3
+    torch.testing.assert_close(gradient("own", None, clip_grad_norm=limit), free / 3)
+    torch.testing.assert_close(gradient("both", limit / 2, clip_grad_norm=limit), free / 3)
+    torch.testing.assert_close(gradient("common", limit), free / 3)
+
+
 def test_learning_rate_follows_its_schedule(tmp_path):
     used = []
 

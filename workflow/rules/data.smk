@@ -1,6 +1,6 @@
 rule data:
     input:
-        lambda wildcards: pipeline.raw_inputs(PARAMS, wildcards.dataset),
+        lambda wildcards: pipeline.raw_inputs_known(PARAMS, wildcards.dataset),
     output:
         expand("data/{{dataset}}/{file}", file=layout.DATA_FILES),
     log:
@@ -46,6 +46,26 @@ rule extractor:
         "feature extractor {wildcards.extractor}"
     shell:
         "vct extractor {wildcards.extractor} 2> >(tee {log} >&2)"
+
+
+# Without an input: the command itself says which file is missing, and what else can be done.
+rule pretrained:
+    output:
+        expand("pretrained/{{checkpoint}}.{suffix}", suffix=["safetensors", "json"]),
+    log:
+        "logs/pretrained/{checkpoint}.log",
+    benchmark:
+        "logs/pretrained/{checkpoint}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    message:
+        "import {wildcards.checkpoint}"
+    shell:
+        "vct import-edm pretrained/{wildcards.checkpoint}.pkl 2> >(tee {log} >&2)"
 
 
 rule tracking:

@@ -23,9 +23,11 @@ from vct.layout import (
     TRACKED_FILE,
     TRACKING_READY,
     floor_file,
+    pretrained_files,
 )
 from vct.pipeline import (
     DEFAULT_SUITE,
+    checkpoint_of,
     files_to_sample,
     initial_weights,
     raw_inputs,
@@ -92,12 +94,14 @@ def _earlier(params: Params, suite: str) -> list[str]:
 def _shared(
     params: Params, suite: str, experiments: list[str], made_before: list[str]
 ) -> dict[str, Any]:
-    """Data, extractors and the tracking database."""
+    """Data, extractors, imported checkpoints and the tracking database."""
 
     def used(names: list[str], attribute: str) -> list[str]:
         settings = [params.experiments[name] for name in names]
         if attribute == "dataset":
             return [one.train.dataset for one in settings]
+        if attribute == "checkpoint":
+            return [name for one in names if (name := checkpoint_of(params, one))]
         return [one.score.extractor for one in settings if one.score.extractor]
 
     def new(attribute: str) -> list[str]:
@@ -124,6 +128,12 @@ def _shared(
             "params": [f"extractors.{name}", {VERSIONS: ["SCORING"]}],
             "outs": [f"{folder}/{file}" for file in EXTRACTOR_FILES if file != "metrics.json"],
             "metrics": [f"{folder}/metrics.json"],
+        }
+    for name in new("checkpoint"):
+        # The file has no other content under its name, and the command says where to put it.
+        stages[f"pretrained-{name.replace('.', '_')}"] = {
+            "cmd": f"vct import-edm pretrained/{name}.pkl",
+            "outs": [{str(file): {"persist": True}} for file in pretrained_files(name)],
         }
     return stages
 

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from vct.edm_import import architecture, unpickler
 from vct.edm_import.architecture import Found
+from vct.errors import UserError
 from vct.files import atomic
 from vct.layout import pretrained_files
 
@@ -20,6 +21,13 @@ def run(name: str) -> None:
         UserError: if the file is refused; then nothing is written.
     """
     source = Path(name)
+    if not source.exists():
+        raise UserError(
+            f"{source} is missing: download the checkpoint that NVIDIA published as {source.name} "
+            "(for EDM or EDM2) and put it there, or train a diffusion network first: let "
+            "train.initial_weights in params.yaml name the weights of such a run, for CIFAR-10 "
+            "results/cifar10-edm/independent/seed0/model.safetensors."
+        )
     found = architecture.find(unpickler.read(source), source)
     record = _record(source, found)
     weights, description = pretrained_files(source.stem)

@@ -68,6 +68,7 @@ class Trainer:
         torch.set_num_threads(runtime.threads)
         train = settings.train
         self.train, self.seed, self.runtime = train, seed, runtime
+        self.clip_grad_norm = settings.clip_grad_norm
         self.state, self.identity = state, identity
         self.group = parallel.current()
         self.device = build.device(runtime)
@@ -179,7 +180,7 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm(gradients)
         for gradient in gradients:
             torch.nan_to_num_(gradient, nan=0.0, posinf=0.0, neginf=0.0)
-        limit = self.train.optimizer.clip_grad_norm
+        limit = self.clip_grad_norm
         if limit is None:
             return norm, torch.zeros_like(norm)
         mended = torch.nn.utils.get_total_norm(gradients)
