@@ -53,6 +53,18 @@ def test_another_that_fails_first_is_heard_and_ends_all(stub, capfd, monkeypatch
     assert capfd.readouterr().err == "broken\n"
 
 
+def test_one_that_fails_for_its_own_reason_is_heard_before_one_that_lost_it(stub, capfd):
+    program = "(time.sleep(0.5), sys.exit(2)) if rank == '1' else sys.exit(3)"
+    assert launch.run([f"print('I am', rank, file=sys.stderr); {program}"], 2) == 2
+    assert capfd.readouterr().err == "I am 0\nI am 1\n"
+
+
+def test_what_all_refuse_is_said_once(stub, capfd):
+    program = "time.sleep(0.5 * (rank == '0')); print('refused', file=sys.stderr); sys.exit(2)"
+    assert launch.run([program], 2) == 2
+    assert capfd.readouterr().err == "refused\n"
+
+
 def test_death_by_a_signal_is_told_as_a_shell_does(stub):
     assert launch.run(["os.kill(os.getpid(), signal.SIGKILL)"], 2) == 137
 

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from vct import __version__
-from vct.errors import UserError
+from vct.errors import LOST, PeerLost, UserError
 
 DIVIDED = ("train", "sample")
 """Stages whose work several processes share."""
@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with _sigterm_raises():
             return _call(options, sys.argv[1:] if arguments is None else arguments) or 0
+    except PeerLost as error:
+        _refused(str(error))
+        return LOST
     except UserError as error:
         return _refused(str(error))
     except Terminated:

@@ -1,6 +1,8 @@
 """The one exception whose message is meant for the user."""
 
 LONGEST = 80
+LOST = 3
+"""Exit code of a process that ended because another of its group did."""
 
 
 class UserError(Exception):
@@ -14,6 +16,10 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__("".join(map(_printable, message)))
+
+
+class PeerLost(UserError):
+    """Another process of the group ended; what it said is the cause."""
 
 
 def quoted(text: object) -> str:

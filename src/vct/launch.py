@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from vct.errors import LOST
+
 COMMAND = [sys.executable, "-m", "vct"]
 GRACE = 30.0
 """Seconds that the others have to end once one has failed."""
@@ -31,9 +33,10 @@ def run(arguments: list[str], size: int) -> int:
             stack.enter_context(file)  # type: ignore[arg-type]
         members = [_start(arguments, rank, size, folder, said[rank]) for rank in range(size)]
         with _forwarding(members):
-            failed = _wait(members)
-        if failed is None:
+            first = _wait(members)
+        if first is None:
             return 0
+        failed = _cause([member.returncode for member in members], first)
         _tell(said[failed])
         return _exit_code(members[failed].returncode)
 
@@ -62,6 +65,12 @@ def _wait(members: list[subprocess.Popen[bytes]]) -> int | None:
         if all(code == 0 for code in codes):
             return None
         time.sleep(POLL)
+
+
+def _cause(codes: list[int], first: int) -> int:
+    """Which process to blame: one that did not end because of another, else the first to end."""
+    own = [rank for rank, code in enumerate(codes) if code not in (0, LOST, -signal.SIGKILL)]
+    return own[0] if own else first
 
 
 def _end(members: list[subprocess.Popen[bytes]]) -> None:

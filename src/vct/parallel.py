@@ -15,15 +15,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vct.errors import UserError
+from vct.errors import PeerLost, UserError
 
 STORE = "VCT_STORE"
 """Environment variable: the file by which processes that `vct` started find each other."""
 T = TypeVar("T")
-
-
-class PeerLost(UserError):
-    """Another process of the group ended; what it said is the cause."""
 
 
 @dataclass(frozen=True)
