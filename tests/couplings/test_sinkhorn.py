@@ -1,11 +1,14 @@
 """The plan is the entropic optimum, its marginals are right, and draws follow it."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 
 from vct.couplings.minibatch_ot import assignment
 from vct.couplings.sinkhorn import Sinkhorn, feasible, plan
+from vct.metrics.wasserstein import wasserstein2
 
 DIM = 5
 
@@ -37,6 +40,28 @@ def test_plan_is_the_entropic_optimum():
     potentials -= centred / (entropy * centred.std())
     mixed = potentials - potentials[:1] - potentials[:, :1] + potentials[0, 0]
     np.testing.assert_allclose(mixed, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("entropy", [0.05, 0.1, 1.0])
+def test_plan_is_that_of_another_implementation(entropy):
+    """POT's, on numpy."""
+    from ot.bregman import sinkhorn_log
+
+    x, eps = batch(0, 24).double().numpy(), batch(1, 24).double().numpy()
+    gain = x @ eps.T
+    gain = gain - gain.mean(axis=0) - gain.mean(axis=1, keepdims=True) + gain.mean()
+    uniform = np.full(24, 1 / 24)
+    expected = sinkhorn_log(uniform, uniform, -gain / gain.std(), entropy, 20_000, stopThr=1e-13)
+    found = plan(torch.from_numpy(x), torch.from_numpy(eps), entropy, 20_000, tolerance=1e-12)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def test_works_after_points_were_scored():
+    """Which imports POT without torch, and once left that in the environment of later processes."""
+    before = dict(os.environ)
+    wasserstein2(np.eye(4), np.eye(4))
+    assert dict(os.environ) == before
+    assert torch.isfinite(coupling().couple(batch(0), batch(1))).all()
 
 
 def test_little_entropy_gives_the_exact_plan_and_much_of_it_independence():

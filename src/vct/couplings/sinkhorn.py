@@ -71,20 +71,34 @@ def plan(
     without its means over rows and columns. The iterations stop early where the marginals are off
     by `tolerance` of their size, root mean square; the rest is mended by `feasible`.
     """
-    from ot.bregman import sinkhorn_log
-
     cost = -(x.double() @ eps.double().T)
     cost = cost - cost.mean(dim=0)
     cost = cost - cost.mean(dim=1, keepdim=True)
-    count, spread = len(cost), cost.std(correction=0)
+    spread = cost.std(correction=0)
     if spread == 0:
-        return torch.full_like(cost, 1 / count**2)
-    uniform = torch.full_like(cost[0], 1 / count)
-    threshold = tolerance / math.sqrt(count)
-    found = sinkhorn_log(
-        uniform, uniform, cost / spread, entropy, iterations, stopThr=threshold, warn=False
-    )
-    return feasible(found)
+        return torch.full_like(cost, 1 / len(cost) ** 2)
+    return feasible(_scaled(-cost / (spread * entropy), iterations, tolerance))
+
+
+CHECKED_EVERY = 10
+"""Iterations between looks at the marginals, which a GPU must be waited for."""
+
+
+def _scaled(gain: Tensor, iterations: int, tolerance: float) -> Tensor:
+    """diag(u) exp(gain) diag(v), whose columns, and nearly its rows, sum to 1/B.
+
+    Rows and columns are scaled in turn, as logarithms: exp(gain) itself would overflow.
+    """
+    share = -math.log(len(gain))
+    scaled = gain
+    for iteration in range(iterations):
+        scaled = scaled + (share - scaled.logsumexp(dim=1, keepdim=True))
+        scaled = scaled + (share - scaled.logsumexp(dim=0))
+        if iteration % CHECKED_EVERY == 0:
+            off = scaled.logsumexp(dim=1).exp() * len(gain) - 1
+            if off.square().mean().sqrt() < tolerance:
+                break
+    return scaled.exp()
 
 
 def feasible(matrix: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
 """Scores of point clouds: the exact 2-Wasserstein distance and the mass at each mode."""
 
+import importlib
 import math
 import os
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,15 +63,29 @@ def wasserstein2(samples: ArrayLike, reference: ArrayLike) -> float:
 
 
 def _transport_cost(cost: NDArray[np.float64]) -> float:
-    # POT would import torch, which takes seconds, to offer it as a backend; this runs on numpy.
-    os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
-    import ot  # slow to import, and only needed here
-
+    ot = _pot()
     rows, columns = (np.full(size, 1 / size) for size in cost.shape)
     value, log = ot.emd2(rows, columns, cost, numItermax=MAX_PIVOTS, log=True)
     if log["warning"] is not None:
         raise RuntimeError(f"the transport plan is not optimal: {log['warning']}")
     return float(value)
+
+
+def _pot() -> ModuleType:
+    """POT on numpy. It would import torch, which takes seconds, to offer it as a backend.
+
+    The environment says so only while POT is imported: other processes inherit it.
+    """
+    key = "POT_BACKEND_DISABLE_PYTORCH"
+    given = os.environ.get(key)
+    os.environ[key] = "1"
+    try:
+        return importlib.import_module("ot")
+    finally:
+        if given is None:
+            del os.environ[key]
+        else:
+            os.environ[key] = given
 
 
 def mode_mass(samples: ArrayLike, means: ArrayLike, std: float, radius: float = 4.0) -> ModeMass:
