@@ -80,6 +80,7 @@ def test_settings_that_came_later_change_no_hash():
 
 E = "experiments.small"
 T = f"{E}.train"
+P = "experiments.pictures"
 
 WRONG = [
     # Unknown keys, with the nearest known one.
@@ -300,6 +301,39 @@ WRONG = [
         {f"{E}.score": {"metric": "fid", "extractor": "judge"}},
         f"{E}.score.metric: points are scored by wasserstein",
     ),
+    # Extractors, and what is measured beside the Fréchet distance.
+    (
+        {"extractors.judge": {"kind": "inceptoin"}},
+        "extractors.judge: there is no extractor 'inceptoin'; did you mean inception",
+    ),
+    ({"extractors.judge": {}}, "extractors.judge: the key 'kind' is missing"),
+    (
+        {"extractors.judge": {"kind": "inception", "dataset": "images"}},
+        "extractors.judge.dataset: unknown key",
+    ),
+    (
+        {"extractors.judge": {"kind": "efficientnet-lite0", "download": True}},
+        "extractors.judge.download: unknown key; remove it",
+    ),
+    (
+        {"extractors.inception": {"kind": "efficientnet-lite0"}},
+        "extractors.inception: its distances would be called FID, which is of kind inception",
+    ),
+    ({f"{P}.score.extras": ["fid"]}, f"{P}.score.extras.0: 'fid' is not allowed here"),
+    ({f"{P}.score.extras": "kid"}, f"{P}.score.extras: 'kid' is not"),
+    ({f"{P}.score.extras": ["kid", "kid"]}, f"{P}.score: extras: an entry stands there twice"),
+    (
+        {f"{E}.score": {"metric": "wasserstein", "extras": ["kid"]}},
+        f"{E}.score: extras are for metric fid",
+    ),
+    (
+        {f"{P}.score.extras": ["inception_score"]},
+        f"{P}.score.extras: inception_score needs an extractor of kind inception, and 'judge' is",
+    ),
+    (
+        {"extractors.judge": {"kind": "inception"}, f"{P}.score.extras": ["inception_score"]},
+        f"{P}.score.extras: inception_score is for colour images, and data set 'images' is grey",
+    ),
     # Data sets of files.
     (
         {"datasets.f": {"source": "image_folder"}},
@@ -361,6 +395,40 @@ WRONG = [
 )
 def test_wrong_value(changes, expected):
     assert expected in sentence(params(changes))
+
+
+@pytest.mark.parametrize(
+    ("data", "colour"),
+    [
+        ({"source": "image_folder", "test": 2}, True),
+        ({"source": "image_folder", "test": 2, "channels": 1}, False),
+        ({"source": "torchvision", "name": "cifar10"}, True),
+        ({"source": "torchvision", "name": "fashion-mnist"}, False),
+    ],
+)
+def test_an_inception_score_is_for_colour_images(data, colour):
+    changes = {
+        "datasets.f": data,
+        "extractors.inception": {"kind": "inception"},
+        f"{P}.train.dataset": "f",
+        f"{P}.score": {
+            "metric": "fid",
+            "extractor": "inception",
+            "extras": ["kid", "inception_score"],
+        },
+    }
+    if colour:
+        config.validate(params(changes))
+    else:
+        assert "data set 'f' is grey" in sentence(params(changes))
+
+
+def test_scores_without_extras_are_recorded_as_before_there_were_any():
+    """So that both engines, and the hashes of what was scored, see no change."""
+    plain = config.validate(params()).experiments["pictures"].score
+    assert plain.model_dump(mode="json") == {"metric": "fid", "extractor": "judge"}
+    given = config.validate(params({f"{P}.score.extras": ["kid"]})).experiments["pictures"].score
+    assert given.model_dump(mode="json")["extras"] == ["kid"]
 
 
 @pytest.mark.parametrize("name", ["../x", "a;b", "a b", "", "-a", ".", "a/b", "a$b", "é", "x" * 65])

@@ -94,3 +94,12 @@ def test_unreadable_json_is_the_users_error(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"x\.json"):
         files.read_json(path)
+
+
+def test_what_a_killed_writer_left_is_removed_and_no_other_file(tmp_path):
+    for name in ("a.bin", "part-1.bin", "b.bin"):
+        files.atomic(tmp_path / name).__enter__().write_text("half")  # never left: a kill
+    (tmp_path / "a.bin").write_text("whole")
+    files.remove_temporary(tmp_path, ("a.bin", "part-*.bin"))
+    left = names(tmp_path)
+    assert left[1:] == ["a.bin"] and left[0].startswith(".tmp-b-")

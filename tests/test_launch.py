@@ -1,6 +1,7 @@
 """Processes that are started together, stopped together, and heard."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,12 +9,15 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 from faults import killing, variants
 from gloo import together
 
 from vct import launch, parallel
 
 VARIANT = variants.Variant("ot", "ict", "ve", "points", processes=2)
+PICTURES = variants.Variant("independent", "ict", "ve", "images")
+SCORES = ["metrics.json", "protocol.json", "trajectory.csv"]
 STUB = """
 import os, signal, sys, time
 rank = os.environ["RANK"]
@@ -67,6 +71,13 @@ def test_what_all_refuse_is_said_once(stub, capfd):
 
 def test_death_by_a_signal_is_told_as_a_shell_does(stub):
     assert launch.run(["os.kill(os.getpid(), signal.SIGKILL)"], 2) == 137
+
+
+def test_one_that_still_saves_when_all_are_stopped_is_waited_for(stub, capfd, monkeypatch):
+    monkeypatch.setattr(launch, "GRACE", 0.2)
+    program = "time.sleep(rank == '0'); print('saved', rank, file=sys.stderr); sys.exit(143)"
+    assert launch.run([program], 2) == 143
+    assert capfd.readouterr().err == "saved 0\n"
 
 
 def test_sigterm_goes_to_all(tmp_path):
@@ -136,15 +147,77 @@ def test_lost_process_is_one_sentence(tmp_path):
     assert "vct: error: another process of this run ended" in said
 
 
-def test_samples_do_not_depend_on_the_number_of_processes(tmp_path):
-    folder, run = tmp_path / "project", str(VARIANT.run)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project with a trained run on images and its extractor."""
+    folder = tmp_path_factory.mktemp("trained") / "project"
     variants.make(folder)
-    assert killing.run(folder, "train", run)[0] == 0
-    samples = folder / VARIANT.run.directory / "samples.npz"
-    made = []
-    for size in (1, 2, 3):
-        code = killing.run_group(folder, size, "sample", run)[0]
-        assert code == 0, killing.text(folder)
-        made.append(samples.read_bytes())
-        samples.unlink()
+    assert killing.run(folder, "extractor", "net")[0] == 0
+    assert killing.run(folder, "train", str(PICTURES.run))[0] == 0
+    return folder
+
+
+def made_by(folder, size, command, subject, files):
+    """Bytes of `files` in the folder of the run, made by so many processes."""
+    code = killing.run_group(folder, size, command, subject)[0]
+    assert code == 0, killing.text(folder)
+    found = [(folder / PICTURES.run.directory / name).read_bytes() for name in files]
+    shutil.rmtree(folder / "state/statistics", ignore_errors=True)
+    return found
+
+
+def test_samples_do_not_depend_on_the_number_of_processes(trained):
+    run = str(PICTURES.run)
+    made = [made_by(trained, size, "sample", run, ["samples.npz"]) for size in (1, 2, 3)]
     assert made[0] == made[1] == made[2]
+
+
+@pytest.fixture
+def sampled(trained):
+    """The project, whose scores are more than the Fréchet distance; nothing is scored yet."""
+    path = trained / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    score = content["experiments"][PICTURES.run.experiment]["score"]
+    score["extras"] = ["kid", "precision_recall"]
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert killing.run(trained, "sample", str(PICTURES.run))[0] == 0
+    for name in SCORES:
+        (trained / PICTURES.run.directory / name).unlink(missing_ok=True)
+    return trained
+
+
+def test_scores_do_not_depend_on_the_number_of_processes(sampled):
+    run, experiment = str(PICTURES.run), PICTURES.run.experiment
+    made = [made_by(sampled, size, "score", run, SCORES) for size in (1, 2, 3)]
+    assert made[0] == made[1] == made[2]
+    assert b"precision_net" in made[0][0] and b"kid" in made[0][1]
+    floors = [made_by(sampled, size, "floor", experiment, ["../../floor.json"]) for size in (1, 2)]
+    assert floors[0] == floors[1]
+
+
+def test_what_the_first_refuses_ends_the_others(sampled):
+    """Of the samples, which it alone reads."""
+    folder = sampled / PICTURES.run.directory
+    (folder / "samples.npz").write_bytes(b"damaged")
+    before = killing.text(sampled)
+    assert killing.run_group(sampled, 2, "score", str(PICTURES.run))[0] == 2
+    said = killing.text(sampled).removeprefix(before)
+    assert "Traceback" not in said
+    assert "samples.npz is missing or damaged" in said
+    assert "another process of this run ended" in said
+    assert not any((folder / name).exists() for name in SCORES)
+
+
+def test_a_score_whose_first_process_is_killed_is_made_again(sampled):
+    run, folder = str(PICTURES.run), sampled / PICTURES.run.directory
+    whole = made_by(sampled, 1, "score", run, SCORES)
+    _, operations = killing.run_group(sampled, 2, "score", run)
+    for name in SCORES:
+        (folder / name).unlink()
+    shutil.rmtree(sampled / "state/statistics")
+    before = killing.text(sampled)
+    assert killing.run_group(sampled, 2, "score", run, at=operations // 2)[0] == -9
+    said = killing.text(sampled).removeprefix(before)
+    assert "Traceback" not in said and "another process of this run ended" in said
+    assert not (folder / "protocol.json").exists()
+    assert made_by(sampled, 2, "score", run, SCORES) == whole

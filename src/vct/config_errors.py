@@ -24,8 +24,9 @@ def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _kind_sentence(key, first)
     if kind == "value_error":
-        message = str(context["error"])
-        return f"{key}: {message}." if key else f"{message.rstrip('.')}."
+        message = str(context["error"]).rstrip(".")
+        end = "" if message.endswith("?") else "."
+        return f"{key}: {message}{end}" if key else f"{message}{end}"
     given = first["input"]
     shown = repr(given) if isinstance(given, str | int | float | bool | None) else "this value"
     message = first["msg"][0].lower() + first["msg"][1:]
@@ -63,9 +64,12 @@ def _kind_sentence(key: str, first: Any) -> str:
     family = key.split(".")[-1] if field == "kind" else "data source"
     if ".couplings." in f".{key}." and not key.endswith("encoder"):
         family = "coupling"
+    if key.startswith("extractors."):
+        family = "extractor"
     return f"{key}: {registry.unknown(family, str(given[field]), known)}"
 
 
 def _near_key(key: str, known_keys: list[str]) -> str:
-    near = difflib.get_close_matches(key, known_keys, n=1)
+    # The same key may be known elsewhere.
+    near = difflib.get_close_matches(key, [known for known in known_keys if known != key], n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""

@@ -12,6 +12,9 @@ from typing import Any
 
 from vct.errors import UserError
 
+TEMPORARY = ".tmp-"
+"""How names of files begin that are being written, in .gitignore and .dvcignore too."""
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -27,7 +30,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f"{TEMPORARY}{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -43,6 +48,17 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_temporary(folder: Path, names: Iterable[str]) -> None:
+    """Remove what processes left that were killed while they wrote the files `names` of a folder.
+
+    Names may hold wildcards. Only for who knows that nobody is writing these files now.
+    """
+    for name in names:
+        path = Path(name)
+        for left in folder.glob(f"{TEMPORARY}{path.stem}-*{path.suffix}"):
+            left.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

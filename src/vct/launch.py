@@ -17,11 +17,26 @@ from vct.errors import LOST
 COMMAND = [sys.executable, "-m", "vct"]
 GRACE = 30.0
 """Seconds that the others have to end once one has failed."""
+SAVING = 600.0
+"""The same once one has ended as it was asked to: the main one may still write its state."""
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 POLL = 0.1
 
 
-def run(arguments: list[str], size: int) -> int:
+def is_member() -> bool:
+    """Whether this process was started as one of several; asked without torch, which is slow."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_helper() -> bool:
+    """Whether another process of the group writes what they make together."""
+    return is_member() and os.environ.get("RANK") != "0"
+
+
+def run(arguments: list[str], size: int, kept: tuple[int, ...] = ()) -> int:
     """Run `vct ARGUMENTS` in `size` processes, one for each device; return the exit code.
+
+    The processes hold the descriptors `kept` open too: what these lock is theirs while one lives.
 
     The first process speaks; what another said is shown if it was the first to fail. Signals go to
     all of them, and each ends as it would alone: a training saves its state.
@@ -31,7 +46,7 @@ def run(arguments: list[str], size: int) -> int:
         said = [None if rank == 0 else (folder / f"{rank}.txt").open("w+b") for rank in range(size)]
         for file in said[1:]:
             stack.enter_context(file)  # type: ignore[arg-type]
-        members = [_start(arguments, rank, size, folder, said[rank]) for rank in range(size)]
+        members = [_start(arguments, rank, size, folder, said[rank], kept) for rank in range(size)]
         with _forwarding(members):
             first = _wait(members)
         if first is None:
@@ -42,13 +57,19 @@ def run(arguments: list[str], size: int) -> int:
 
 
 def _start(
-    arguments: list[str], rank: int, size: int, folder: Path, said: IO[bytes] | None
+    arguments: list[str],
+    rank: int,
+    size: int,
+    folder: Path,
+    said: IO[bytes] | None,
+    kept: tuple[int, ...],
 ) -> subprocess.Popen[bytes]:
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "VCT_STORE": folder / "store"}
     environment = os.environ | {name: str(value) for name, value in place.items()}
     return subprocess.Popen(
         [*COMMAND, *arguments],
         env=environment,
+        pass_fds=kept,
         stderr=said,
         stdout=None if said is None else subprocess.DEVNULL,
     )
@@ -60,7 +81,7 @@ def _wait(members: list[subprocess.Popen[bytes]]) -> int | None:
         codes = [member.poll() for member in members]
         failed = next((rank for rank, code in enumerate(codes) if code), None)
         if failed is not None:
-            _end(members)
+            _end(members, SAVING if codes[failed] in STOPPED else GRACE)
             return failed
         if all(code == 0 for code in codes):
             return None
@@ -73,9 +94,9 @@ def _cause(codes: list[int], first: int) -> int:
     return own[0] if own else first
 
 
-def _end(members: list[subprocess.Popen[bytes]]) -> None:
+def _end(members: list[subprocess.Popen[bytes]], grace: float) -> None:
     """Give those that still run time to notice that one is gone, then stop them."""
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + grace
     for member in members:
         try:
             member.wait(max(0.0, deadline - time.monotonic()))

@@ -102,6 +102,11 @@ def pretrained_name(path: str) -> str | None:
     return match[1] if match else None
 
 
+def pretrained_source(name: str) -> Path:
+    """The published file of a checkpoint, which the user provides."""
+    return Path(f"pretrained/{name}.pkl")
+
+
 def pretrained_files(name: str) -> tuple[Path, Path]:
     """Imported weights and their description."""
     return Path(f"pretrained/{name}.safetensors"), Path(f"pretrained/{name}.json")

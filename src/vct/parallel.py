@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import numpy as np
@@ -64,6 +65,30 @@ class Group:
         _together(lambda: dist.all_gather(parts, rows.contiguous()))
         return torch.cat(parts)
 
+    def broadcast(self, tensor: Tensor) -> None:
+        """Replace `tensor` by the main process's."""
+        if self.size > 1:
+            _together(lambda: dist.broadcast(tensor, 0))
+
+    def deal(self, rows: np.ndarray | None, ends: list[int], like: Tensor) -> Tensor:
+        """A share of the main process's rows (n, ...) for each process: those up to ends[rank].
+
+        Args:
+            rows: of the main process; None elsewhere.
+            ends: where the shares end, in order of the ranks; the last is n.
+            like: an empty tensor (0, ...) of the rows' shape and type.
+        """
+        starts = [0, *ends[:-1]]
+        counts = [end - start for start, end in zip(starts, ends, strict=True)]
+        share = like.new_zeros((max(counts), *like.shape[1:]))
+        parts = None
+        if rows is not None:
+            parts = [torch.zeros_like(share) for _ in ends]
+            for part, start, end in zip(parts, starts, ends, strict=True):
+                part[: end - start] = torch.tensor(np.ascontiguousarray(rows[start:end]))
+        _together(lambda: dist.scatter(share, parts))
+        return share[: counts[self.rank]]
+
     def collect(self, rows: np.ndarray) -> np.ndarray:
         """Rows (n, ...) of all processes, in the order of the ranks, for the main process.
 
@@ -108,10 +133,15 @@ def local_rank() -> int:
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def joined(patience: timedelta | None = None) -> Iterator[None]:
     """Be one of the group that the environment names (WORLD_SIZE, RANK, LOCAL_RANK).
 
     CPU tensors go through gloo; those of a GPU through NCCL.
+
+    Args:
+        patience: how long a process waits for another, before it takes it for lost; torch's
+            defaults of 10 to 30 minutes are short where one works alone. One that ended is noticed
+            at once.
 
     Raises:
         UserError: if the others cannot be found.
@@ -126,6 +156,7 @@ def joined() -> Iterator[None]:
             init_method=f"file://{store}" if store else "env://",
             rank=int(os.environ["RANK"]),
             world_size=int(os.environ["WORLD_SIZE"]),
+            timeout=patience,
         )
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]

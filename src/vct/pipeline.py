@@ -8,7 +8,7 @@ from typing import Any
 
 from vct import config as settings
 from vct import registry
-from vct.config import ImageFolderData, Params
+from vct.config import ClassifierExtractor, ImageFolderData, Params
 from vct.errors import UserError
 from vct.layout import (
     AVERAGES_FILE,
@@ -138,6 +138,21 @@ def extractor_files_of(params: Params, experiment: str) -> list[str]:
     """Files of an experiment's feature extractor; none where points are scored."""
     name = params.experiment(experiment).score.extractor
     return [] if name is None else [str(extractor_dir(name) / file) for file in EXTRACTOR_FILES]
+
+
+def extractor_data(params: Params, name: str) -> str | None:
+    """The data set that an extractor is trained on; None for one with published weights.
+
+    Their file is no input: its checksum is fixed, and without it the stage says what is missing.
+    """
+    settings = params.extractors[name]
+    return settings.dataset if isinstance(settings, ClassifierExtractor) else None
+
+
+def extractor_inputs(params: Params, name: str) -> list[str]:
+    """What making an extractor reads."""
+    dataset = extractor_data(params, name)
+    return [] if dataset is None else data_files(dataset)
 
 
 def table_inputs(params: Params, suite: str) -> list[str]:

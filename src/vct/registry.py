@@ -42,6 +42,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "digits": "vct.data.sources:digits",
         "mnist": "vct.data.sources:mnist",
         "torchvision": "vct.data.torchvision_sets:read",
+        "stand_in": "vct.data.stand_in:stand_in",
         "image_folder": "vct.data.image_folder:ImageFolder",
     },
 }

@@ -71,6 +71,37 @@ def test_every_image_is_there_once_in_the_order_of_names(here, monkeypatch, raw,
         assert found == sorted(found, key=ordered.index)
 
 
+@pytest.mark.parametrize("test", [2, "own"])
+def test_a_limit_takes_images_of_all_classes(here, test):
+    top = ["train/", "test/"] if test == "own" else [""]
+    files = images(names(*(f"{part}{name}" for part in top for name in ("cat", "dog", "owl"))))
+    data = made(here, files, limit=6, test=test, labels="folders")
+    assert len(data.train.x) + len(data.test.x) == 6
+    labels = np.concatenate([data.train.labels, data.test.labels])
+    assert data.meta["classes"] == 3 and set(labels) == {0, 1, 2}
+    # Each still has the label of its own folder.
+    whole = made(here, None, test=test, labels="folders")
+    by_bytes = {
+        image.tobytes(): label
+        for split in (whole.train, whole.test)
+        for image, label in zip(split.x, split.labels, strict=True)
+    }
+    for split in (data.train, data.test):
+        found = [by_bytes[image.tobytes()] for image in split.x]
+        assert found == split.labels.tolist()
+
+
+def test_a_limit_of_a_class_each_keeps_the_number_of_classes(here):
+    files = images(names("cat", "dog", "owl", count=2))
+    data = made(here, files, limit=4, test=3, labels="folders", classes=3)
+    assert data.meta["classes"] == 3
+
+
+def test_a_wrong_number_of_classes_is_refused(here):
+    files = images(names("cat", "dog"))
+    assert "holds 2 classes and not 3" in refused(here, files, labels="folders", classes=3)
+
+
 def test_folder_and_archive_give_the_same_bytes(here):
     files = images(names("dog", "cat"))
     first = made(here, files, labels="folders")

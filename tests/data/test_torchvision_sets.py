@@ -146,6 +146,24 @@ def test_cifar(cifar, here, offline):
     assert not offline
 
 
+def test_a_limit_takes_so_many_of_each_split(cifar, offline):
+    whole = torchvision_sets.read(settings("cifar10"))
+    limited = TorchvisionData(source="torchvision", name="cifar10", limit=4)
+    source = torchvision_sets.read(limited)
+    assert limited.train == 4
+    assert np.array_equal(source.train.x, whole.train.x[::5])
+    assert source.train.labels.tolist() == whole.train.labels[::5].tolist()
+    assert np.array_equal(source.test.x, whole.test.x)
+    assert source.classes == 10
+
+
+def test_archives_are_at_hand_only_if_all_are(cifar):
+    given = settings("cifar10")
+    assert torchvision_sets.at_hand(given)
+    (RAW / "cifar10" / datasets.CIFAR10.filename).unlink()
+    assert not torchvision_sets.at_hand(given)
+
+
 class Gotcha:
     def __reduce__(self):
         return open, ("gotcha", "w")

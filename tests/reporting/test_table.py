@@ -1,6 +1,7 @@
 """The table against numbers worked out by hand."""
 
 import csv
+import json
 import re
 
 import pytest
@@ -180,3 +181,97 @@ def test_same_results_same_bytes(project, digits, mixture, tmp_path):
 def test_an_empty_suite_is_refused(tmp_path):
     with pytest.raises(UserError, match="names no runs"):
         write_table(collect([], tmp_path), tmp_path)
+
+
+# --- more than one metric --------------------------------------------------------------------
+
+EXTRAS = {
+    "kid": {"subsets": 100, "subset_size": 500, "seed": 2020},
+    "precision_recall": {"neighbours": 3},
+}
+MORE = {"kid_classifier": 1e-4, "precision_classifier": 0.01, "recall_classifier": -0.01}
+"""What each unit of the Fréchet distance adds to the others."""
+
+
+@pytest.fixture
+def with_extras(project, digits, scored_again, tmp_path):
+    """The experiment `digits`, whose runs have three more numbers for each number of steps."""
+    for directory in (project / "results/digits_small").glob("*/seed*"):
+        metrics = json.loads((directory / "metrics.json").read_text())
+        for scores in metrics.values():
+            if isinstance(scores, dict):
+                distance = scores["fid_classifier"]
+                scores |= {name: factor * distance for name, factor in MORE.items()}
+        (directory / "metrics.json").write_text(json.dumps(metrics))
+        path = directory / "protocol.json"
+        content = json.loads(path.read_text())
+        content |= {"metrics": ["fid_classifier", *MORE], "extras": EXTRAS}
+        path.write_text(json.dumps(content))
+        scored_again(directory)
+    directory = tmp_path / "results/more"
+    write_table(collect([digits], project), directory)
+    return directory
+
+
+def test_each_metric_has_its_columns_in_the_order_of_the_protocol(with_extras):
+    (header,) = [
+        line for line in (with_extras / "table.md").read_text().splitlines() if "FD" in line
+    ]
+    headings = [text.strip().split(" ")[0] for text in header.strip("|").split("|")][4:]
+    assert headings == [*["FD"] * 2, *["KD"] * 2, *["precision"] * 2, *["recall"] * 2, "aggregate"]
+    assert re.findall("[↓↑]", header) == list("↓↓↓↓↑↑↑↑")
+
+
+def test_kernel_distances_have_the_digits_that_they_need(with_extras):
+    cells = md_row(with_extras, r"digits\_small", "VE", "iCT", "minibatch OT")
+    assert cells[2] == "**0.00420 ± 0.00020** (3)"  # 1e-4 times 40, 42, 44
+    assert cells[4] == "0.420 ± 0.020 (3)"
+
+
+def test_the_highest_is_the_best_where_more_is_better(with_extras):
+    """Distances of one step are 60 to 66, 40 to 44 and 50 to 54: far apart."""
+    bold = {
+        coupling: [
+            cell.startswith("**")
+            for cell in md_row(with_extras, r"digits\_small", "VE", "iCT", coupling)[:8:2]
+        ]
+        for coupling in ("independent", "minibatch OT", "variational")
+    }
+    assert bold == {
+        "independent": [False, False, True, False],
+        "minibatch OT": [True, True, False, True],
+        "variational": [False, False, False, False],
+    }
+
+
+def test_the_caption_explains_arrows_that_are_there(written):
+    said = (written / "table.md").read_text()
+    assert "↓: less is better." in said and "↑" not in said
+
+
+def test_caption_and_protocol_explain_what_is_there(with_extras):
+    assert "↓: less is better, ↑: more is better." in (with_extras / "table.md").read_text()
+    said = (with_extras / "table.md").read_text()
+    assert "kid: seed 2020, subset size 500, subsets 100; precision recall: neighbours 3;" in said
+    assert r"precision (classifier) $\uparrow$" in (with_extras / "table.tex").read_text()
+
+
+def test_numbers_of_other_extras_share_no_block(with_extras, project, digits, scored_again):
+    """Other subsets, other numbers: as with other extractors."""
+    frame = collect([digits], project)
+    assert len(blocks(frame)) == 1
+    changed = frame["protocol"].str.replace('"subset_size": 500', '"subset_size": 400')
+    frame.loc[frame["coupling"] == "ot", "protocol"] = changed
+    assert len(blocks(frame)) == 2
+
+
+@pytest.mark.parametrize("extras", [[], {"kid": 3}, {"kid": {"subsets": [1]}}, {"a\n": {}}])
+def test_extras_that_cannot_be_put_into_words_are_damage(
+    extras, with_extras, project, digits, scored_again
+):
+    directory = project / "results/digits_small/ot/seed1"
+    path = directory / "protocol.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "extras": extras}))
+    scored_again(directory)
+    with pytest.raises(UserError, match="extras hold more than words and numbers"):
+        collect([digits], project)

@@ -1,6 +1,7 @@
 """Published files from the network: checked, and gone on with where a connection broke.
 
-The only module of the project that fetches data, called by the data stage alone.
+The only module of the project that fetches anything, called by the stages that make data sets and
+extractors alone.
 """
 
 import fcntl
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
@@ -27,14 +29,16 @@ class NotFetched(Exception):
     """A file could not be had; the message says why. What came is kept for the next try."""
 
 
-def fetch(urls: Sequence[str], file: Path, md5: str) -> None:
+def fetch(urls: Sequence[str], file: Path, checksum: str, algorithm: str = "md5") -> None:
     """Make sure that `file` is the published one; get it from the first of `urls` that has it.
 
     An interrupted download waits in `file` + `.part` and is gone on with. Several processes take
     turns.
 
     Args:
-        md5: of the published file, in hexadecimal.
+        checksum: of the published file, in hexadecimal.
+        algorithm: of the checksum. Many are published as md5: enough against accidents and
+            against a forged second file, for which nobody has found a way yet.
 
     Raises:
         NotFetched: if it is not there and cannot be had.
@@ -45,9 +49,9 @@ def fetch(urls: Sequence[str], file: Path, md5: str) -> None:
         with open(file.with_name(f".{file.name}.lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if file.exists():
-                _check_given(file, md5)
+                _check_given(file, checksum, algorithm)
             else:
-                _download(urls, file, md5)
+                _download(urls, file, checksum, algorithm)
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(
@@ -55,16 +59,16 @@ def fetch(urls: Sequence[str], file: Path, md5: str) -> None:
         ) from None
 
 
-def _check_given(file: Path, md5: str) -> None:
-    found = _md5(file)
-    if found != md5:
+def _check_given(file: Path, checksum: str, algorithm: str) -> None:
+    found = _digest(file, algorithm)
+    if found != checksum:
         raise UserError(
-            f"{file} is not the published file (its md5 is {found}, not {md5}); remove it and get "
-            "it again."
+            f"{file} is not the published file (its {algorithm} is {found}, not {checksum}); "
+            "remove it and get it again."
         )
 
 
-def _download(urls: Sequence[str], file: Path, md5: str) -> None:
+def _download(urls: Sequence[str], file: Path, checksum: str, algorithm: str) -> None:
     part = file.with_name(f"{file.name}.part")
     problems = []
     for url in urls:
@@ -73,7 +77,7 @@ def _download(urls: Sequence[str], file: Path, md5: str) -> None:
         except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
             problems.append(str(getattr(error, "reason", error)) or type(error).__name__)
             continue
-        if _md5(part) == md5:
+        if _digest(part, algorithm) == checksum:
             part.replace(file)
             return
         part.unlink()
@@ -124,8 +128,7 @@ def _block(response: HTTPResponse) -> bytes:
         raise ConnectionError(error.strerror or str(error)) from None
 
 
-def _md5(file: Path) -> str:
-    """The published checksums are md5: enough against accidents and against a forged second file,
-    for which nobody has found a way yet."""
+def _digest(file: Path, algorithm: str) -> str:
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        make = partial(hashlib.new, algorithm, usedforsecurity=False)
+        return hashlib.file_digest(stream, make).hexdigest()

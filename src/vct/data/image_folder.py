@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from vct.data import labels
 from vct.data.dataset import Split, SplitName
 from vct.data.images import MAX_BYTES, SUFFIXES, BrokenImage, decode
 from vct.data.raw_files import TooLarge, Unreadable, open_raw, shown
+from vct.data.spaced import evenly_spaced
 from vct.errors import UserError
 from vct.layout import RAW
 
@@ -39,8 +41,11 @@ class ImageFolder:
         self.names = [name for name in self.files.names() if name.lower().endswith(SUFFIXES)]
         if not self.names:
             raise UserError(f"{self.path} holds no images ({', '.join(SUFFIXES)}); put them there.")
-        self.held_out = self._held_out()
+        # Of all, so that the classes of a trial on some are the classes of all.
         self.labels = self._labels()
+        self._check_classes()
+        self._take(evenly_spaced(len(self.names), settings.limit))
+        self.held_out = self._held_out()
         self.broken: list[str] = []
 
     @property
@@ -94,6 +99,19 @@ class ImageFolder:
         if self.settings.labels == "json":
             return labels.from_json(self.files, self.names)
         return labels.without(len(self.names))
+
+    def _check_classes(self) -> None:
+        wanted, found = self.settings.classes, self.labels.classes
+        if wanted is not None and found != wanted:
+            raise UserError(
+                f"{self.path} holds {found} classes and not {wanted}, as 'classes' of this data "
+                "set says; complete the images or correct the number."
+            )
+
+    def _take(self, chosen: np.ndarray) -> None:
+        """Keep the images at these positions alone."""
+        self.names = [self.names[index] for index in chosen]
+        self.labels = replace(self.labels, values=self.labels.values[chosen])
 
     def pieces(self) -> Iterator[tuple[SplitName, Split]]:
         """Decoded images with labels, about `CHUNK` bytes of them at a time.

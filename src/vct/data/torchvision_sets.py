@@ -20,6 +20,7 @@ import numpy as np
 from vct.config import TorchvisionData
 from vct.data.dataset import Source, Split
 from vct.data.download import NotFetched, fetch
+from vct.data.spaced import evenly_spaced
 from vct.errors import UserError
 from vct.layout import RAW
 
@@ -57,7 +58,16 @@ def read(settings: TorchvisionData) -> Source:
         raise UserError(
             f"cannot unpack {folder}: {error.strerror or error}; make room or the folder writable."
         ) from None
-    return Source(_split(train), _split(test), len(train.classes), {"class_names": train.classes})
+    first, second = (_split(part, settings.limit) for part in (train, test))
+    return Source(first, second, len(train.classes), {"class_names": train.classes})
+
+
+def at_hand(settings: TorchvisionData) -> bool:
+    """Whether all archives are in data/raw/<name>, so that nothing would be downloaded."""
+    from torchvision import datasets
+
+    archives = _archives(getattr(datasets, CLASSES[settings.name]))
+    return all((RAW / settings.name / archive.name).is_file() for archive in archives)
 
 
 def _archives(kind: Any) -> list[Archive]:
@@ -104,8 +114,10 @@ def _copy(source: Any, target: Path) -> None:
         shutil.copyfileobj(source, stream)
 
 
-def _split(read: Any) -> Split:
-    """torchvision's (N, H, W) or (N, H, W, C) to (N, C, H, W)."""
-    x = np.asarray(read.data)
+def _split(read: Any, limit: int | None) -> Split:
+    """torchvision's (N, H, W) or (N, H, W, C) to (N, C, H, W), or `limit` of them."""
+    x, labels = np.asarray(read.data), np.asarray(read.targets, dtype=np.int64)
+    chosen = evenly_spaced(len(x), limit)
+    x, labels = x[chosen], labels[chosen]
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
-    return Split(np.ascontiguousarray(x), np.asarray(read.targets, dtype=np.int64))
+    return Split(np.ascontiguousarray(x), labels)

@@ -4,7 +4,6 @@ It serves data for which an Inception network is out of place (grey images of a 
 needs no download. Its distances compare models scored with the same weights; they are not FIDs.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from vct import rng
 from vct.errors import UserError
 from vct.files import atomic
 from vct.metrics.extractors import Extractor, file_sha256
+from vct.metrics.weights_file import tensors_sha256
 
 FEATURES = 64
 FORMAT = "vct-classifier-1"
@@ -220,7 +220,7 @@ def save_classifier(path: Path, model: Classifier) -> None:
         "shape": list(model.shape),
         "classes": model.classes,
         "width": model.width,
-        "sha256": _tensors_sha256(tensors),
+        "sha256": tensors_sha256(tensors),
     }
     # One key alone: safetensors writes several in an order that changes from run to run.
     metadata = {"classifier": json.dumps(description)}
@@ -240,7 +240,7 @@ def load_classifier(path: Path) -> Classifier:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})["classifier"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if description["format"] != FORMAT or description["sha256"] != _tensors_sha256(tensors):
+        if description["format"] != FORMAT or description["sha256"] != tensors_sha256(tensors):
             raise ValueError("its weights are not those that were saved")
         channels, height, columns = description["shape"]
         # Without memory of its own: a description may claim any width, the file holds the weights.
@@ -255,15 +255,6 @@ def load_classifier(path: Path) -> Classifier:
             "extractor again."
         ) from error
     return model.eval()
-
-
-def _tensors_sha256(tensors: dict[str, Tensor]) -> str:
-    """Hash of names, types, shapes and values: safetensors itself checks only the lengths."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
 
 
 # --- as an extractor -------------------------------------------------------------------------
@@ -293,4 +284,5 @@ def classifier_extractor(weights: Path) -> Extractor:
         features=FEATURES,
         shape=model.shape,
         build=lambda: _Features(load_classifier(weights)).eval(),
+        on_cpu=True,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vct.config import Score
+from vct.config import Experiment, Params
 from vct.data.dataset import Dataset
 from vct.errors import UserError
 from vct.layout import extractor_dir
@@ -26,6 +26,10 @@ class Scorer:
         extractor: name, kind, sha256 and number of features, or None.
         reference_size: number of training points or images that samples are compared with.
         compute: samples to numbers.
+        rank: samples to the primary metric alone.
+        extras: how metrics beside the primary one are computed for so many samples.
+        serve: in a process that helps another to score, help until `release` is called there.
+        release: let the helpers go.
     """
 
     primary: str
@@ -33,6 +37,10 @@ class Scorer:
     extractor: dict[str, Any] | None
     reference_size: int
     compute: Callable[[np.ndarray], dict[str, float]]
+    rank: Callable[[np.ndarray], float]
+    extras: Callable[[int], dict[str, Any]] = lambda samples: {}
+    serve: Callable[[], None] = lambda: None
+    release: Callable[[], None] = lambda: None
 
     def __call__(self, samples: np.ndarray) -> dict[str, float]:
         """Numbers for samples (N, C, H, W)."""
@@ -43,12 +51,11 @@ POINTS = 2048
 """Most points in an exact transport plan: its cost grows with the cube, and this takes a second."""
 
 
-def make_scorer(settings: Score, data: Dataset, threads: int) -> Scorer:
-    """The scorer that `settings` ask for; `threads` for the networks of extractors."""
-    if settings.metric == "wasserstein":
+def make_scorer(params: Params, experiment: Experiment, data: Dataset) -> Scorer:
+    """The scorer that the settings of an experiment ask for."""
+    if experiment.score.metric == "wasserstein":
         return _wasserstein_scorer(data)
-    assert settings.extractor is not None
-    return _frechet_scorer(settings.extractor, data, threads)
+    return _frechet_scorer(params, experiment, data)
 
 
 def _wasserstein_scorer(data: Dataset) -> Scorer:
@@ -70,35 +77,52 @@ def _wasserstein_scorer(data: Dataset) -> Scorer:
         each = dict(zip(names, mass.modes, strict=True))
         return {"w2": distance, **each, "mass_outside": mass.outside}
 
-    return Scorer("w2", ["w2", *names, "mass_outside"], None, len(reference), compute)
+    return Scorer(
+        primary="w2",
+        metrics=["w2", *names, "mass_outside"],
+        extractor=None,
+        reference_size=len(reference),
+        compute=compute,
+        rank=lambda samples: compute(samples)["w2"],
+    )
 
 
-def _frechet_scorer(name: str, data: Dataset, threads: int) -> Scorer:
-    """Fréchet distance to the whole training set in the features of an extractor.
+def _frechet_scorer(params: Params, experiment: Experiment, data: Dataset) -> Scorer:
+    """Fréchet distance and extras to the whole training set in the features of an extractor.
 
-    The metric carries the extractor's name, so numbers of two extractors never share a column.
+    The metrics carry the extractor's name, so numbers of two extractors never share a column.
     """
     # Scores of points do without torch, whose import takes longer than their computation.
     import torch
 
+    from vct import build
+    from vct.metrics import extras as other
     from vct.metrics.extractors import find_extractor
-    from vct.metrics.fidelity import frechet_distance
+    from vct.metrics.fidelity import Fidelity
+    from vct.metrics.statistics_cache import StatisticsCache
 
-    torch.set_num_threads(threads)
-    extractor = find_extractor("classifier", extractor_dir(name) / "weights.safetensors")
-    metric = f"fid_{name}"
+    name, extras = str(experiment.score.extractor), experiment.score.extras
+    torch.set_num_threads(params.runtime.threads)
+    kind = params.extractors[name].kind
+    extractor = find_extractor(kind, extractor_dir(name) / "weights.safetensors")
+    device = torch.device("cpu") if extractor.on_cpu else build.device(params.runtime)
+    # The hash of the whole data set stands for that of its training images.
+    cache = StatisticsCache(CACHE, f"{data.name}-train", data.sha256)
     reference = np.asarray(data.train.x)
+    fidelity = Fidelity(reference, extractor, extras, cache, device)
+    numbers = ("fid", *(number for extra in extras for number in other.NAMES[extra]))
 
     def compute(samples: np.ndarray) -> dict[str, float]:
-        distance = frechet_distance(
-            samples, reference, extractor, cache_root=CACHE, reference_key=data.name
-        )
-        return {metric: distance}
+        return {f"{number}_{name}": value for number, value in fidelity.measure(samples).items()}
 
-    record = {
-        "name": name,
-        "kind": extractor.name,
-        "sha256": extractor.sha256,
-        "features": extractor.features,
-    }
-    return Scorer(metric, [metric], record, len(reference), compute)
+    return Scorer(
+        primary=f"fid_{name}",
+        metrics=[f"{number}_{name}" for number in numbers],
+        extractor=extractor.record(name),
+        reference_size=len(reference),
+        compute=compute,
+        rank=fidelity.frechet,
+        extras=lambda samples: other.protocol(extras, samples, len(reference)),
+        serve=fidelity.features.serve,
+        release=fidelity.features.release,
+    )

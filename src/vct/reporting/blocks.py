@@ -30,11 +30,12 @@ class Column:
 
     @property
     def label(self) -> str:
-        """What the numbers are; ↓ where less is better."""
+        """What the numbers are; ↓ where less is better, ↑ where more is."""
         if self.metrics[0].startswith(_MODE):
             return "mass of each mode"
         metric = names.metric(self.metrics[0])
-        return metric.short + (" ↓" if metric.lower_is_better else "")
+        arrow = " ↓" if metric.lower_is_better else " ↑" if metric.higher_is_better else ""
+        return metric.short + arrow
 
     @property
     def sampling(self) -> str:
@@ -44,7 +45,8 @@ class Column:
     @property
     def ranked(self) -> bool:
         """Whether the best of the column is worth marking."""
-        return len(self.metrics) == 1 and names.metric(self.metrics[0]).lower_is_better
+        metric = names.metric(self.metrics[0])
+        return len(self.metrics) == 1 and (metric.lower_is_better or metric.higher_is_better)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _columns(part: pd.DataFrame, protocol: Protocol) -> tuple[Column, ...]:
     sampled = part[part["steps"].notna()]
     columns = []
     for kind in kinds:
-        decimals = _decimals(part[part["metric"].isin(kind)])
+        decimals = _decimals(part[part["metric"].isin(kind)], names.metric(kind[0]).decimals)
         drawn = sampled[sampled["metric"].isin(kind)]
         counts = sorted({(str(sampler), int(n)) for sampler, n in drawn[_DRAWN].to_numpy()})
         # Few steps before many: "steps" comes after "heun".
@@ -128,13 +130,14 @@ def _columns(part: pd.DataFrame, protocol: Protocol) -> tuple[Column, ...]:
     return tuple(sorted(columns, key=lambda column: column.steps is None))
 
 
-def _decimals(scores: pd.DataFrame) -> int:
-    """Digits after the point that give the smallest mean of a column _FIGURES digits."""
+def _decimals(scores: pd.DataFrame, most: int) -> int:
+    """Digits after the point that give the smallest mean of a column _FIGURES digits, if `most`
+    suffice."""
     means = scores.groupby([*ROW, "metric", "steps"], dropna=False)["value"].mean().abs()
     smallest = means[means > 0].min()
     if not math.isfinite(smallest):
-        return _FIGURES
-    return min(max(_FIGURES - 1 - math.floor(math.log10(smallest)), 0), _FIGURES)
+        return most
+    return min(max(_FIGURES - 1 - math.floor(math.log10(smallest)), 0), most)
 
 
 # --- rows ------------------------------------------------------------------------------------
@@ -158,7 +161,7 @@ def _cells(rows: pd.DataFrame, couplings: Sequence[str], column: Column) -> list
         for coupling in couplings
     ]
     single = [row[0] for row in spreads if row[0] is not None] if column.ranked else []
-    winner = best(single)
+    winner = best(single, names.metric(column.metrics[0]).lower_is_better)
     bold = None if winner is None else single[winner]
     return [_cell(row, column.decimals, row[0] is bold and bold is not None) for row in spreads]
 

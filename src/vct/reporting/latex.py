@@ -14,6 +14,7 @@ _SPECIAL = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
     "–": "--",
     "é": r"\'e",
 }

@@ -1,7 +1,7 @@
 """How names of the settings are spelled for a reader, in tables and figures alike."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KERNELS = {"ve": "VE", "li": "LI"}
 OBJECTIVES = {"ict": "iCT", "ecm": "ECM", "edm": "EDM"}
@@ -14,11 +14,16 @@ COUPLINGS = {
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number is called, and whether less of it is better (None: neither way)."""
+    """What a number is called, and whether less or more of it is better, if either.
+
+    `decimals` is the most that a table shows after the point.
+    """
 
     label: str
     lower_is_better: bool = False
     heading: str = ""
+    higher_is_better: bool = False
+    decimals: int = 3
 
     @property
     def short(self) -> str:
@@ -31,20 +36,36 @@ _METRICS = {
     "mass_outside": Metric("mass outside the modes", True),
     "aggregate_variance": Metric("aggregate variance"),
     "fid_inception": Metric("FID", True),
+    "kid_inception": Metric("KID", True, decimals=5),
+}
+
+_OF_FEATURES = {
+    "fid": Metric("Fréchet distance", True, "FD"),
+    "kid": Metric("kernel distance", True, "KD", decimals=5),
+    "precision": Metric("precision", higher_is_better=True),
+    "recall": Metric("recall", higher_is_better=True),
+    "isc": Metric("Inception Score", higher_is_better=True),
 }
 
 
 def metric(key: str) -> Metric:
     """The metric called `key` in metrics.json.
 
-    Only Inception features make a Fréchet distance an FID; with others the label names them.
+    Only Inception features make a Fréchet distance an FID, and a kernel distance a KID; with others
+    the label names them.
     """
     if key in _METRICS:
         return _METRICS[key]
-    if key.startswith("fid_"):
-        name = key[4:].replace("_", " ")
-        return Metric(f"Fréchet distance ({name} features)", True, f"FD ({name})")
-    return Metric(key.replace("_", " "))
+    kind, _, extractor = key.partition("_")
+    if kind not in _OF_FEATURES or not extractor:
+        return Metric(key.replace("_", " "))
+    found = _OF_FEATURES[kind]
+    if extractor == "inception":
+        return found
+    name = extractor.replace("_", " ")
+    return replace(
+        found, label=f"{found.label} ({name} features)", heading=f"{found.short} ({name})"
+    )
 
 
 def kernel(key: str) -> str:

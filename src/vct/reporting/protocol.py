@@ -37,6 +37,8 @@ def problem(content: dict[str, Any]) -> str | None:
         part = content.get(key)
         if part is not None and not (isinstance(part, dict) and all(map(_is_word, part.values()))):
             return f"{key} holds more than words and numbers"
+    if not _is_extras(content.get("extras", {})):
+        return "extras hold more than words and numbers"
     wrong = [key for key in _WORDS if not _is_word(content.get(key))]
     return f"{wrong[0]} is no word or number" if wrong else None
 
@@ -44,6 +46,13 @@ def problem(content: dict[str, Any]) -> str | None:
 def is_count(value: Any) -> bool:
     """Whether JSON held a whole number that a table can hold."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
+
+
+def _is_extras(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _is_name(extra) and isinstance(settings, dict) and all(map(_is_word, settings.values()))
+        for extra, settings in value.items()
+    )
 
 
 def _is_times(value: Any) -> bool:
@@ -117,6 +126,10 @@ def sentence(protocols: Mapping[str, Protocol]) -> str:
     """
     first = next(iter(protocols.values()))
     parts = [_extractor(first), _reference(first), f"{first.num_samples} samples per run"]
+    parts += [
+        f"{extra.replace('_', ' ')}: {_settings(settings)}"
+        for extra, settings in (first.content.get("extras") or {}).items()
+    ]
     parts.append("sampler times: " + _each(protocols, _times))
     parts.append("EMA " + _each(protocols, lambda protocol: str(protocol.content.get("ema"))))
     noise = first.content.get("noise")
@@ -128,7 +141,14 @@ def _extractor(protocol: Protocol) -> str:
     if not protocol.content.get("extractor"):
         return "no feature extractor"
     name, features = protocol.part("extractor", "name"), protocol.part("extractor", "features")
-    return f"extractor {name} (features {features}, sha256 {short(protocol, 'extractor')})"
+    source = protocol.part("extractor", "source")
+    weights = f", made of {source}" if source else ""
+    return f"extractor {name} (features {features}, sha256 {short(protocol, 'extractor')}{weights})"
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    """`subsets 100, subset size 1000`."""
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())
 
 
 def _reference(protocol: Protocol) -> str:

@@ -56,8 +56,11 @@ class Spread:
         return statistics.stdev(self.values)
 
 
-def best(spreads: Sequence[Spread]) -> int | None:
-    """Index of the lowest mean, if its interval mean ± sd overlaps with no other; see BOLD_RULE."""
+def best(spreads: Sequence[Spread], lower_is_better: bool = True) -> int | None:
+    """Index of the lowest (or highest) mean, if its interval mean ± sd overlaps with no other; see
+    BOLD_RULE."""
+    if not lower_is_better:
+        return best([Spread(tuple(-value for value in spread.values)) for spread in spreads])
     if len(spreads) < 2 or any(not math.isfinite(spread.sd) for spread in spreads):
         return None
     order = sorted(range(len(spreads)), key=lambda index: spreads[index].mean)

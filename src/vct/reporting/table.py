@@ -1,19 +1,20 @@
 """The table of a suite: table.csv to compute with, table.md and table.tex to read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from vct.errors import UserError
 from vct.files import write_text
-from vct.reporting.blocks import blocks
+from vct.reporting.blocks import Block, blocks
 from vct.reporting.latex import latex
 from vct.reporting.markdown import markdown
 from vct.reporting.summary import BOLD_RULE, tidy
 
-CAPTION = (
+_CAPTION = (
     "Mean ± sample standard deviation over training seeds (number of seeds); no run and no "
-    "checkpoint was chosen by its score. ↓: less is better. Held-out real data (number of "
+    "checkpoint was chosen by its score. {arrows}. Held-out real data (number of "
     "items) are scored as samples are: about what a perfect model would get, or more where they "
     "are few. " + BOLD_RULE
 )
@@ -35,6 +36,14 @@ def write_table(frame: pd.DataFrame, directory: Path) -> None:
     if frame.empty:
         raise UserError(f"{directory}/table.csv would be empty: the suite names no runs; add one.")
     found = blocks(frame)
+    caption = _caption(found)
     write_text(directory / "table.csv", to_csv(tidy(frame)))
-    write_text(directory / "table.md", markdown(found, CAPTION))
-    write_text(directory / "table.tex", latex(found, CAPTION))
+    write_text(directory / "table.md", markdown(found, caption))
+    write_text(directory / "table.tex", latex(found, caption))
+
+
+def _caption(found: Sequence[Block]) -> str:
+    """What the reader must know, with the arrows that stand in some heading."""
+    labels = "".join(column.label for block in found for column in block.columns)
+    more = ", ↑: more is better" if "↑" in labels else ""
+    return _CAPTION.format(arrows=f"↓: less is better{more}")

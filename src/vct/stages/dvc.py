@@ -24,10 +24,12 @@ from vct.layout import (
     TRACKING_READY,
     floor_file,
     pretrained_files,
+    pretrained_source,
 )
 from vct.pipeline import (
     DEFAULT_SUITE,
     checkpoint_of,
+    extractor_data,
     files_to_sample,
     initial_weights,
     raw_inputs,
@@ -120,11 +122,11 @@ def _shared(
             "outs": [f"data/{name}"],
         }
     for name in new("extractor"):
-        dataset = params.extractors[name].dataset
+        dataset = extractor_data(params, name)
         folder = f"results/extractors/{name}"
         stages[f"extractor-{name}"] = {
             "cmd": f"vct extractor {name}",
-            "deps": [f"data/{dataset}"],
+            **({"deps": [f"data/{dataset}"]} if dataset else {}),
             "params": [f"extractors.{name}", {VERSIONS: ["SCORING"]}],
             "outs": [f"{folder}/{file}" for file in EXTRACTOR_FILES if file != "metrics.json"],
             "metrics": [f"{folder}/metrics.json"],
@@ -132,7 +134,7 @@ def _shared(
     for name in new("checkpoint"):
         # The file has no other content under its name, and the command says where to put it.
         stages[f"pretrained-{name.replace('.', '_')}"] = {
-            "cmd": f"vct import-edm pretrained/{name}.pkl",
+            "cmd": f"vct import-edm {pretrained_source(name)}",
             "outs": [{str(file): {"persist": True}} for file in pretrained_files(name)],
         }
     return stages

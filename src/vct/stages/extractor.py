@@ -1,14 +1,19 @@
-"""`vct extractor NAME`: train the small classifier whose features serve a Fréchet distance."""
+"""`vct extractor NAME`: the weights of a feature extractor, trained here or published elsewhere."""
+
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from vct import registry
-from vct.config import PARAMS, Params
+from vct.config import PARAMS, ClassifierExtractor, Params
 from vct.data import dataset
 from vct.errors import UserError
 from vct.files import write_json
 from vct.layout import extractor_dir
 from vct.metrics.classifier import save_classifier, train_classifier
+from vct.metrics.extractors import find_published
+from vct.metrics.weights_file import save_published
 
 
 def run(params: Params, name: str) -> None:
@@ -17,19 +22,32 @@ def run(params: Params, name: str) -> None:
         raise UserError(f"{PARAMS}: {registry.unknown('extractor', name, params.extractors)}")
     settings = params.extractors[name]
     torch.set_num_threads(params.runtime.threads)
+    weights = extractor_dir(name) / "weights.safetensors"
+    if isinstance(settings, ClassifierExtractor):
+        facts = _train(settings, weights)
+        summary = f"accuracy {facts['accuracy']:.4f} on {facts['test_images']} held-out images"
+    else:
+        facts = _take_over(settings, weights)
+        summary = f"the weights of {facts['source']}, sha256 {facts['source_sha256']}"
+    write_json(weights.with_name("metrics.json"), facts)
+    print(f"{name}: {summary}")
+
+
+def _train(settings: ClassifierExtractor, weights: Path) -> dict[str, Any]:
     data = dataset.load(settings.dataset)
     options = settings.model_dump(exclude={"kind", "dataset"})
     model, accuracy = train_classifier(
         data.train.x, data.train.labels, data.test.x, data.test.labels, **options
     )
-    folder = extractor_dir(name)
-    save_classifier(folder / "weights.safetensors", model)
-    write_json(
-        folder / "metrics.json",
-        {
-            "accuracy": accuracy,
-            "train_images": len(data.train.x),
-            "test_images": len(data.test.x),
-        },
-    )
-    print(f"{name}: accuracy {accuracy:.4f} on {len(data.test.x)} held-out images")
+    save_classifier(weights, model)
+    return {
+        "accuracy": accuracy,
+        "train_images": len(data.train.x),
+        "test_images": len(data.test.x),
+    }
+
+
+def _take_over(settings: Any, weights: Path) -> dict[str, Any]:
+    published = find_published(settings)
+    save_published(weights, settings.kind, published)
+    return {"source": published.source, "source_sha256": published.source_sha256}

@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,15 @@ from vct.data.dataset import Dataset
 from vct.errors import UserError
 from vct.files import hashes, write_json, write_text
 from vct.heun_times import heun_times
+from vct.launch import is_helper
 from vct.layout import RunId, floor_file
 from vct.metrics.scoring import Scorer, make_scorer
 from vct.stages import results
 
 KEPT_IN_METRICS = ("aggregate_variance",)
-SEALED = ("config.json", "samples.npz", "metrics.json", "trajectory.csv")
+READ = ("config.json", "samples.npz")
+WRITTEN = ("metrics.json", "trajectory.csv")
+SEALED = (*READ, *WRITTEN)
 """What was scored and what came out: protocol.json holds their hashes."""
 
 
@@ -28,28 +33,51 @@ def run(params: Params, name: str) -> None:
     _, record = results.checked_record(params, run_id)
     experiment = params.experiment(run_id.experiment)
     data = _data_of(experiment, record["data_sha256"], run_id)
-    scorer = make_scorer(experiment.score, data, params.runtime.threads)
-    samples = results.read_samples(run_id, data)
-    results.check_samples(run_id, samples, experiment.sample, record)
-    metrics: dict[str, Any] = {key: scorer(x) for key, x in results.scored(samples).items()}
-    metrics |= {key: record["summary"][key] for key in KEPT_IN_METRICS if key in record["summary"]}
-    write_text(run_id.directory / "trajectory.csv", _trajectory(samples, scorer))
-    write_json(run_id.directory / "metrics.json", metrics)
-    protocol = _protocol(experiment, data, scorer)
-    protocol["files"] = hashes(run_id.directory, SEALED)
-    write_json(run_id.directory / "protocol.json", protocol)
+    with _main_of(make_scorer(params, experiment, data)) as scorer:
+        if scorer is None:
+            return
+        # Before they are read: the stages before may run again meanwhile.
+        files = hashes(run_id.directory, READ)
+        samples = results.read_samples(run_id, data)
+        results.check_samples(run_id, samples, experiment.sample, record)
+        metrics: dict[str, Any] = {key: scorer(x) for key, x in results.scored(samples).items()}
+        summary = record["summary"]
+        metrics |= {key: summary[key] for key in KEPT_IN_METRICS if key in summary}
+        write_text(run_id.directory / "trajectory.csv", _trajectory(samples, scorer))
+        write_json(run_id.directory / "metrics.json", metrics)
+        protocol = _protocol(experiment, data, scorer, experiment.sample.num_samples)
+        protocol["files"] = files | hashes(run_id.directory, WRITTEN)
+        write_json(run_id.directory / "protocol.json", protocol)
 
 
 def floor(params: Params, name: str) -> None:
     """Write `results/<experiment>/floor.json`: what held-out real data score."""
     experiment = params.experiment(name)
     data = dataset.load(experiment.train.dataset)
-    held_out = np.asarray(data.test.x)
-    scorer = make_scorer(experiment.score, data, params.runtime.threads)
-    protocol = _protocol(experiment, data, scorer)
-    kept = {key: protocol[key] for key in ("extractor", "reference", "version")}
-    content = {"scores": scorer(held_out), "num_samples": len(held_out), **kept}
-    write_json(floor_file(name), content)
+    with _main_of(make_scorer(params, experiment, data)) as scorer:
+        if scorer is None:
+            return
+        held_out = np.asarray(data.test.x)
+        protocol = _protocol(experiment, data, scorer, len(held_out))
+        kept = ("extractor", "reference", "extras", "version")
+        facts = {key: protocol[key] for key in kept if key in protocol}
+        content = {"scores": scorer(held_out), "num_samples": len(held_out), **facts}
+        write_json(floor_file(name), content)
+
+
+@contextmanager
+def _main_of(scorer: Scorer) -> Iterator[Scorer | None]:
+    """The scorer, in the one process that scores and writes; elsewhere None, after helping it.
+
+    On an error nobody is released: the others may stand in the middle of a share, and they end when
+    they find the main process gone.
+    """
+    if is_helper():
+        scorer.serve()
+        yield None
+    else:
+        yield scorer
+        scorer.release()
 
 
 def _data_of(experiment: Experiment, trained_on: str, run: RunId) -> Dataset:
@@ -69,14 +97,13 @@ def _trajectory(samples: dict[str, np.ndarray], scorer: Scorer) -> str:
     writer.writerow(["step", scorer.primary])
     snapshots = [key for key in samples if key.startswith("snapshot")]
     for key in sorted(snapshots, key=lambda name: int(name.removeprefix("snapshot"))):
-        score = scorer(samples[key])[scorer.primary]
-        writer.writerow([key.removeprefix("snapshot"), score])
+        writer.writerow([key.removeprefix("snapshot"), scorer.rank(samples[key])])
     return buffer.getvalue()
 
 
-def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer) -> dict[str, Any]:
-    """Everything that a reader must know to compare a number with another."""
-    sample = experiment.sample
+def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer, scored: int) -> dict[str, Any]:
+    """Everything that a reader must know to compare a number of `scored` images with another."""
+    sample, extras = experiment.sample, scorer.extras(scored)
     return {
         "num_samples": sample.num_samples,
         "schedules": _schedules(experiment),
@@ -91,6 +118,7 @@ def _protocol(experiment: Experiment, data: Dataset, scorer: Scorer) -> dict[str
             "sha256": data.sha256,
         },
         "metrics": scorer.metrics,
+        **({"extras": extras} if extras else {}),
         "version": versions.SCORING,
         "sampling_version": versions.SAMPLING,
     }
