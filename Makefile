@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: run test unit faults lint report ui adopt help
+.PHONY: run test unit faults lint smoke report ui adopt help
 
 run: .venv/installed  ## data, training, samples, scores, table, figures and report of a suite
 	snakemake --cores $(CORES) --config suite=$(SUITE)
@@ -32,6 +32,9 @@ lint: .venv/installed  ## ruff, snakefmt, snakemake --lint, mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	mypy
+
+smoke: .venv/installed  ## try every run of a suite for two steps, on this CPU: make smoke SUITE=paper
+	vct smoke $(SUITE)
 
 ui: .venv/installed  ## compare runs in the browser
 	vct track ui

@@ -1,0 +1,176 @@
+"""A suite of experiments made small: each at its real architecture and resolution, for a few steps.
+
+It tells an installation that works from one that does not, before GPUs are paid for. No number of
+it is a result, so all carry other names: experiments and feature extractors are called `smoke-...`,
+and data sets in whose place MNIST images stand `stand-in-...`.
+"""
+
+from typing import Any
+
+from vct import config
+from vct.config import (
+    ClassifierExtractor,
+    Dataset,
+    Experiment,
+    Extractor,
+    ImageFolderData,
+    InceptionExtractor,
+    Params,
+    PostHocEMA,
+    TorchvisionData,
+)
+from vct.layout import RAW, RunId, pretrained_name, pretrained_source
+from vct.plan.stand_in import KNOWN
+
+PREFIX, STAND_IN = "smoke-", "stand-in-"
+BATCH, SAMPLES = 2, 4
+TRAIN, TEST = 128, 64
+"""Images of a data set: enough for every metric, few enough to be scored on a CPU in a minute."""
+HEUN_STEPS = 3
+SIZE, CLASSES = 64, 10
+"""Of stand-ins for images of which only the files know."""
+
+
+def smoke(params: Params, suite: str, steps: int) -> Params:
+    """The settings of a suite for trainings of `steps` steps on a CPU.
+
+    Networks, resolutions, classes, kernels, objectives, couplings and averages stay; batches, data
+    and numbers of samples shrink. Whether data, published checkpoints and the Inception weights are
+    at hand is seen from the project's folders.
+
+    Raises:
+        UserError: if there is no such suite.
+    """
+    members = params.suite(suite)
+    experiments = {name: params.experiments[name] for name in _with_starts(params, members)}
+    names = {one.score.extractor for one in experiments.values()} - {None}
+    extractors = {str(name): params.extractors[str(name)] for name in sorted(map(str, names))}
+    data = {one.train.dataset for one in experiments.values()}
+    data |= {one.dataset for one in extractors.values() if isinstance(one, ClassifierExtractor)}
+    sets = {name: params.datasets[name] for name in sorted(data)}
+    called = {
+        name: name if _at_hand(settings) else STAND_IN + name for name, settings in sets.items()
+    }
+    content = {
+        "datasets": {called[name]: _data(name, settings) for name, settings in sets.items()},
+        "extractors": {
+            PREFIX + name: _extractor(settings, called) for name, settings in extractors.items()
+        },
+        "experiments": {
+            PREFIX + name: _experiment(one, steps, called, extractors)
+            for name, one in experiments.items()
+        },
+        "suites": {PREFIX + suite: [PREFIX + name for name in members]},
+        "runtime": _runtime(params),
+    }
+    return config.validate(content, "the smoke suite")
+
+
+def _with_starts(params: Params, names: list[str]) -> list[str]:
+    """The experiments, and those from whose runs they start."""
+    found = list(names)
+    for name in found:
+        run = RunId.of_weights(params.experiments[name].train.initial_weights or "")
+        if run is not None and run.experiment not in found:
+            found.append(run.experiment)
+    return found
+
+
+# --- data and extractors ---------------------------------------------------------------------
+
+
+def _at_hand(settings: Dataset) -> bool:
+    """Whether a data set can be made here and now, without a download."""
+    if isinstance(settings, ImageFolderData):
+        return (RAW / settings.raw).exists()
+    if isinstance(settings, TorchvisionData):
+        from vct.data.torchvision_sets import at_hand
+
+        return at_hand(settings)
+    return True
+
+
+def _data(name: str, settings: Dataset) -> dict[str, Any]:
+    """A part of the data set, or coloured MNIST images of its shape and classes."""
+    given = settings.model_dump(mode="json")
+    if isinstance(settings, TorchvisionData | ImageFolderData):
+        if not _at_hand(settings):
+            return _stand_in(name, settings)
+        given["limit"] = TRAIN + TEST
+        if isinstance(given.get("test"), int):
+            given["test"] = min(given["test"], TEST)
+    return given
+
+
+def _stand_in(name: str, settings: TorchvisionData | ImageFolderData) -> dict[str, Any]:
+    if isinstance(settings, TorchvisionData):
+        (channels, size, _), classes = KNOWN[settings.name]
+    else:
+        channels, size = settings.channels, settings.size or SIZE
+        classes = (settings.classes or CLASSES) if settings.labels != "none" else 0
+    shape = {"size": size, "channels": channels, "classes": classes}
+    return {"source": "stand_in", "of": name, **shape, "train": TRAIN, "test": TEST}
+
+
+def _extractor(settings: Extractor, called: dict[str, str]) -> dict[str, Any]:
+    if isinstance(settings, ClassifierExtractor):
+        given = settings.model_dump(mode="json")
+        return {**given, "dataset": called[settings.dataset], "epochs": 1}
+    return {"kind": settings.kind if _has_weights(settings) else "efficientnet-lite0"}
+
+
+def _has_weights(settings: Extractor) -> bool:
+    if not isinstance(settings, InceptionExtractor):
+        return True
+    from vct.metrics.inception import FILE
+
+    return FILE.is_file()
+
+
+# --- experiments -----------------------------------------------------------------------------
+
+
+def _experiment(
+    one: Experiment, steps: int, called: dict[str, str], extractors: dict[str, Extractor]
+) -> dict[str, Any]:
+    given = one.model_dump(mode="json")
+    given["seeds"] = given["seeds"][:1]
+    train, sample, score = given["train"], given["sample"], given["score"]
+    train |= {
+        "dataset": called[one.train.dataset],
+        "batch_size": min(one.train.batch_size, BATCH),
+        "steps": steps,
+        "log_every": 1,
+        "snapshots": 0,
+        "initial_weights": _start(one.train.initial_weights),
+    }
+    if isinstance(one.train.ema, PostHocEMA):
+        train["ema"]["kept"] = min(one.train.ema.kept, max(2, steps))
+    sample |= {
+        "num_samples": min(one.sample.num_samples, SAMPLES),
+        "batch_size": min(one.sample.batch_size, SAMPLES),
+        "snapshot_samples": 0,
+    }
+    if one.sample.sampler is not None:
+        sample["sampler"]["steps"] = min(one.sample.sampler.steps, HEUN_STEPS)
+    if one.score.extractor is not None:
+        score["extractor"] = PREFIX + one.score.extractor
+        if not _has_weights(extractors[one.score.extractor]):
+            score["extras"] = [each for each in one.score.extras if each != "inception_score"]
+    return given
+
+
+def _start(initial_weights: str | None) -> str | None:
+    """Where a training starts: random weights where a published checkpoint is not at hand."""
+    run = RunId.of_weights(initial_weights or "")
+    if run is not None:
+        return f"results/{PREFIX}{run}/model.safetensors"
+    checkpoint = pretrained_name(initial_weights or "")
+    if checkpoint is not None and not pretrained_source(checkpoint).is_file():
+        return None
+    return initial_weights
+
+
+def _runtime(params: Params) -> dict[str, Any]:
+    alone = {"device": "cpu", "gpus": 0, "processes": None, "micro_batch": None}
+    return {**params.runtime.model_dump(mode="json"), **alone, "threads": 1}

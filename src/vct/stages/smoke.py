@@ -1,0 +1,96 @@
+"""`vct smoke SUITE`: every run of a suite for a few steps, from data to table, on this CPU.
+
+It is done in the folder smoke/<suite>, with settings of its own, by the project's Snakefile: the
+project's data, results and records are not touched.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from vct.config import ImageFolderData, Params, TorchvisionData
+from vct.errors import UserError
+from vct.files import write_text
+from vct.layout import RAW, pretrained_name, pretrained_source, suite_dir
+from vct.smoke import PREFIX, STAND_IN, smoke
+
+SNAKEFILE, PROFILE = Path("Snakefile"), Path("profiles/default")
+MEMORY = {"train": 9000, "sample": 4000, "score": 4000, "floor": 4000}
+"""Of a stage in MB; the largest training of the paper suite, EDM2-S with an encoder, took 8,650."""
+
+
+def run(params: Params, suite: str, steps: int, cores: int | None) -> None:
+    """Lay out smoke/<suite> and become the Snakemake that runs there.
+
+    Raises:
+        UserError: if there is no such suite, or the numbers are out of range.
+    """
+    if steps < 1 or (cores is not None and cores < 1):
+        raise UserError("--steps and --cores take a whole number from 1.")
+    reduced = smoke(params, suite, steps)
+    folder = Path("smoke") / suite
+    _lay_out(folder, reduced)
+    print(_notice(reduced, PREFIX + suite, steps, folder), file=sys.stderr, flush=True)
+    _become_snakemake(folder, PREFIX + suite, cores)
+
+
+def _notice(reduced: Params, suite: str, steps: int, folder: Path) -> str:
+    runs = sum(len(reduced.runs(name)) for name in reduced.suite(suite))
+    replaced = [name for name in reduced.datasets if name.startswith(STAND_IN)]
+    listed = ", ".join(name.removeprefix(STAND_IN) for name in replaced) or "no data set"
+    table = folder / suite_dir(suite) / "table.md"
+    return (
+        f"{runs} runs of {steps} steps, to {table}: no number there is a result. "
+        f"MNIST images stand in for {listed}. If it stops, the same command goes on; {folder} may "
+        "be deleted at any time."
+    )
+
+
+def _lay_out(folder: Path, reduced: Params) -> None:
+    """Settings, and links to what the project has at hand: raw data, published weights."""
+    from vct.metrics.inception import FILE
+
+    header = "# Written by `vct smoke`; what it holds comes from params.yaml of the project.\n"
+    # JSON is YAML, and says the same of every number.
+    text = json.dumps(reduced.model_dump(mode="json"), indent=1)
+    write_text(folder / "params.yaml", header + text + "\n")
+    raw = [
+        RAW / (settings.raw if isinstance(settings, ImageFolderData) else settings.name)
+        for settings in reduced.datasets.values()
+        if isinstance(settings, ImageFolderData | TorchvisionData)
+    ]
+    starts = {one.train.initial_weights or "" for one in reduced.experiments.values()}
+    names = [name for start in starts if (name := pretrained_name(start))]
+    for path in [*raw, *map(pretrained_source, names), FILE]:
+        _link(folder, path)
+
+
+def _link(folder: Path, path: Path) -> None:
+    """The same place in the folder leads to the project's file, if that is there."""
+    link = folder / path
+    if link.is_symlink():
+        link.unlink()
+    if path.exists():
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+        except OSError as error:
+            raise UserError(f"cannot write {link}: {error.strerror}; make room.") from None
+
+
+def _become_snakemake(folder: Path, suite: str, cores: int | None) -> NoReturn:
+    """In place of this process, so that signals reach Snakemake as if the user had called it."""
+    here = Path.cwd()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(here / SNAKEFILE)]
+    command += ["--workflow-profile", str(here / PROFILE), "--directory", str(folder)]
+    command += ["--cores", str(cores or "all"), "--config", f"suite={suite}"]
+    # Not more trainings at once than the memory holds.
+    command += ["--resources", f"mem_mb={max(memory, *MEMORY.values())}", "--set-resources"]
+    command += [f"{rule}:mem_mb={needed}" for rule, needed in MEMORY.items()]
+    # A user's own classes lie beside params.yaml.
+    path = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path, "PATH": programs})
