@@ -136,9 +136,10 @@ def test_shares_are_disjoint_and_whole(count, tmp_path):
 
 
 def test_lost_process_is_one_sentence(tmp_path):
-    folder = tmp_path / "project"
-    variants.make(folder)
-    _, operations = killing.run_group(folder, 2, "train", str(VARIANT.run))
+    whole, folder = tmp_path / "whole", tmp_path / "project"
+    for each in (whole, folder):
+        variants.make(each)
+    _, operations = killing.run_group(whole, 2, "train", str(VARIANT.run))
     middle = operations // 2
     code, _ = killing.run_group(folder, 2, "train", str(VARIANT.run), at=middle)
     assert code == -9

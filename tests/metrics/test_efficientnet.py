@@ -68,7 +68,7 @@ def test_features_tell_photographs_and_noise_apart(extractor):
     is tested elsewhere."""
     draw = np.random.default_rng(0)
     names = ("china.jpg", "china.jpg", "flower.jpg")
-    one, two, three = (pieces(name, 32, draw) for name in names)
+    one, two, three = (pieces(name, 12, draw) for name in names)
     noise = draw.normal(0, 1, two.shape)
     noisy = [np.clip(np.rint(two + scale * noise), 0, 255).astype(np.uint8) for scale in (10, 40)]
     features = Features(extractor)

@@ -11,7 +11,7 @@ from vct.layout import RunId
 from vct.plan import costs
 from vct.plan.costs import Device, Disk, Memory
 from vct.plan.counting import Counts, count, without_transport
-from vct.plan.stand_in import Unknown, stand_in
+from vct.plan.shapes import Unknown, without_data
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _row(params: Params, name: str, coupling: str, device: Device, counter: "_Co
     train, seeds = experiment.train, len(experiment.seeds)
     micro_batch = _micro_batch(train, params.runtime)
     try:
-        dataset = stand_in(params, train)
+        dataset = without_data(params, train)
         counts = counter.counts(f"{name}/{coupling}", settings, dataset, micro_batch)
     except Unknown as reason:
         return Row(name, coupling, seeds, unknown=str(reason))

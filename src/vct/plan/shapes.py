@@ -23,7 +23,7 @@ KNOWN = {
 """Shape (C, H, W) and number of classes of data that are always the same."""
 
 
-def stand_in(params: Params, train: Train) -> Dataset:
+def without_data(params: Params, train: Train) -> Dataset:
     """A data set without samples, with the shape and the classes of the one that `train` names.
 
     Of an image folder they are what data/NAME/meta.json says, if it was made with the settings that

@@ -10,7 +10,7 @@ from vct import config
 from vct.data import dataset as datasets
 from vct.data.dataset import Source, Split
 from vct.errors import UserError
-from vct.plan.stand_in import Unknown, stand_in
+from vct.plan.shapes import Unknown, without_data
 from vct.registry import find
 
 REAL = config.load(ROOT / "params.yaml")
@@ -31,20 +31,20 @@ def test_bundled_data_are_as_expected(name):
     settings = REAL.datasets[name]
     made = find("data source", settings.source)(settings)
     (experiment,) = [e for e in REAL.experiments.values() if e.train.dataset == name][:1]
-    found = stand_in(REAL, experiment.train)
+    found = without_data(REAL, experiment.train)
     assert found.shape == made.train.x.shape[1:]
     assert found.meta["classes"] == made.classes
     assert found.meta["dtype"] == str(made.train.x.dtype)
 
 
 def test_bundled_images_of_another_size():
-    found = stand_in(REAL, REAL.experiment("mnist14px").train)
+    found = without_data(REAL, REAL.experiment("mnist14px").train)
     assert (found.shape, found.meta["classes"]) == ((1, 14, 14), 10)
 
 
 def test_published_experiments_need_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = {name: stand_in(REAL, REAL.experiment(name).train) for name in REAL.suite("paper")}
+    found = {name: without_data(REAL, REAL.experiment(name).train) for name in REAL.suite("paper")}
     assert found["ict-fashion-mnist-ve"].shape == (1, 28, 28)
     assert found["ict-cifar10-ve"].shape == (3, 32, 32)
     assert found["ecm-ffhq64-li"].shape == (3, 64, 64)
@@ -65,7 +65,7 @@ def test_published_experiments_need_no_files(tmp_path, monkeypatch):
 def test_what_only_files_know(changes, train, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Unknown, match=expected):
-        stand_in(*folder_of(changes, **train))
+        without_data(*folder_of(changes, **train))
 
 
 def test_a_stand_in_says_what_it_stands_for(tmp_path, monkeypatch):
@@ -73,13 +73,13 @@ def test_a_stand_in_says_what_it_stands_for(tmp_path, monkeypatch):
     small = {"source": "stand_in", "of": "faces", "size": 24, "channels": 3, "classes": 7}
     content = params({"datasets.images": {**small, "train": 50, "test": 9}})
     loaded = config.validate(content)
-    found = stand_in(loaded, loaded.experiment("pictures").train)
+    found = without_data(loaded, loaded.experiment("pictures").train)
     assert (found.shape, found.meta["classes"]) == ((3, 24, 24), 7)
 
 
 def test_grey_images_of_a_size_without_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = stand_in(*folder_of({"size": 24, "channels": 1}))
+    found = without_data(*folder_of({"size": 24, "channels": 1}))
     assert (found.shape, found.meta["classes"]) == ((1, 24, 24), 0)
 
 
@@ -89,16 +89,16 @@ def test_a_data_set_that_is_there_says_it(tmp_path, monkeypatch):
     split = Split(np.zeros((4, 3, 16, 24), np.uint8), np.arange(4))
     settings = loaded.datasets["images"].model_dump(mode="json")
     datasets.write("images", Source(split, split, 4), settings)
-    found = stand_in(loaded, train)
+    found = without_data(loaded, train)
     assert (found.shape, found.meta["classes"]) == ((3, 16, 24), 4)
     # Damaged, it is not believed.
     meta = tmp_path / "data/images/meta.json"
     content = json.loads(meta.read_text())
     meta.write_text(json.dumps({**content, "shape": [3, 16]}))
     with pytest.raises(UserError, match=r"meta\.json is damaged"):
-        stand_in(loaded, train)
+        without_data(loaded, train)
     # Made with other settings, it says nothing.
     content["source"]["seed"] = 1
     meta.write_text(json.dumps(content))
     with pytest.raises(Unknown):
-        stand_in(loaded, train)
+        without_data(loaded, train)
