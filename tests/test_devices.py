@@ -63,7 +63,7 @@ def test_each_process_gets_its_own_and_a_killed_one_frees_them(holders):
     shown = line(first.stdout)
     assert {shown, line(second.stdout)} == {"4", "GPU-7"}
     third = holders(1, "4,GPU-7")
-    assert line(third.stderr) == "vct: waits for 1 free GPUs; 0 of the 2 are free."
+    assert line(third.stderr) == "vct: waits for GPUs: 1 wanted, 0 of 2 free."
     first.kill()
     assert line(third.stdout) == shown
 
@@ -72,7 +72,7 @@ def test_who_waits_for_several_holds_none(holders):
     first = holders(1)
     assert line(first.stdout) == "0"
     both = holders(2)
-    assert line(both.stderr) == "vct: waits for 2 free GPUs; 1 of the 2 are free."
+    assert line(both.stderr) == "vct: waits for GPUs: 2 wanted, 1 of 2 free."
     second = holders(1)
     assert line(second.stdout) == "1"
     first.communicate()
@@ -95,7 +95,7 @@ def test_slurm_jobs_number_their_devices_by_themselves(holders):
     jobs = [holders(1, "0", SLURM_JOB_ID=job) for job in ("7", "8")]
     assert [line(job.stdout) for job in jobs] == ["0", "0"]
     same = holders(1, "0", SLURM_JOB_ID="8")
-    assert line(same.stderr).startswith("vct: waits for 1")
+    assert line(same.stderr).startswith("vct: waits for GPUs: 1 wanted")
 
 
 def test_processes_of_a_group_keep_the_devices_of_the_one_that_started_them(holders, monkeypatch):
@@ -112,7 +112,7 @@ os.read({told}, 1)
     with devices.claimed(Runtime(gpus=2)) as locks:
         assert launch.run([orphan], 2, (*locks, told)) == 0
     waiting = holders(1)
-    assert line(waiting.stderr) == "vct: waits for 1 free GPUs; 0 of the 2 are free."
+    assert line(waiting.stderr) == "vct: waits for GPUs: 1 wanted, 0 of 2 free."
     os.write(tell, b"12")
     assert line(waiting.stdout) == "0"
     os.close(told)

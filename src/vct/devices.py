@@ -88,7 +88,7 @@ def _wait(devices: list[str], count: int) -> dict[str, int]:
         _free(taken)
         if not told:
             print(
-                f"vct: waits for {count} free GPUs; {len(taken)} of the {len(devices)} are free.",
+                f"vct: waits for GPUs: {count} wanted, {len(taken)} of {len(devices)} free.",
                 file=sys.stderr,
                 flush=True,
             )

@@ -23,7 +23,7 @@ def commands(pattern, text):
 
 def test_both_engines_list_the_same_stages(fresh):
     planned = fresh.snakemake("-n", "-p", "--config", "suite=paper").stdout
-    by_snakemake = commands(r"^Shell command: (vct .*?) 2> >", planned)
+    by_snakemake = commands(r"^Shell command: exec (vct .*?) 2> >", planned)
     # Without --force, DVC stops a dry run where the file of an earlier stage is not there yet.
     listed = fresh.run("dvc", "repro", "--dry", "--force", "dvc/paper/dvc.yaml").stdout
     assert commands(r"^> (vct .*)$", listed) == by_snakemake

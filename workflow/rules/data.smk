@@ -19,14 +19,12 @@ rule data:
     message:
         "data set {wildcards.dataset}"
     shell:
-        "vct data {wildcards.dataset} 2> >(tee {log} >&2)"
+        "exec vct data {wildcards.dataset} 2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 rule extractor:
     input:
-        lambda wildcards: pipeline.data_files(
-            PARAMS.extractors[wildcards.extractor].dataset
-        ),
+        lambda wildcards: pipeline.extractor_inputs(PARAMS, wildcards.extractor),
     output:
         expand("results/extractors/{{extractor}}/{file}", file=layout.EXTRACTOR_FILES),
     log:
@@ -45,7 +43,7 @@ rule extractor:
     message:
         "feature extractor {wildcards.extractor}"
     shell:
-        "vct extractor {wildcards.extractor} 2> >(tee {log} >&2)"
+        "exec vct extractor {wildcards.extractor} 2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 # Without an input: the command itself says which file is missing, and what else can be done.
@@ -65,7 +63,8 @@ rule pretrained:
     message:
         "import {wildcards.checkpoint}"
     shell:
-        "vct import-edm pretrained/{wildcards.checkpoint}.pkl 2> >(tee {log} >&2)"
+        "exec vct import-edm pretrained/{wildcards.checkpoint}.pkl "
+        "2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 rule tracking:
@@ -84,4 +83,4 @@ rule tracking:
     message:
         "MLflow database"
     shell:
-        "vct track init 2> >(tee {log} >&2)"
+        "exec vct track init 2> >(trap '' INT TERM; tee {log} >&2)"

@@ -28,8 +28,8 @@ rule train:
     message:
         "train {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:
-        "vct train {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
-        "2> >(tee {log} >&2)"
+        "exec vct train {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 KEEPING = [name for name in PARAMS.experiments if pipeline.keeps_averages(PARAMS, name)]
@@ -76,8 +76,8 @@ rule sample:
     message:
         "sample {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:
-        "vct sample {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
-        "2> >(tee {log} >&2)"
+        "exec vct sample {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 rule floor:
@@ -94,9 +94,10 @@ rule floor:
         "logs/floor/{experiment}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: PARAMS.runtime.cores
     resources:
-        mem_mb=4000,
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=8000,
         runtime=60,
     params:
         settings=lambda wildcards: config["experiments"][wildcards.experiment]["score"],
@@ -105,7 +106,7 @@ rule floor:
     message:
         "score held-out real data of {wildcards.experiment}"
     shell:
-        "vct floor {wildcards.experiment} 2> >(tee {log} >&2)"
+        "exec vct floor {wildcards.experiment} 2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 rule score:
@@ -132,7 +133,7 @@ rule score:
     threads: PARAMS.runtime.cores
     resources:
         gpu=PARAMS.runtime.gpus,
-        mem_mb=4000,
+        mem_mb=8000,
         runtime=120,
     params:
         settings=lambda wildcards: config["experiments"][wildcards.experiment]["score"],
@@ -141,5 +142,5 @@ rule score:
     message:
         "score {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:
-        "vct score {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
-        "2> >(tee {log} >&2)"
+        "exec vct score {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "2> >(trap '' INT TERM; tee {log} >&2)"

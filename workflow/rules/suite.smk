@@ -27,7 +27,7 @@ rule table:
     message:
         "table of suite {wildcards.suite}"
     shell:
-        "vct table {wildcards.suite} 2> >(tee {log} >&2)"
+        "exec vct table {wildcards.suite} 2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 rule figures:
@@ -60,7 +60,8 @@ rule figures:
     message:
         "figures of {wildcards.experiment}"
     shell:
-        "vct figures {wildcards.suite}/{wildcards.experiment} 2> >(tee {log} >&2)"
+        "exec vct figures {wildcards.suite}/{wildcards.experiment} "
+        "2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 rule scores:
@@ -81,4 +82,4 @@ rule scores:
     message:
         "scores of suite {wildcards.suite} to MLflow"
     shell:
-        "vct track scores {wildcards.suite} 2> >(tee {log} >&2)"
+        "exec vct track scores {wildcards.suite} 2> >(trap '' INT TERM; tee {log} >&2)"
