@@ -14,6 +14,8 @@ from support import params
 from vct import cli, devices, launch, parallel
 from vct.config import Runtime
 from vct.errors import UserError
+from vct.layout import RunId
+from vct.training.lock import lock
 
 HOLD = """
 import os, sys
@@ -192,7 +194,8 @@ def project(holders, tmp_path, monkeypatch):
 @pytest.mark.parametrize("stage", ["train", "sample", "score", "floor"])
 def test_stages_that_use_gpus_claim_them(stage, project, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4,5")
-    assert cli.main([stage, "small/independent/seed0"]) == 0
+    name = "small" if stage == "floor" else "small/independent/seed0"
+    assert cli.main([stage, name]) == 0
     assert project == ["3,4"]
 
 
@@ -218,3 +221,15 @@ def test_a_stage_that_lacks_gpus_ends_with_one_sentence(project, monkeypatch, ca
     assert said.startswith("vct: error: runtime.gpus: 2 GPUs are asked for, but 1 can be seen")
     assert said.count("\n") == 1
     assert project == []
+
+
+def test_what_would_stop_a_stage_anyway_is_said_before_it_waits(project, monkeypatch, capsys):
+    """Else a training that outlived its engine, with the only GPU, would be waited for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    run = RunId.parse("small/independent/seed0")
+    with lock(run.state), devices.claimed(Runtime(gpus=2)):
+        assert cli.main(["train", str(run)]) == 2
+        assert "is in use: process" in capsys.readouterr().err
+        assert cli.main(["sample", "small/none/seed0"]) == 2
+        assert cli.main(["floor", "smal"]) == 2
+    assert not project

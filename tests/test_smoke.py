@@ -120,6 +120,40 @@ def test_every_suite_has_a_smoke_suite_that_reads_back(suite):
     assert config.validate(found.model_dump(mode="json")) == found
 
 
+def test_long_names_stay_names_and_stay_apart():
+    content = real_params()
+    first, second = ("x" * 62 + end for end in "ab")
+    mixture = content["experiments"]["mixture"]
+    content["experiments"] |= {first: mixture, second: mixture}
+    content["suites"] = {"y" * 64: [first, second]}
+    found = smoke(config.validate(content), "y" * 64, 1)
+    assert len(found.experiments) == 2
+
+
+def test_an_imported_checkpoint_is_at_hand_without_the_published_file(here):
+    imported = here / "pretrained/edm-ffhq-64x64-uncond-vp.safetensors"
+    put(imported)
+    start = smoke(PARAMS, "paper", 1).experiments["smoke-ecm-ffhq64-ve"].train.initial_weights
+    assert start is None
+    put(imported.with_suffix(".json"))
+    start = smoke(PARAMS, "paper", 1).experiments["smoke-ecm-ffhq64-ve"].train.initial_weights
+    assert start == "pretrained/edm-ffhq-64x64-uncond-vp.safetensors"
+
+
+def test_an_empty_folder_is_no_data(here):
+    (here / "data/raw/ffhq64").mkdir(parents=True)
+    assert "stand-in-ffhq64" in smoke(PARAMS, "paper", 1).datasets
+
+
+def test_kept_averages_need_two_steps():
+    content = real_params()
+    content["experiments"]["mixture"]["train"]["ema"] = {"kind": "post_hoc"}
+    params = config.validate(content)
+    assert smoke(params, "cpu", 2).experiments["smoke-mixture"].train.ema.kept == 2
+    with pytest.raises(UserError, match="--steps must be at least 2"):
+        smoke(params, "cpu", 1)
+
+
 def test_unknown_suite():
     with pytest.raises(UserError, match="did you mean paper"):
         smoke(PARAMS, "papr", 1)

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any
 
@@ -81,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit code: 0, 2 for a user's error, 128 + signal if stopped."""
     _quiet_environment()
+    if isinstance(sys.stdout, TextIOWrapper):  # some terminals have no ± or ↓
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         with _sigterm_raises():
@@ -100,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Files are named where they are written; this is what is left: pipes, locks, descriptors.
         place = f"{error.filename}: " if error.filename else ""
         return _refused(f"{place}{error.strerror or error}; make room or mend the file's rights.")
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError) as error:
         if not _out_of_memory(error):
             raise
         return _refused("memory is exhausted; make batch_size or the network smaller.")
@@ -133,10 +136,10 @@ def _refused(why: str) -> int:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """torch reports memory as a RuntimeError of its own, C++ as bad_alloc."""
-    return isinstance(error, MemoryError) or any(
-        word in str(error).lower() for word in ("memory", "bad_alloc", "can't start new thread")
-    )
+    """torch reports memory as a RuntimeError of its own, C++ as bad_alloc; a library may find no
+    room when it is loaded, and a thread when it starts."""
+    words = ("memory", "bad_alloc", "failed to map segment", "can't start new thread")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def entry() -> None:
@@ -161,20 +164,35 @@ def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
         print(f"params.yaml is valid: experiments {experiments}")
         return None
     if options.stage in DIVIDED and not launch.is_member():
+        if params.runtime.gpus:
+            _check_before_waiting(params, options)
         with devices.claimed(params.runtime) as locks:
             if params.runtime.size > 1:
                 return launch.run(arguments, params.runtime.size, locks)
             return _run_stage(params, options)
     if launch.is_member():
-        from datetime import timedelta
-
         from vct import parallel
 
-        # Scoring is done by the main process; the others only make features.
-        alone = options.stage in ("score", "floor")
-        with parallel.joined(timedelta(days=2) if alone else None):
+        with parallel.joined():
             return _run_stage(params, options)
     return _run_stage(params, options)
+
+
+def _check_before_waiting(params: Any, options: argparse.Namespace) -> None:
+    """Say what would stop a stage anyway, before it waits for a GPU that others hold for days."""
+    from vct import config
+    from vct.layout import RunId
+
+    if options.stage == "floor":
+        params.experiment(options.name)
+        return
+    run = RunId.parse(options.name)
+    config.run_settings(params, run)
+    if options.stage == "train":
+        from vct.training.lock import lock
+
+        with lock(run.state):
+            pass
 
 
 def _run_stage(params: Any, options: argparse.Namespace) -> int | None:

@@ -141,7 +141,8 @@ class ImageFolderData(Section):
     or `own` if there are folders `train` and `test`. `labels` come from the names of class folders
     or from EDM's `dataset.json`; `classes` is the number of them that there must be. `size` crops
     and resizes all images; without it, they must have one size. `broken` says what a damaged image
-    does. `limit` takes so many images alone, evenly spaced over their names, for a trial.
+    does. `limit` takes so many images alone, evenly spaced over their names, for a trial;
+    with `test: own`, of each of the two folders.
     """
 
     source: Literal["image_folder"]

@@ -62,7 +62,12 @@ def visible() -> list[str]:
     if listed is None:
         # Another process counts: CUDA does not look at the variable a second time.
         count = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
-        found = subprocess.run(count, stdout=subprocess.PIPE, text=True, check=True)
+        found = subprocess.run(count, stdout=subprocess.PIPE, text=True)
+        if found.returncode:
+            raise UserError(
+                "the GPUs of this machine cannot be counted (above: why); list those to use in "
+                f"{VISIBLE}, or set runtime.device to cpu."
+            )
         return [str(index) for index in range(int(found.stdout))]
     devices: list[str] = []
     for name in map(str.strip, listed.split(",")):

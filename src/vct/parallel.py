@@ -20,6 +20,9 @@ from vct.errors import PeerLost, UserError
 
 STORE = "VCT_STORE"
 """Environment variable: the file by which processes that `vct` started find each other."""
+PATIENCE = timedelta(days=2)
+"""How long a process waits for another before it takes it for lost: torch's 10 to 30 minutes are
+short where one works alone, as in scoring. One that ended is noticed at once."""
 T = TypeVar("T")
 
 
@@ -133,15 +136,10 @@ def local_rank() -> int:
 
 
 @contextmanager
-def joined(patience: timedelta | None = None) -> Iterator[None]:
+def joined() -> Iterator[None]:
     """Be one of the group that the environment names (WORLD_SIZE, RANK, LOCAL_RANK).
 
     CPU tensors go through gloo; those of a GPU through NCCL.
-
-    Args:
-        patience: how long a process waits for another, before it takes it for lost; torch's
-            defaults of 10 to 30 minutes are short where one works alone. One that ended is noticed
-            at once.
 
     Raises:
         UserError: if the others cannot be found.
@@ -156,7 +154,7 @@ def joined(patience: timedelta | None = None) -> Iterator[None]:
             init_method=f"file://{store}" if store else "env://",
             rank=int(os.environ["RANK"]),
             world_size=int(os.environ["WORLD_SIZE"]),
-            timeout=patience,
+            timeout=PATIENCE,
         )
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]

@@ -5,6 +5,9 @@ it is a result, so all carry other names: experiments and feature extractors are
 and data sets in whose place MNIST images stand `stand-in-...`.
 """
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vct import config
@@ -19,14 +22,17 @@ from vct.config import (
     PostHocEMA,
     TorchvisionData,
 )
-from vct.layout import RAW, RunId, pretrained_name, pretrained_source
-from vct.plan.stand_in import KNOWN
+from vct.errors import UserError
+from vct.layout import NAME, RAW, RunId, pretrained_files, pretrained_name, pretrained_source
+from vct.plan.shapes import KNOWN
 
 PREFIX, STAND_IN = "smoke-", "stand-in-"
 BATCH, SAMPLES = 2, 4
 TRAIN, TEST = 128, 64
 """Images of a data set: enough for every metric, few enough to be scored on a CPU in a minute."""
 HEUN_STEPS = 3
+MOST, DIGITS = 55, 8
+"""Letters kept of a name that is too long, and digits of its hash."""
 SIZE, CLASSES = 64, 10
 """Of stand-ins for images of which only the files know."""
 
@@ -42,6 +48,8 @@ def smoke(params: Params, suite: str, steps: int) -> Params:
         UserError: if there is no such suite.
     """
     members = params.suite(suite)
+    if steps < 2 and any(params.experiments[name].train.ema.kind == "post_hoc" for name in members):
+        raise UserError("--steps must be at least 2, as averages are kept in this suite.")
     experiments = {name: params.experiments[name] for name in _with_starts(params, members)}
     names = {one.score.extractor for one in experiments.values()} - {None}
     extractors = {str(name): params.extractors[str(name)] for name in sorted(map(str, names))}
@@ -49,21 +57,30 @@ def smoke(params: Params, suite: str, steps: int) -> Params:
     data |= {one.dataset for one in extractors.values() if isinstance(one, ClassifierExtractor)}
     sets = {name: params.datasets[name] for name in sorted(data)}
     called = {
-        name: name if _at_hand(settings) else STAND_IN + name for name, settings in sets.items()
+        name: name if _at_hand(settings) else smoke_name(name, STAND_IN)
+        for name, settings in sets.items()
     }
     content = {
         "datasets": {called[name]: _data(name, settings) for name, settings in sets.items()},
         "extractors": {
-            PREFIX + name: _extractor(settings, called) for name, settings in extractors.items()
+            smoke_name(name): _extractor(settings, called) for name, settings in extractors.items()
         },
         "experiments": {
-            PREFIX + name: _experiment(one, steps, called, extractors)
+            smoke_name(name): _experiment(one, steps, called, extractors)
             for name, one in experiments.items()
         },
-        "suites": {PREFIX + suite: [PREFIX + name for name in members]},
+        "suites": {smoke_name(suite): [smoke_name(name) for name in members]},
         "runtime": _runtime(params),
     }
     return config.validate(content, "the smoke suite")
+
+
+def smoke_name(name: str, prefix: str = PREFIX) -> str:
+    """What a thing is called in a smoke suite: never longer than a name may be, and never alike."""
+    longer = prefix + name
+    if NAME.fullmatch(longer):
+        return longer
+    return f"{longer[:MOST]}-{hashlib.sha256(name.encode()).hexdigest()[:DIGITS]}"
 
 
 def _with_starts(params: Params, names: list[str]) -> list[str]:
@@ -82,11 +99,12 @@ def _with_starts(params: Params, names: list[str]) -> list[str]:
 def _at_hand(settings: Dataset) -> bool:
     """Whether a data set can be made here and now, without a download."""
     if isinstance(settings, ImageFolderData):
-        return (RAW / settings.raw).exists()
+        raw = RAW / settings.raw
+        return any(raw.iterdir()) if raw.is_dir() else raw.exists()
     if isinstance(settings, TorchvisionData):
-        from vct.data.torchvision_sets import at_hand
+        from vct.data.torchvision_sets import files
 
-        return at_hand(settings)
+        return all(file.is_file() for file in files(settings))
     return True
 
 
@@ -154,7 +172,7 @@ def _experiment(
     if one.sample.sampler is not None:
         sample["sampler"]["steps"] = min(one.sample.sampler.steps, HEUN_STEPS)
     if one.score.extractor is not None:
-        score["extractor"] = PREFIX + one.score.extractor
+        score["extractor"] = smoke_name(one.score.extractor)
         if not _has_weights(extractors[one.score.extractor]):
             score["extras"] = [each for each in one.score.extras if each != "inception_score"]
     return given
@@ -164,11 +182,20 @@ def _start(initial_weights: str | None) -> str | None:
     """Where a training starts: random weights where a published checkpoint is not at hand."""
     run = RunId.of_weights(initial_weights or "")
     if run is not None:
-        return f"results/{PREFIX}{run}/model.safetensors"
+        renamed = replace(run, experiment=smoke_name(run.experiment))
+        return f"results/{renamed}/model.safetensors"
     checkpoint = pretrained_name(initial_weights or "")
-    if checkpoint is not None and not pretrained_source(checkpoint).is_file():
+    if checkpoint is not None and not checkpoint_files(checkpoint):
         return None
     return initial_weights
+
+
+def checkpoint_files(name: str) -> list[Path]:
+    """What there is of a published checkpoint: the file itself, or what it was imported to."""
+    imported = list(pretrained_files(name))
+    if pretrained_source(name).is_file():
+        return [pretrained_source(name)]
+    return imported if all(path.is_file() for path in imported) else []
 
 
 def _runtime(params: Params) -> dict[str, Any]:

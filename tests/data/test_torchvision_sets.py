@@ -157,11 +157,9 @@ def test_a_limit_takes_so_many_of_each_split(cifar, offline):
     assert source.classes == 10
 
 
-def test_archives_are_at_hand_only_if_all_are(cifar):
-    given = settings("cifar10")
-    assert torchvision_sets.at_hand(given)
-    (RAW / "cifar10" / datasets.CIFAR10.filename).unlink()
-    assert not torchvision_sets.at_hand(given)
+def test_files_are_those_that_are_read(grey):
+    name, *_ = grey
+    assert sorted(torchvision_sets.files(settings(name))) == sorted((RAW / name).iterdir())
 
 
 class Gotcha:

@@ -44,8 +44,12 @@ class ImageFolder:
         # Of all, so that the classes of a trial on some are the classes of all.
         self.labels = self._labels()
         self._check_classes()
-        self._take(evenly_spaced(len(self.names), settings.limit))
+        if settings.test != "own":
+            self._take(evenly_spaced(len(self.names), settings.limit))
         self.held_out = self._held_out()
+        if settings.test == "own":
+            self._take(self._limited_splits())
+            self.held_out = self._held_out()
         self.broken: list[str] = []
 
     @property
@@ -107,6 +111,12 @@ class ImageFolder:
                 f"{self.path} holds {found} classes and not {wanted}, as 'classes' of this data "
                 "set says; complete the images or correct the number."
             )
+
+    def _limited_splits(self) -> np.ndarray:
+        """Positions of at most `limit` images of each split."""
+        parts = [np.flatnonzero(self.held_out == held) for held in (False, True)]
+        limit = self.settings.limit
+        return np.sort(np.concatenate([part[evenly_spaced(len(part), limit)] for part in parts]))
 
     def _take(self, chosen: np.ndarray) -> None:
         """Keep the images at these positions alone."""

@@ -62,12 +62,12 @@ def read(settings: TorchvisionData) -> Source:
     return Source(first, second, len(train.classes), {"class_names": train.classes})
 
 
-def at_hand(settings: TorchvisionData) -> bool:
-    """Whether all archives are in data/raw/<name>, so that nothing would be downloaded."""
+def files(settings: TorchvisionData) -> list[Path]:
+    """Where the archives are, or will be once they are downloaded."""
     from torchvision import datasets
 
     archives = _archives(getattr(datasets, CLASSES[settings.name]))
-    return all((RAW / settings.name / archive.name).is_file() for archive in archives)
+    return [RAW / settings.name / archive.name for archive in archives]
 
 
 def _archives(kind: Any) -> list[Archive]:

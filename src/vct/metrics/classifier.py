@@ -15,13 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct import rng
+from vct import rng, tensor_file
 from vct.errors import UserError
-from vct.files import atomic
 from vct.metrics.extractors import Extractor, file_sha256
 from vct.metrics.weights_file import tensors_sha256
 
@@ -223,9 +221,7 @@ def save_classifier(path: Path, model: Classifier) -> None:
         "sha256": tensors_sha256(tensors),
     }
     # One key alone: safetensors writes several in an order that changes from run to run.
-    metadata = {"classifier": json.dumps(description)}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    tensor_file.save(path, tensors, {"classifier": json.dumps(description)})
 
 
 def load_classifier(path: Path) -> Classifier:

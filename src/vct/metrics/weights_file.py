@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from vct import tensor_file
 from vct.errors import UserError
-from vct.files import atomic, file_sha256
+from vct.files import file_sha256
 
 FORMAT = "vct-published-1"
 
@@ -61,8 +61,7 @@ def save_published(path: Path, kind: str, published: Published) -> None:
         "sha256": tensors_sha256(tensors),
     }
     # One key alone: safetensors writes several in an order that changes from run to run.
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, {"published": json.dumps(description)})
+    tensor_file.save(path, tensors, {"published": json.dumps(description)})
 
 
 def load_published(path: Path, kind: str) -> Published:

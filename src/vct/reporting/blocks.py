@@ -182,10 +182,10 @@ def _cell(spreads: Sequence[Spread | None], decimals: int, bold: bool) -> Cell:
         worst = min(found, key=lambda spread: spread.finite)
         return Cell(f"not finite in {worst.n - worst.finite} of {worst.n}", worst.n)
     if len(spreads) > 1:
-        return Cell(" / ".join(f"{spread.mean:.{decimals}f}" for spread in found), found[0].n)
+        return Cell(" / ".join(f"{spread.mean:z.{decimals}f}" for spread in found), found[0].n)
     spread = found[0]
-    sd = f" ± {spread.sd:.{decimals}f}" if spread.n > 1 else ""
-    return Cell(f"{spread.mean:.{decimals}f}{sd}", spread.n, bold)
+    sd = f" ± {spread.sd:z.{decimals}f}" if spread.n > 1 else ""
+    return Cell(f"{spread.mean:z.{decimals}f}{sd}", spread.n, bold)
 
 
 def _floors(part: pd.DataFrame, columns: Sequence[Column]) -> tuple[Row, ...]:
@@ -213,4 +213,4 @@ def _floor_cell(floor: dict[str, float], column: Column) -> Cell:
     values = [floor.get(metric, math.nan) for metric in column.metrics]
     if not all(math.isfinite(value) for value in values):
         return Cell(EMPTY)
-    return Cell(" / ".join(f"{value:.{column.decimals}f}" for value in values))
+    return Cell(" / ".join(f"{value:z.{column.decimals}f}" for value in values))

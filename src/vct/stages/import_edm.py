@@ -5,13 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from vct.edm_import import architecture, unpickler
 from vct.edm_import.architecture import Found
 from vct.errors import UserError
 from vct.files import atomic
 from vct.layout import pretrained_files
+from vct.tensor_file import write
 
 
 def run(name: str) -> None:
@@ -32,7 +31,7 @@ def run(name: str) -> None:
     record = _record(source, found)
     weights, description = pretrained_files(source.stem)
     with atomic(weights) as weights_file, atomic(description) as description_file:
-        save_file(found.tensors, weights_file, {"vct": json.dumps(record, sort_keys=True)})
+        write(weights_file, found.tensors, {"vct": json.dumps(record, sort_keys=True)})
         description_file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(
         f"{weights}: {found.network['kind']}, {found.parameters:,} parameters, "

@@ -6,18 +6,23 @@ project's data, results and records are not touched.
 
 import json
 import os
+import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from vct.config import ImageFolderData, Params, TorchvisionData
+from vct.config import PARAMS, ImageFolderData, Params, TorchvisionData
 from vct.errors import UserError
-from vct.files import write_text
-from vct.layout import RAW, pretrained_name, pretrained_source, suite_dir
-from vct.smoke import PREFIX, STAND_IN, smoke
+from vct.files import read_text, write_text
+from vct.layout import RAW, pretrained_name, suite_dir
+from vct.smoke import STAND_IN, checkpoint_files, smoke, smoke_name
 
 SNAKEFILE, PROFILE = Path("Snakefile"), Path("profiles/default")
-MEMORY = {"train": 9000, "sample": 4000, "score": 4000, "floor": 4000}
+TRAINING = 9000
+MEMORY = {"train": TRAINING, "train_keeping_averages": TRAINING} | dict.fromkeys(
+    ("sample", "score", "floor"), 4000
+)
 """Of a stage in MB; the largest training of the paper suite, EDM2-S with an encoder, took 8,650."""
 
 
@@ -32,8 +37,8 @@ def run(params: Params, suite: str, steps: int, cores: int | None) -> None:
     reduced = smoke(params, suite, steps)
     folder = Path("smoke") / suite
     _lay_out(folder, reduced)
-    print(_notice(reduced, PREFIX + suite, steps, folder), file=sys.stderr, flush=True)
-    _become_snakemake(folder, PREFIX + suite, cores)
+    print(_notice(reduced, smoke_name(suite), steps, folder), file=sys.stderr, flush=True)
+    _become_snakemake(folder, smoke_name(suite), cores)
 
 
 def _notice(reduced: Params, suite: str, steps: int, folder: Path) -> str:
@@ -50,21 +55,33 @@ def _notice(reduced: Params, suite: str, steps: int, folder: Path) -> str:
 
 def _lay_out(folder: Path, reduced: Params) -> None:
     """Settings, and links to what the project has at hand: raw data, published weights."""
-    from vct.metrics.inception import FILE
-
     header = "# Written by `vct smoke`; what it holds comes from params.yaml of the project.\n"
     # JSON is YAML, and says the same of every number.
-    text = json.dumps(reduced.model_dump(mode="json"), indent=1)
-    write_text(folder / "params.yaml", header + text + "\n")
-    raw = [
-        RAW / (settings.raw if isinstance(settings, ImageFolderData) else settings.name)
-        for settings in reduced.datasets.values()
-        if isinstance(settings, ImageFolderData | TorchvisionData)
-    ]
-    starts = {one.train.initial_weights or "" for one in reduced.experiments.values()}
-    names = [name for start in starts if (name := pretrained_name(start))]
-    for path in [*raw, *map(pretrained_source, names), FILE]:
+    text = header + json.dumps(reduced.model_dump(mode="json"), indent=1) + "\n"
+    settings = folder / PARAMS
+    if not settings.is_file() or read_text(settings) != text:
+        # Checkpoints of other settings would be refused, and those of a trial are worth nothing.
+        shutil.rmtree(folder / "state", ignore_errors=True)
+        write_text(settings, text)
+    for path in _at_hand(reduced):
         _link(folder, path)
+
+
+def _at_hand(reduced: Params) -> list[Path]:
+    """Files of the project that the suite can read, and that may not be there."""
+    from vct.data.torchvision_sets import files
+    from vct.metrics.inception import FILE
+
+    found = [FILE]
+    for settings in reduced.datasets.values():
+        if isinstance(settings, ImageFolderData):
+            found.append(RAW / settings.raw)
+        elif isinstance(settings, TorchvisionData):
+            found += files(settings)
+    for one in reduced.experiments.values():
+        name = pretrained_name(one.train.initial_weights or "")
+        found += checkpoint_files(name) if name else []
+    return found
 
 
 def _link(folder: Path, path: Path) -> None:
@@ -83,14 +100,23 @@ def _link(folder: Path, path: Path) -> None:
 def _become_snakemake(folder: Path, suite: str, cores: int | None) -> NoReturn:
     """In place of this process, so that signals reach Snakemake as if the user had called it."""
     here = Path.cwd()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(here / SNAKEFILE)]
     command += ["--workflow-profile", str(here / PROFILE), "--directory", str(folder)]
     command += ["--cores", str(cores or "all"), "--config", f"suite={suite}"]
     # Not more trainings at once than the memory holds.
-    command += ["--resources", f"mem_mb={max(memory, *MEMORY.values())}", "--set-resources"]
+    command += ["--resources", f"mem_mb={max(_memory(), *MEMORY.values())}", "--set-resources"]
     command += [f"{rule}:mem_mb={needed}" for rule, needed in MEMORY.items()]
     # A user's own classes lie beside params.yaml.
     path = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path, "PATH": programs})
+    environment = {**os.environ, "PYTHONPATH": path, "PATH": programs}
+    environment.pop("MLFLOW_TRACKING_URI", None)  # trials are recorded in their own folder
+    os.execve(sys.executable, command, environment)
+
+
+def _memory() -> int:
+    """MB of this machine, or of the container that this is."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no container, or one without a limit
+        whole = min(whole, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return whole // 2**20
