@@ -4,7 +4,7 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-from vct import layout, pipeline, versions
+from vct import layout, pipeline, stale_lock, versions
 from vct.config import load
 from vct.errors import UserError
 
@@ -13,6 +13,7 @@ try:
     load()
 except UserError as error:
     raise WorkflowError(str(error)) from None
+stale_lock.clear()
 
 
 configfile: "params.yaml"
@@ -40,6 +41,8 @@ wildcard_constraints:
 report: "workflow/report/workflow.rst"
 
 
+# A cluster signals all processes of a job before its time limit. With `exec`, no shell is left that
+# would end at once, and the job with it; `tee` stays: a training has the time to save its state.
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/suite.smk"

@@ -1,5 +1,6 @@
 """Exit codes, messages, and how little a plain command loads."""
 
+import io
 import json
 import os
 import subprocess
@@ -163,12 +164,25 @@ def raising(error):
         (Interrupted(2, 7), 130, "SIGINT after step 7"),
         (KeyboardInterrupt(), 130, "stopped"),
         (MemoryError(), 2, "batch_size"),
+        (RuntimeError("can't start new thread"), 2, "memory is exhausted"),
+        (ImportError("x.so: failed to map segment from shared object"), 2, "memory is exhausted"),
     ],
 )
 def test_stopped_training(here, capsys, monkeypatch, error, code, expected):
     monkeypatch.setattr(cli, "_stage", raising(error))
     assert cli.main(["train", "small/ot/seed0"]) == code
     assert expected in capsys.readouterr().err
+
+
+def test_output_in_an_old_encoding(here, monkeypatch):
+    """Such a terminal, or a file for it, has no ± or ↓."""
+    write(here)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setattr(cli, "_stage", lambda *_: lambda *_: print("FD ↓ ±"))
+    assert cli.main(["table", "cpu"]) == 0
+    stream.flush()
+    assert stream.buffer.getvalue() == b"FD \\u2193 \xb1\n"
 
 
 def test_a_bug_is_not_dressed_up_as_a_users_error(here, monkeypatch):

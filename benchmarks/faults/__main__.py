@@ -4,12 +4,15 @@ Parts may be chosen: python -m faults kills damages engines (with PYTHONPATH=ben
 """
 
 import argparse
+import itertools
+import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from faults import damages, engines, inputs, killing, kills, variants
@@ -24,13 +27,14 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--kills", type=int, default=100, help="at least so many SIGKILLs")
     parser.add_argument("--inputs", type=int, default=2000, help="wrong settings files")
-    parser.add_argument("--all", action="store_true", help="every signal in every stage")
     options = parser.parse_args()
+    # Shells start what runs in the background deaf to Ctrl-C, and so would be all that we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     functions = {
         "kills": lambda folder: kills_part(folder, options.kills),
         "damages": damages_part,
         "inputs": lambda folder: inputs_part(folder, options.inputs),
-        "engines": lambda folder: engines_part(folder, options.all),
+        "engines": engines_part,
     }
     failed = 0
     for part in options.parts or PARTS:
@@ -57,13 +61,13 @@ def _report(section: str) -> None:
 
 
 def kills_part(folder: Path, wanted: int) -> tuple[list[str], int]:
-    """Kill trainings of all variants in turn until there were `wanted` kills."""
+    """Kill trainings of all variants in turn, twice at least, until there were `wanted` kills."""
     project, every = folder / "project", variants.variants()
     variants.make(project)
     killing.run(project, "check")  # starts the server, so that references are timed without it
     references = {}
     trials: list[kills.Trial] = []
-    while sum(trial.kills for trial in trials) < wanted:
+    while sum(trial.kills for trial in trials) < wanted or len(trials) < 2 * len(every):
         number = len(trials)
         variant = every[number % len(every)]
         if variant not in references:
@@ -97,8 +101,9 @@ def _kills_table(trials: list[kills.Trial]) -> list[str]:
         "## SIGKILL during training",
         "",
         "Each training is killed one to three times, before a random operation on a file or after",
-        "a random time, goes on, and is sampled from; weights, snapshots, metrics, settings and",
-        "samples are compared with those of an undisturbed one, byte by byte.",
+        "a random time, goes on, and is sampled from; all files of its run are compared with those",
+        "of an undisturbed one, byte by byte. A thread reads 0, 2 or 5 batches ahead, each attempt",
+        "another number. `gc` is generator-augmented, over a variational coupling.",
         "",
         "| variant | trainings | kills | identical |",
         "| --- | ---: | ---: | ---: |",
@@ -110,7 +115,7 @@ def _kills_table(trials: list[kills.Trial]) -> list[str]:
 
 def damages_part(folder: Path) -> tuple[list[str], int]:
     """Try each fault on one training."""
-    project, variant = folder / "project", variants.variants()[8]
+    project, variant = folder / "project", variants.Variant("variational", "ict", "ve", "points")
     variants.make(project)
     expected = kills.reference(project, variant, folder / "reference")
     lines = ["## Faults around a training", "", "| fault | outcome |", "| --- | --- |"]
@@ -143,40 +148,46 @@ def inputs_part(folder: Path, count: int) -> tuple[list[str], int]:
     return [*lines, *([""] if bad else []), *[f"- {line}" for line in bad[:20]]], failed
 
 
-def engines_part(folder: Path, every_signal: bool) -> tuple[list[str], int]:
-    """Hit both engines in each stage."""
+def engines_part(folder: Path) -> tuple[list[str], int]:
+    """Hit both engines in each stage by each signal."""
     project = folder / "project"
     engines.make(project)
-    undisturbed = folder / "undisturbed"
-    shutil.copytree(project, undisturbed, symlinks=True)
-    done = engines.shell(undisturbed, engines.ENGINES["snakemake"][0])
-    assert done.returncode == 0, done.stderr
-    expected = engines.fingerprint(undisturbed)
-    found = []
-    for engine, stage, signal in _plan(every_signal):
-        copy = folder / f"{engine}-{stage}-{signal}"
-        shutil.copytree(project, copy, symlinks=True)
-        found.append(engines.interrupt(copy, engine, stage, signal, expected))
-        _progress(f"{engine} in {stage} by {signal}", not found[-1].problem)
+    expected = engines.undisturbed(project, folder / "undisturbed")
+
+    def attempt(names: tuple[str, str]) -> engines.Assault:
+        found = engines.assault(project, folder / "-".join(names), *names, expected)
+        _progress(f"{found}", not found.problem)
+        return found
+
+    # As many as there are cores: each is one process at a time.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        every = list(pool.map(attempt, itertools.product(engines.ENGINES, engines.SIGNALS)))
+    return _engines_table(every), sum(bool(one.problem) for one in every)
+
+
+def _engines_table(every: list[engines.Assault]) -> list[str]:
     lines = [
         "## Engines under fire",
         "",
-        "| engine | stage | hit by | outcome |",
-        "|---|---|---|---|",
+        "A project is hit in every stage, one after the other, at a random moment; each time the",
+        "same command is given again (`snakemake --cores 1`, `dvc repro`), until it has finished.",
+        "Compared with an undisturbed run of Snakemake: all files in data/ and results/, byte by",
+        "byte; the files in dvc.lock; in MLflow the run's status, and how often it has each step.",
+        "No temporary file may be left. A command that is too early, as a stage has outlived its",
+        "engine, names that stage's process and stops.",
+        "",
+        "| engine | hit by | in (after seconds of CPU time) | commands | too early | outcome |",
+        "| --- | --- | --- | ---: | ---: | --- |",
     ]
-    for one in found:
-        outcome = one.problem.replace("\n", " ") or "same results"
-        lines.append(f"| {one.engine} | {one.stage} | {one.signal} | {outcome} |")
-    return lines, sum(bool(one.problem) for one in found)
-
-
-def _plan(every_signal: bool) -> Iterator[tuple[str, str, str]]:
-    names = list(engines.SIGNALS)
-    for shift, engine in enumerate(engines.ENGINES):
-        for index, stage in enumerate(engines.STAGES):
-            chosen = names if every_signal else [names[(index + shift) % len(names)]]
-            for name in chosen:
-                yield engine, stage, name
+    for one in every:
+        late = "" if one.recorded else "; dvc.lock after `vct record cpu`"
+        outcome = one.problem.replace("\n", " ") or f"same results{late}"
+        hits = ", ".join(f"{hit.stage} ({hit.moment:.1f})" for hit in one.hits)
+        numbers = f"{one.commands} | {one.waited}"
+        lines.append(f"| {one.engine} | {one.signal} | {hits} | {numbers} | {outcome} |")
+    total = sum(len(one.hits) for one in every)
+    good = sum(not one.problem for one in every)
+    return [*lines, "", f"{total} hits; {good} of {len(every)} projects with the same results."]
 
 
 def _progress(text: str, good: bool) -> None:

@@ -25,7 +25,7 @@ _PRELOADED = [
 PATIENCE = 20.0
 """Seconds that the others of a group have to end once one was killed."""
 _WRITING = os.O_WRONLY | os.O_RDWR
-_FILE_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.move"}
+_FILE_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
 
 
 def context() -> ForkServerContext:

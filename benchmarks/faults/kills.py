@@ -1,7 +1,6 @@
 """Kill trainings by SIGKILL at random moments, start them again, and compare what they leave."""
 
 import random
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 from faults import killing, variants
 from faults.variants import Variant, fingerprint
 
-SAMPLES = ("samples.npz",)
+AHEAD = (0, 2, 5)
+"""Batches that are read ahead by a thread, in the attempts of a training in turn."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Trial:
 
 def reference(project: Path, variant: Variant, folder: Path) -> Reference:
     """Train and sample once, undisturbed, in a copy of `project`."""
-    shutil.copytree(project, folder)
+    variants.copy(project, folder, variant)
     begin = time.monotonic()
     code, operations = _train(folder, variant)
     seconds = time.monotonic() - begin
     assert code == 0, killing.text(folder)
     _sample(folder, variant)
-    return Reference(fingerprint(folder, variant.run, SAMPLES), seconds, operations)
+    return Reference(fingerprint(folder, variant.run), seconds, operations)
 
 
 def trial(
@@ -49,17 +49,15 @@ def trial(
     """Kill a training `kills` times, each time at another moment, then let it finish.
 
     Every second kill is before a random operation on a file (most are those of a checkpoint), the
-    others after a random time. Of several processes, one is killed. Every second training reads no
-    batches ahead, other than the undisturbed one.
+    others after a random time. Of several processes, one is killed. No attempt reads as many
+    batches ahead as the one before.
     """
-    shutil.copytree(project, folder)
-    if seed % 2:
-        variants.read_nothing_ahead(folder)
+    variants.copy(project, folder, variant)
     draw = random.Random(seed)
-    killed = 0
-    for attempt in range(20 * kills):
-        if killed == kills:
-            break
+    killed = attempt = 0
+    while killed < kills and attempt < 20 * kills:
+        attempt += 1
+        variants.set_runtime(folder, prefetch=AHEAD[(seed + attempt) % len(AHEAD)])
         if (seed + attempt) % 2:
             moment = {"at": draw.randint(1, expected.operations)}
         else:
@@ -71,7 +69,7 @@ def trial(
     if code:
         return Trial(variant, killed, False, output)
     _sample(folder, variant)
-    same = fingerprint(folder, variant.run, SAMPLES) == expected.files
+    same = fingerprint(folder, variant.run) == expected.files
     return Trial(variant, killed, same, output)
 
 

@@ -7,8 +7,10 @@ so that reading settings stays instant.
 
 import difflib
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from vct.errors import UserError, quoted
@@ -76,11 +78,27 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {what} {quoted(name)}; {hint}"
 
 
+def file_of(path: str) -> Path | None:
+    """The file of the module of a user's class; None where there is none, or no module."""
+    _search_here()
+    try:
+        spec = importlib.util.find_spec(path.rpartition(".")[0])
+    except (Exception, SystemExit):  # a package around it may fail in any way
+        return None
+    file = Path(spec.origin) if spec is not None and spec.origin else None
+    return file if file is not None and file.is_file() else None
+
+
+def _search_here() -> None:
+    """Modules beside params.yaml are found."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+
+
 def _own(family: str, path: str) -> Any:
     """A user's class; the current folder is searched too."""
     module, _, attribute = path.rpartition(".")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    _search_here()
     try:
         return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # the user's module may fail in any way

@@ -45,6 +45,8 @@ def read(path: str | Path) -> Any:
         found = yaml.load(text, Loader=_Loader)
     except RecursionError:
         raise UserError(f"{path} is no valid YAML: it is nested without end.") from None
+    except MemoryError:
+        raise
     except Exception as error:  # a wrong tag, such as `!!bool x`, fails in many ways
         raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}.") from None
     if problem := impurity(found):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vct import cli
+from vct.stages import results, sample, weights
 
 RUN = "small/variational/seed0"
 
@@ -115,3 +116,57 @@ def test_samples_without_origin_are_refused(project, refused, record):
     np.savez(path, **arrays)
     why = "it lacks record" if record is None else "does not say what it was drawn from"
     assert why in refused("score", RUN)
+
+
+def test_samples_are_of_the_weights_they_were_drawn_from(project, refused, monkeypatch, capsys):
+    """A training of the run ends while its samples are being drawn."""
+    run = folder(project)
+    draw = sample.Draw.all_steps
+
+    def slow(self, *arguments):
+        arrays = draw(self, *arguments)
+        other = run / "model.safetensors"
+        other.write_bytes(other.read_bytes() + b" ")
+        record = json.loads((run / "config.json").read_text())
+        change(run / "config.json", files={**record["files"], other.name: digest(other)})
+        return arrays
+
+    monkeypatch.setattr(sample.Draw, "all_steps", slow)
+    assert cli.main(["sample", RUN]) == 0
+    capsys.readouterr()
+    assert "samples.npz was drawn from other weights" in refused("score", RUN)
+
+
+def test_scores_are_of_the_samples_that_were_scored(project, refused, monkeypatch):
+    """Samples are drawn anew while the old ones are being scored."""
+    run = folder(project)
+    read = results.read_samples
+
+    def slow(*arguments):
+        arrays = read(*arguments)
+        (run / "samples.npz").write_bytes(b"others")
+        return arrays
+
+    monkeypatch.setattr(results, "read_samples", slow)
+    old = digest(run / "samples.npz")
+    assert cli.main(["score", RUN]) == 0
+    assert json.loads((run / "protocol.json").read_text())["files"]["samples.npz"] == old
+
+
+def test_a_record_whose_settings_were_edited_is_damaged(project, refused):
+    path = folder(project) / "config.json"
+    settings = json.loads(path.read_text())["settings"]
+    settings["train"]["sigma_data"] = 0.7
+    change(path, settings=settings)
+    for stage in ("sample", "score"):
+        assert "config.json is damaged: its settings" in refused(stage, RUN)
+
+
+def test_no_memory_is_no_damage(project, refused, monkeypatch):
+    def none(*_):
+        raise MemoryError
+
+    for place in (results, weights):
+        monkeypatch.setattr(place, {results: "_read_npz", weights: "safe_open"}[place], none)
+    for stage in ("sample", "score"):
+        assert "memory is exhausted" in refused(stage, RUN)

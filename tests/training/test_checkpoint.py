@@ -187,3 +187,38 @@ def test_a_renamed_checkpoint_is_passed_over(tmp_path):
     older, newer = saved(tmp_path, 5, 6)
     newer.write_bytes(older.read_bytes())
     assert latest(tmp_path)[0] == 5
+
+
+def test_damaged_ones_leave_two_good_ones(tmp_path):
+    """A damaged checkpoint of a later step is not counted among the two that are kept."""
+    (damaged,) = saved(tmp_path, 100)
+    damaged.write_bytes(b"half")
+    saved(tmp_path, 90, 92, 94)
+    assert [path.name[-8:] for path in sorted(tmp_path.glob("*.ckpt"))] == ["092.ckpt", "094.ckpt"]
+    newest = checkpoint.path_of(tmp_path, 94)
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert latest(tmp_path)[0] == 92
+    checkpoint.remove_all(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+)
+def test_no_memory_is_no_damage(tmp_path, monkeypatch, error):
+    """Else a good checkpoint would be passed over, and a new start advised."""
+    saved(tmp_path, 5, 10)
+
+    def load(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(type(error)):
+        latest(tmp_path)
+
+
+def test_a_checkpoint_of_another_seed_is_refused(tmp_path):
+    """Seeds of a coupling have the same settings."""
+    saved(tmp_path, 5)
+    with pytest.raises(UserError, match="seed"):
+        latest(tmp_path, replace(IDENTITY, seed=1))

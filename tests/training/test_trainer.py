@@ -289,6 +289,19 @@ def test_checkpoint_of_other_settings_is_refused(tmp_path):
         changed.trainer()
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_snapshot_that_is_lost_or_damaged_is_found_at_once(tmp_path, lost):
+    """And not after days, when outputs are put together; nor does it become part of one."""
+    case = Case(settings(), tmp_path)
+    case.killed_at(STEPS - 1)
+    path = snapshot_file(tmp_path, snapshot_steps(STEPS, 3)[0])
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink() if lost else path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{path.name} is missing or damaged.*--fresh"):
+        case.trainer()
+
+
 def test_non_finite_gradients_are_zeroed_and_counted(tmp_path):
     """One entry of one gradient is spoilt in three steps; the rest still learns."""
     seen = []

@@ -5,9 +5,10 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from vct.config import OwnClass, Params, RunSettings, Runtime, Train, run_settings
+from vct.config import Params, RunSettings, Runtime, Train, run_settings
 from vct.data.dataset import Dataset
 from vct.layout import RunId
+from vct.own_code import own_classes
 from vct.plan import costs
 from vct.plan.costs import Device, Disk, Memory
 from vct.plan.counting import Counts, count, without_transport
@@ -108,7 +109,7 @@ class _Counter:
 
 
 def _count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
-    if not has_own_class(settings):
+    if not any(own_classes(settings)):
         return count(settings, dataset, micro_batch)
     try:
         return count(settings, dataset, micro_batch)
@@ -117,11 +118,3 @@ def _count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
         raise Unknown(
             f"its own class cannot be counted ({type(error).__name__}: {reason})"
         ) from None
-
-
-def has_own_class(part: Any) -> bool:
-    """Whether a class of the user's stands somewhere in these settings."""
-    if isinstance(part, OwnClass):
-        return True
-    fields = getattr(type(part), "model_fields", {})
-    return any(has_own_class(getattr(part, field)) for field in fields)

@@ -15,11 +15,11 @@ from typing import IO, Any
 import numpy as np
 
 from vct import versions
-from vct.config import Params, RunSettings, Sample, run_settings
+from vct.config import Params, RunSettings, Sample, run_settings, settings_sha256
 from vct.data.dataset import Dataset
 from vct.differences import differences
 from vct.errors import UserError, quoted
-from vct.files import damaged, file_sha256, hashes, read_object
+from vct.files import damaged, hashes, read_object
 from vct.layout import AVERAGES_FILE, RunId
 from vct.reporting.names import SAMPLES
 
@@ -41,6 +41,9 @@ def checked_record(params: Params, run: RunId) -> tuple[RunSettings, dict[str, A
     """
     settings = run_settings(params, run)
     record = read_record(run)
+    if settings_sha256(record["settings"]) != record["settings_sha256"]:
+        path = run.directory / "config.json"
+        raise damaged(path, "its settings are not those that were hashed")
     if record["settings_sha256"] != settings.sha256():
         found = differences(record["settings"], settings.model_dump(mode="json"))
         raise UserError(
@@ -69,28 +72,33 @@ def read_record(run: RunId) -> dict[str, Any]:
     return record
 
 
-def check_weights(run: RunId, sample: Sample, record: dict[str, Any]) -> None:
-    """Refuse weights on disk that are not those that config.json records.
+def checked_weights(run: RunId, sample: Sample, record: dict[str, Any]) -> dict[str, str]:
+    """Hashes of the weights on disk, which must be those that config.json records.
 
     Raises:
         UserError: if a file differs or is missing.
     """
-    for name in weights_of(sample):
-        known = record.get("files", {}).get(name)
-        if known is not None and known != file_sha256(run.directory / name):
+    found = hashes(run.directory, weights_of(sample))
+    for name, sha256 in found.items():
+        if record.get("files", {}).get(name, sha256) != sha256:
             raise UserError(
                 f"{run.directory / name} is not the file that config.json beside it records; "
                 f"restore it, or train again: vct train {run}"
             )
+    return found
 
 
-def sample_record(run: RunId, sample: Sample, data_sha256: str) -> np.ndarray:
-    """The entry `record` of samples.npz: what the samples were drawn with and from."""
+def sample_record(sample: Sample, data_sha256: str, files: dict[str, str]) -> np.ndarray:
+    """The entry `record` of samples.npz: what the samples were drawn with and from.
+
+    Args:
+        files: hashes of the weights before sampling began; a training may end meanwhile.
+    """
     record = {
         "version": versions.SAMPLING,
         "settings": sample.model_dump(mode="json"),
         "data_sha256": data_sha256,
-        "files": hashes(run.directory, weights_of(sample)),
+        "files": files,
     }
     return np.array(json.dumps(record))
 
@@ -162,6 +170,8 @@ def read_samples(run: RunId, data: Dataset) -> dict[str, np.ndarray]:
     try:
         arrays = _read_npz(path)
         _check_arrays(arrays, data)
+    except MemoryError:
+        raise
     except Exception as error:  # zipfile and numpy meet a damaged file with many kinds
         raise UserError(
             f"{path} is missing or damaged ({error}); draw them again: vct sample {run}"

@@ -23,6 +23,7 @@ from vct.preconditioning import ConsistencyFunction
 from vct.reporting.preview import preview
 from vct.sampling import sample_steps, to_uint8
 from vct.stages import results, weights
+from vct.training import finished
 from vct.training.trainer import snapshot_steps
 
 
@@ -37,7 +38,7 @@ def run(params: Params, name: str) -> None:
             f"{run_id.directory} was trained on other data than data/{data.name} holds; train it "
             f"again: vct train {run_id}"
         )
-    results.check_weights(run_id, sample, record)
+    files = results.checked_weights(run_id, sample, record)
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime)
     model = weights.load(run_id, settings, data, device, sample.ema_width)
@@ -52,11 +53,12 @@ def run(params: Params, name: str) -> None:
     if data.is_points:
         arrays |= _pairs(settings.train.batch_size, model, data, device)
         arrays["noise"] = draw.noise(sample.num_samples, 0).cpu().numpy()
-    arrays["record"] = results.sample_record(run_id, sample, data.sha256)
+    arrays["record"] = results.sample_record(sample, data.sha256, files)
     with atomic(run_id.directory / "samples.npz") as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
     real = np.asarray(data.train.x[: sample.num_samples])
     preview(run_id.directory / "preview.png", results.scored(arrays), real)
+    finished.drop(run_id)
 
 
 class Draw:

@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from vct import __version__, config, parallel, versions
+from vct import __version__, config, parallel, tensor_file, versions
 from vct.config import Params, PostHocEMA, RunSettings
 from vct.data import dataset
 from vct.data.batches import to_float
 from vct.data.dataset import Dataset
 from vct.errors import UserError
-from vct.files import atomic, hashes, write_json, write_text
+from vct.files import atomic, hashes, remove_temporary, write_json, write_text
 from vct.layout import AVERAGES_FILE, TRAIN_FILES, RunId
 from vct.merging import merge
+from vct.own_code import own_code
 from vct.parallel import Group
 from vct.stages import weights
 from vct.tracking import BackgroundSync
-from vct.training import checkpoint, initial
+from vct.training import checkpoint, finished, initial
 from vct.training.lock import lock
 from vct.training.trainer import (
     Finished,
@@ -38,6 +38,12 @@ from vct.training.trainer import (
 
 SUMMARY_SAMPLES = 4096
 """Data points on which a coupling's summary is measured."""
+PROBE = "writable.check"
+"""Written and removed at once, to find out whether results can be kept."""
+UNFINISHED = "unfinished"
+"""Marks that a training has begun: the next one goes on in its MLflow run."""
+PARTS = ("snapshot-*.safetensors", "average-*.safetensors")
+"""What waits in the state folder to become a part of an output."""
 
 
 def run(params: Params, name: str, fresh: bool = False) -> None:
@@ -52,24 +58,35 @@ def run(params: Params, name: str, fresh: bool = False) -> None:
     _check_batch(settings, len(data.train.x), group)
     with _owned(run_id, fresh) if group.main else nullcontext():
         group.wait()
-        described = settings.model_dump(mode="json") | initial.origin(settings.train)
-        identity = checkpoint.Identity(described, data.sha256, versions.TRAINING)
+        used = initial.origin(settings.train) | own_code(settings)
+        described = settings.model_dump(mode="json") | used
+        identity = checkpoint.Identity(described, data.sha256, versions.TRAINING, run_id.seed)
         trainer = Trainer(settings, run_id.seed, data, params.runtime, run_id.state, identity)
+        record = _record(run_id, settings, data.sha256, trainer) | used
+        if group.any(group.main and finished.restored(run_id, record, _outputs(settings))):
+            if group.main:
+                _clear(run_id)
+            print(
+                f"{run_id} was trained to its end; its files are put back (--fresh trains again)",
+                file=sys.stderr,
+            )
+            return
         step = trainer.resume()
         if not group.main:
             trainer.run()
             return
         if step:
             print(f"{run_id}: goes on after step {step}", file=sys.stderr)
-        record = _record(run_id, settings, data.sha256, trainer) | initial.origin(settings.train)
         _finish(run_id, settings, data, trainer, record, params.runtime.tracking)
 
 
 @contextmanager
 def _owned(run: RunId, fresh: bool) -> Iterator[None]:
     """Hold the lock of a run's state, and clear it if a new start is asked for."""
-    _check_writable(run.directory)
     with lock(run.state):
+        remove_temporary(run.directory, (*TRAIN_FILES, AVERAGES_FILE, PROBE))
+        remove_temporary(run.state, ("checkpoint-*.ckpt", "log.jsonl", *PARTS))
+        _check_writable(run.directory)
         if fresh:
             _move_aside(run.state)
         yield
@@ -84,18 +101,31 @@ def _finish(
     tracked: bool,
 ) -> None:
     """Train to the end, write what came out, and drop the state."""
-    marker = run.state / "unfinished"
+    marker = run.state / UNFINISHED
     first = not marker.exists()
     marker.touch()
     with BackgroundSync(Path(), str(run), record, fresh=first, enabled=tracked):
-        finished = trainer.run()
-        record["summary"] |= _summary(finished, _some(data).to(trainer.device))
-        _write(run, settings, trainer, finished, record)
+        trained = trainer.run()
+        record["summary"] |= _summary(trained, _some(data).to(trainer.device))
+        _write(run, settings, trainer, trained, record)
+    try:
+        finished.keep(run, _outputs(settings))
+    except UserError as error:
+        # The outputs are whole: a full disk must not make the engine delete them.
+        finished.drop(run)
+        print(
+            f"warning: what the training made is not kept in {run.state}: {error}", file=sys.stderr
+        )
+    _clear(run)
+
+
+def _clear(run: RunId) -> None:
+    """Drop what only an unfinished training needs."""
     checkpoint.remove_all(run.state)
-    for pattern in ("snapshot-*.safetensors", "average-*.safetensors"):
+    for pattern in PARTS:
         for file in run.state.glob(pattern):
             file.unlink()
-    marker.unlink()
+    (run.state / UNFINISHED).unlink(missing_ok=True)
 
 
 def _some(data: Dataset) -> Tensor:
@@ -119,9 +149,9 @@ def _check_batch(settings: RunSettings, size: int, group: Group) -> None:
 
 def _check_writable(folder: Path) -> None:
     """Find out before hours of work whether its result can be kept."""
-    with atomic(folder / "config.json.check") as temporary:
+    with atomic(folder / PROBE) as temporary:
         temporary.touch()
-    (folder / "config.json.check").unlink()
+    (folder / PROBE).unlink()
 
 
 def _move_aside(state: Path) -> None:
@@ -162,26 +192,31 @@ def _division(trainer: Trainer) -> dict[str, Any]:
     return {"division": {"devices": size, "micro_batch": micro_batch}}
 
 
-def _summary(finished: Finished, sample: Tensor) -> dict[str, Any]:
+def _summary(trained: Finished, sample: Tensor) -> dict[str, Any]:
     return {
-        **finished.model.coupling.summary(sample),
-        "nonfinite_steps": finished.nonfinite_steps,
-        "clipped_steps": finished.clipped_steps,
+        **trained.model.coupling.summary(sample),
+        "nonfinite_steps": trained.nonfinite_steps,
+        "clipped_steps": trained.clipped_steps,
     }
 
 
+def _outputs(settings: RunSettings) -> list[str]:
+    """What a training writes into the folder of its run, beside config.json."""
+    averages = [AVERAGES_FILE] if isinstance(settings.train.ema, PostHocEMA) else []
+    return [name for name in TRAIN_FILES if name != finished.RECORD] + averages
+
+
 def _write(
-    run: RunId, settings: RunSettings, trainer: Trainer, finished: Finished, record: dict[str, Any]
+    run: RunId, settings: RunSettings, trainer: Trainer, trained: Finished, record: dict[str, Any]
 ) -> None:
-    weights.save(run.directory / "model.safetensors", finished.model, record)
+    weights.save(run.directory / "model.safetensors", trained.model, record)
+    trainer.parts.check(run.state)
     steps = snapshot_steps(settings.train.steps, settings.train.snapshots)
     _merge_snapshots(run, steps)
     _merge_averages(run, settings)
     write_text(run.directory / "training.csv", trainer.rows.csv())
-    made = [name for name in TRAIN_FILES if name != "config.json"]
-    if isinstance(settings.train.ema, PostHocEMA):
-        made.append(AVERAGES_FILE)
-    write_json(run.directory / "config.json", {**record, "files": hashes(run.directory, made)})
+    files = hashes(run.directory, _outputs(settings))
+    write_json(run.directory / finished.RECORD, {**record, "files": files})
 
 
 def _merge_snapshots(run: RunId, steps: list[int]) -> None:
@@ -196,8 +231,7 @@ def _merge_snapshots(run: RunId, steps: list[int]) -> None:
             raise UserError(
                 f"{path} is missing or damaged ({error}); start again: vct train {run} --fresh"
             ) from None
-    with atomic(run.directory / "snapshots.safetensors") as temporary:
-        save_file(tensors, temporary)
+    tensor_file.save(run.directory / "snapshots.safetensors", tensors)
 
 
 def _merge_averages(run: RunId, settings: RunSettings) -> None:

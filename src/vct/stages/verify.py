@@ -16,6 +16,9 @@ from vct.reporting.table import to_csv
 from vct.reporting.verify import FAILURES, RULE, Finding, Key, TableRow, compare, read_rows
 from vct.stages.table import rows
 
+MOST_BYTES = 2**26
+"""Of a table; a device or a wrong file may never end."""
+
 
 def run(params: Params, suite: str | None = None, against: str | None = None) -> int:
     """Compare the runs of a suite on disk with its table in git's HEAD, or in the file `against`.
@@ -66,7 +69,11 @@ def _committed(suite: str) -> tuple[str, str]:
 
 def _file(path: str) -> tuple[str, str]:
     try:
-        return Path(path).read_text(encoding="utf-8"), path
+        with Path(path).open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{path} is larger than {MOST_BYTES} bytes; give a table.csv.")
+        return content.decode(), path
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise UserError(f"{path} cannot be read: {why}; give a table.csv.") from None

@@ -8,14 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from vct import build
+from vct import build, tensor_file
 from vct.config import RunSettings
 from vct.data.dataset import Dataset
 from vct.errors import UserError, quoted
-from vct.files import atomic
 from vct.layout import AVERAGES_FILE, RunId
 from vct.post_hoc import Profile, combine
 from vct.preconditioning import ConsistencyFunction
@@ -26,8 +24,7 @@ def save(path: Path, model: build.Model, record: dict[str, Any]) -> None:
     # One key alone: the order of several in the header changes from process to process.
     metadata = {"vct": json.dumps({key: record[key] for key in ("run", "settings_sha256")})}
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    tensor_file.save(path, tensors, metadata)
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
@@ -49,7 +46,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as file:
             yield file
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # besides its own, kinds of numbers that torch does not compute with
         raise UserError(

@@ -19,7 +19,7 @@ from vct.differences import differences
 from vct.errors import UserError
 from vct.files import atomic
 
-FORMAT = 2
+FORMAT = 3
 KEEP = 2
 
 
@@ -31,11 +31,13 @@ class Identity:
         settings: all settings of the run, as JSON would hold them.
         data_sha256: content hash of the data.
         training_version: `vct.versions.TRAINING`.
+        seed: of the run; no setting, so that runs of other seeds have the same ones.
     """
 
     settings: dict[str, Any]
     data_sha256: str
     training_version: int
+    seed: int = 0
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -54,8 +56,20 @@ def save(folder: Path, step: int, identity: Identity, state: dict[str, Any]) -> 
     with atomic(path_of(folder, step)) as temporary, temporary.open("wb") as stream:
         stream.write(digest.hexdigest().encode() + b"\n" + header)
         stream.write(payload)
-    for old in _files(folder)[:-KEEP]:
+    _keep_newest(folder, step)
+
+
+def _keep_newest(folder: Path, step: int) -> None:
+    """Drop all but the newest checkpoints up to `step`; later ones were found damaged.
+
+    Those are moved aside: in place, they would be taken for the newest, and good ones dropped.
+    """
+    files = _files(folder)
+    good = [file for file in files if file <= path_of(folder, step)]
+    for old in good[:-KEEP]:
         old.unlink()
+    for damaged in files[len(good) :]:
+        damaged.replace(damaged.with_suffix(".damaged"))
 
 
 def latest(folder: Path, identity: Identity, device: torch.device) -> tuple[int, dict] | None:
@@ -76,30 +90,29 @@ def latest(folder: Path, identity: Identity, device: torch.device) -> tuple[int,
         _check_identity(file, header, identity)
         try:
             state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception:  # whole, but not ours: it names code, say, which is not run
+        except Exception as error:  # whole, but not ours: it names code, say, which is not run
+            if isinstance(error, MemoryError) or "memory" in str(error):  # of torch's own kinds
+                raise
             problem = "holds more than tensors and numbers"
             print(f"warning: {file} {problem} and is passed over.", file=sys.stderr)
             continue
         return header["step"], state
     if files:
         raise UserError(
-            f"no checkpoint in {folder} is whole; start this run again with --fresh, which moves "
-            "the folder aside."
+            f"no checkpoint in {folder} is whole and of format {FORMAT}; start this run again with "
+            "--fresh, which moves the folder aside, or go on with the version that made them."
         )
     return None
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest checkpoint, whole or not."""
-    files = _files(folder)
-    return files[-1] if files else None
+    """The newest whole checkpoint."""
+    return next((file for file in reversed(_files(folder)) if _read(file)[0]), None)
 
 
 def remove_all(folder: Path) -> None:
     """Drop the checkpoints of a finished training."""
-    for file in _files(folder):
+    for file in [*_files(folder), *folder.glob("checkpoint-*.damaged")]:
         file.unlink()
 
 

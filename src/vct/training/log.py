@@ -1,7 +1,9 @@
 """Metrics along training: sums on the device, one row an interval, no wait in between."""
 
 import json
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,13 @@ COLUMNS = (
     "learning_rate",
     "grid_points",
 )
+
+
+def say(text: str) -> None:
+    """A line on stderr. A training goes on if nobody listens any more: the terminal was closed, or
+    the engine was killed."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class Interval:
@@ -71,17 +80,23 @@ class Interval:
 
 
 class RowFile:
-    """`log.jsonl` of a run: one JSON object a line, flushed row by row."""
+    """`log.jsonl` of a run: one JSON object a line, flushed row by row.
+
+    The file is for others, who follow the training. It is never read here: what happens to it in
+    days of training changes no result.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._rows: list[dict[str, Any]] = []
 
     def text(self) -> str:
-        """All whole rows as they are in the file, for a checkpoint."""
-        return "".join(json.dumps(row) + "\n" for row in self.rows())
+        """All rows, for a checkpoint."""
+        return "".join(json.dumps(row) + "\n" for row in self._rows)
 
     def restore(self, text: str) -> None:
-        """Replace what is in the file by the rows of a checkpoint."""
+        """Take the rows of a checkpoint, also in place of what is in the file."""
+        self._rows = [json.loads(line) for line in text.splitlines()]
         write_text(self.path, text)
 
     def append(self, row: dict[str, Any]) -> None:
@@ -90,9 +105,11 @@ class RowFile:
         Raises:
             UserError: if it cannot be written.
         """
+        row = {**row, "time": int(time.time() * 1000)}
+        self._rows.append(row)
         try:
             with self.path.open("a") as stream:
-                stream.write(json.dumps({**row, "time": int(time.time() * 1000)}) + "\n")
+                stream.write(json.dumps(row) + "\n")
         except OSError as error:
             raise UserError(
                 f"cannot write {self.path}: {error.strerror}; make room, then run the same command "
@@ -100,28 +117,11 @@ class RowFile:
             ) from error
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows up to the first that is torn or not ours."""
-        rows = []
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-                row = _parsed(line)
-                if row is None:
-                    break
-                rows.append(row)
-        return rows
+        """All rows."""
+        return list(self._rows)
 
     def csv(self) -> str:
         """The rows without what differs between two machines (times, speed)."""
         lines = [",".join(COLUMNS)]
-        lines += [",".join(repr(row[key]) for key in COLUMNS) for row in self.rows()]
+        lines += [",".join(repr(row[key]) for key in COLUMNS) for row in self._rows]
         return "\n".join(lines) + "\n"
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """A line as a row with a number for each of COLUMNS, or None."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    whole = isinstance(row, dict) and all(isinstance(row.get(key), int | float) for key in COLUMNS)
-    return row if whole else None

@@ -1,7 +1,6 @@
 """The order of things in a training step, and what survives between steps."""
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +10,20 @@ from types import FrameType
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from vct import arithmetic, build, parallel
+from vct import arithmetic, build, parallel, tensor_file
 from vct.config import PostHocEMA, RunSettings, Runtime, Train
 from vct.data.batches import Batches
 from vct.data.dataset import Dataset
 from vct.errors import UserError
-from vct.files import atomic
 from vct.post_hoc import TrackedAverages
 from vct.schedules import learning_rate_factor
 from vct.training import checkpoint, initial
 from vct.training.batch_loss import BatchLoss
 from vct.training.divergence import Diverged, Watch, all_finite
-from vct.training.log import Interval, RowFile
+from vct.training.log import Interval, RowFile, say
+from vct.training.parts import Parts
 
 
 class Interrupted(Exception):
@@ -103,6 +101,7 @@ class Trainer:
         self.interval = Interval(self.device)
         self.watch = Watch(self.device, runtime.stop_after_nonfinite)
         self.rows = RowFile(state / "log.jsonl")
+        self.parts = Parts()
         self.step = self.grid_points = 0
 
     def resume(self) -> int:
@@ -130,6 +129,8 @@ class Trainer:
                 "project on a file system that all of them share."
             )
         if self.group.main:
+            # Now, and not after days, when the outputs are put together.
+            self.parts.check(self.state)
             # Not from the file: what a kill or a fault left there may end too early or too late.
             self.rows.restore(rows)
         return self.step
@@ -139,6 +140,7 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.interval.load(state["interval"])
+        self.parts.hashes = dict(state["parts"])
 
     def run(self) -> Finished:
         """Train to the end.
@@ -214,12 +216,15 @@ class Trainer:
     def _keep(self, done: int) -> None:
         """The averaged network, and averages from which those of other widths can be rebuilt."""
         if done in snapshot_steps(self.train.steps, self.train.snapshots):
-            with atomic(snapshot_file(self.state, done)) as temporary:
-                save_file(self.ema.module.network.state_dict(), temporary)
+            self._put_aside(snapshot_file(self.state, done), self.ema.module.network)
         if isinstance(self.ema, TrackedAverages) and done in kept_steps(self.train):
             for width, average in self.ema.averages.items():
-                with atomic(average_file(self.state, done, width)) as temporary:
-                    save_file(average.state_dict(), temporary)
+                self._put_aside(average_file(self.state, done, width), average)
+
+    def _put_aside(self, path: Path, module: Any) -> None:
+        """Write a part of an output, of what has a state_dict."""
+        tensor_file.save(path, module.state_dict())
+        self.parts.add(path)
 
     def _log(self, done: int, progress: "Progress") -> None:
         means = self.interval.take()
@@ -241,7 +246,7 @@ class Trainer:
             progress.show(done, means["loss"])
         if means["nonfinite"] and self.group.main:
             share = f"{means['nonfinite']:.2%} of the steps up to step {done}"
-            print(f"warning: loss or gradient was not finite in {share}.", file=sys.stderr)
+            say(f"warning: loss or gradient was not finite in {share}.")
         self._stop_if_diverged()
 
     def _stop_if_diverged(self) -> None:
@@ -264,7 +269,7 @@ class Trainer:
         """
         self._stop_if_diverged()
         if self.watch.in_streak() or not all_finite(self.model, self.ema.module):
-            print(f"warning: step {self.step} is not finite and is not saved.", file=sys.stderr)
+            say(f"warning: step {self.step} is not finite and is not saved.")
             return
         if not self.group.main:
             return
@@ -274,6 +279,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "interval": self.interval.state(),
             "rows": self.rows.text(),
+            "parts": self.parts.hashes,
         }
         checkpoint.save(self.state, self.step, self.identity, state)
 
@@ -317,7 +323,7 @@ class Progress:
         now = time.monotonic()
         if now - self.shown >= 10 or step == self.steps:
             self.shown = now
-            print(f"step {step}/{self.steps}  loss {loss:.4g}", file=sys.stderr, flush=True)
+            say(f"step {step}/{self.steps}  loss {loss:.4g}")
 
 
 @contextmanager
