@@ -8,6 +8,7 @@ from vct.config import Experiment, Params
 from vct.data import dataset
 from vct.data.dataset import Dataset
 from vct.errors import UserError, quoted
+from vct.files import file_sha256, read_object
 from vct.layout import RunId, suite_dir
 from vct.reporting import names
 from vct.reporting.collect import read_floor
@@ -15,7 +16,7 @@ from vct.reporting.couplings_figure import CouplingPanel, couplings_figure
 from vct.reporting.curves import curves_figure
 from vct.reporting.grids import GridPanel, sample_grids
 from vct.reporting.histories import read_histories
-from vct.stages.results import read_samples, scored
+from vct.stages.results import read_record, read_samples, scored
 from vct.stages.table import rows
 
 
@@ -38,6 +39,8 @@ def run(params: Params, name: str) -> None:
         _couplings(path, runs, experiment, data)
     else:
         _grids(path, runs, data)
+    for run_id in params.runs(experiment_name):
+        _check_histories(run_id)
     histories = read_histories(rows(params, experiment_name))
     floor = read_floor(experiment_name).scores.get(histories.metric)
     curves_figure(
@@ -49,6 +52,19 @@ def run(params: Params, name: str) -> None:
         loss="denoising error" if experiment.train.objective.kind == "edm" else "consistency loss",
         sampling="1 step" if experiment.sample.sampler is None else "Heun",
     )
+
+
+def _check_histories(run_id: RunId) -> None:
+    """Refuse curves that are not those that were recorded with the weights and the scores."""
+    protocol = read_object(run_id.directory / "protocol.json")
+    for name, record in (("training.csv", read_record(run_id)), ("trajectory.csv", protocol)):
+        path, files = run_id.directory / name, record.get("files")
+        known = files.get(name) if isinstance(files, dict) else None
+        if not path.is_file() or file_sha256(path) != known:
+            raise UserError(
+                f"{path} is missing, or not what was recorded; 'vct show {run_id}' compares "
+                "all files of the run with their records."
+            )
 
 
 def _called(experiment: Experiment) -> str:
