@@ -7,14 +7,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from support import COUPLINGS, MLP, dataset, params, run_settings
+from support import MLP, dataset, params, run_settings
 
 from vct import cli, config
 from vct.config import Runtime
 from vct.plan import costs
 from vct.plan.costs import Device
 from vct.plan.counting import count
-from vct.plan.rows import has_own_class, rows
+from vct.plan.rows import rows
 from vct.training import checkpoint
 from vct.training.checkpoint import Identity
 from vct.training.trainer import Trainer
@@ -155,9 +155,3 @@ class Shifted(config.registry.find("coupling", "independent")):
 class Sorted(config.registry.find("coupling", "independent")):
     def couple(self, x, eps):
         return eps[np.argsort(x.flatten(1)[:, 0].numpy())]
-
-
-def test_own_class_inside_another_coupling_is_seen():
-    inside = {"kind": "generator_augmented", "base": {"kind": "test_costs.Shifted"}}
-    assert has_own_class(run_settings(inside))
-    assert not has_own_class(run_settings(COUPLINGS["gc"]))
