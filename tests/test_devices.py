@@ -233,3 +233,10 @@ def test_what_would_stop_a_stage_anyway_is_said_before_it_waits(project, monkeyp
         assert cli.main(["sample", "small/none/seed0"]) == 2
         assert cli.main(["floor", "smal"]) == 2
     assert not project
+
+
+def test_devices_that_cannot_be_counted_are_one_sentence(holders, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(UserError, match="cannot be counted"), devices.claimed(Runtime(gpus=1)):
+        pass

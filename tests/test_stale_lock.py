@@ -103,3 +103,15 @@ def test_locks_from_before_stay(tmp_path, clear):
 def test_no_folder_to_write_to_is_no_error(tmp_path, clear):
     (tmp_path / ".snakemake").touch()
     clear()
+
+
+def test_the_host_of_the_last_free_start_may_unlock(tmp_path, clear, monkeypatch):
+    """A container has another name each time."""
+    clear()
+    monkeypatch.setattr("socket.gethostname", lambda: "another")
+    clear()
+    lock = tmp_path / ".snakemake/locks/0.input.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    clear()
+    assert not lock.exists()

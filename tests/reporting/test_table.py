@@ -7,7 +7,7 @@ import re
 import pytest
 
 from vct.errors import UserError
-from vct.reporting.blocks import blocks
+from vct.reporting.blocks import _cell, blocks
 from vct.reporting.collect import collect
 from vct.reporting.latex import escape
 from vct.reporting.summary import Spread, best
@@ -275,3 +275,10 @@ def test_extras_that_cannot_be_put_into_words_are_damage(
     scored_again(directory)
     with pytest.raises(UserError, match="extras hold more than words and numbers"):
         collect([digits], project)
+
+
+@pytest.mark.parametrize("scores", [(-1e-6,), (-1e-6, 1e-6, -3e-6)])
+def test_no_number_is_minus_zero(scores):
+    """As kernel distances of equal distributions would be, half of the time."""
+    assert _cell([Spread(scores)], 5, False).body.startswith("0.00000")
+    assert _cell([Spread(scores)] * 2, 5, False).body == "0.00000 / 0.00000"

@@ -222,3 +222,12 @@ def test_a_checkpoint_of_another_seed_is_refused(tmp_path):
     saved(tmp_path, 5)
     with pytest.raises(UserError, match="seed"):
         latest(tmp_path, replace(IDENTITY, seed=1))
+
+
+def test_a_damaged_checkpoint_is_not_called_the_newest_good_one(tmp_path):
+    """A training that diverges names it."""
+    good, damaged = saved(tmp_path, 5, 10)
+    assert checkpoint.newest(tmp_path) == damaged
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert checkpoint.newest(tmp_path) == good
+    assert checkpoint.newest(tmp_path / "absent") is None
