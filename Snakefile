@@ -4,9 +4,11 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-from vct import layout, pipeline, stale_lock, versions
-from vct.config import load
-from vct.errors import UserError
+from vct.lab import versions
+from vct.lab.errors import UserError
+from vct.lab.files import layout
+from vct.lab.settings.reading import load
+from vct.lab.workflow import graph, stale_lock
 
 # Read by our rules first: Snakemake's reader would expand, or even run, what stands there.
 try:
@@ -20,9 +22,9 @@ configfile: "params.yaml"
 
 
 try:
-    SUITE, PARAMS = pipeline.from_snakemake(config)
+    SUITE, PARAMS = graph.from_snakemake(config)
     EXPERIMENTS = PARAMS.suite(SUITE)
-    pipeline.check_targets(PARAMS, sys.argv[1:])
+    graph.check_targets(PARAMS, sys.argv[1:])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 RUNS = [run for name in EXPERIMENTS for run in PARAMS.runs(name)]
@@ -57,10 +59,10 @@ rule all:
     input:
         # Weights are asked for by name: committed tables alone would look finished.
         expand("results/{run}/model.safetensors", run=RUNS),
-        pipeline.suite_files(PARAMS, SUITE),
+        graph.suite_files(PARAMS, SUITE),
 
 
 onsuccess:
     # DVC may be told that all is up to date only when all was asked for, and made.
-    if pipeline.is_whole(workflow.dag_settings):
+    if graph.is_whole(workflow.dag_settings):
         shell("vct record {SUITE}")

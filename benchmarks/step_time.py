@@ -5,19 +5,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from vct import config
-from vct.data import dataset
-from vct.layout import RunId
-from vct.registry import find
-from vct.training.checkpoint import Identity
-from vct.training.trainer import Trainer
+from vct.lab.data import dataset
+from vct.lab.files.layout import RunId
+from vct.lab.settings import reading
+from vct.lab.settings.registry import find
+from vct.lab.settings.run import run_settings
+from vct.lab.training.checkpoint import Identity
+from vct.lab.training.trainer import Trainer
 
 ROUNDS, STEPS = 5, 40
 
 
 def main(experiment: str = "mixture") -> None:
     """Print a table; couplings take turns, so that a busy machine disturbs all alike."""
-    params = config.load()
+    params = reading.load()
     settings = params.experiment(experiment)
     name = settings.train.dataset
     source = params.datasets[name]
@@ -28,7 +29,7 @@ def main(experiment: str = "mixture") -> None:
         data = dataset.load(name, root)
         trainers = {}
         for coupling in settings.variants:
-            run = config.run_settings(params, RunId(experiment, coupling, 0))
+            run = run_settings(params, RunId(experiment, coupling, 0))
             identity = Identity({}, data.sha256, 0)
             trainers[coupling] = Trainer(run, 0, data, params.runtime, root, identity)
         times = {coupling: min(rounds(trainer)) for coupling, trainer in trainers.items()}

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from faults import killing
 
-from vct import parallel
+from vct.lab.processes.group import STORE, joined_group
 
 
 def environment(rank: int, size: int, store: Path) -> dict[str, str]:
     """What a process of a group finds in its environment."""
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, parallel.STORE: store}
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, STORE: store}
     return {name: str(value) for name, value in place.items()}
 
 
@@ -22,7 +22,7 @@ def _member(function: Callable, arguments: tuple, rank: int, size: int, folder: 
     os.environ |= environment(rank, size, folder / "store")
     torch.set_num_threads(1)
     try:
-        with parallel.joined():
+        with joined_group():
             result: Any = function(*arguments)
     except Exception:
         result = traceback.format_exc()

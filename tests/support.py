@@ -10,9 +10,9 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct.config import RunSettings
-from vct.data.dataset import Dataset, Split
 from vct.kernels import LinearInterpolation, VarianceExploding
+from vct.lab.data.dataset import Dataset, Split
+from vct.lab.settings.run import RunSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = {"ve": VarianceExploding(80.0), "li": LinearInterpolation(80.0)}

@@ -7,15 +7,15 @@ import pytest
 import torch
 from support import TinyNetwork
 
+from vct.averages.ema import power_decay, power_exponent
 from vct.couplings.base import Context
 from vct.couplings.independent import Independent
 from vct.couplings.variational import Variational
-from vct.ema import power_decay, power_exponent
 from vct.kernels import LinearInterpolation, VarianceExploding
 from vct.objectives.ecm import ECM, edm_weight
 from vct.objectives.ict import ICT
 from vct.preconditioning import ConsistencyFunction, boundary_scalings, plain_scalings
-from vct.sampling import sample_steps
+from vct.samplers.few_step import sample_steps
 from vct.schedules import ecm_lower_time, ecm_stage, grid_points, interval_probabilities
 
 KERNELS = {"ve": VarianceExploding(80.0), "li": LinearInterpolation(80.0)}

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import vct
-from vct.files import write_json
-from vct.layout import RunId
-from vct.tracking import client as mlflow_client
-from vct.tracking.disk import RunFiles
-from vct.tracking.run import RunTracker
+from vct.lab.files.layout import RunId
+from vct.lab.files.whole import write_json
+from vct.lab.tracking import client as mlflow_client
+from vct.lab.tracking.disk import RunFiles
+from vct.lab.tracking.run import RunTracker
 
 RUN = "digits/variational/seed0"
 SOURCE = str(Path(vct.__file__).parents[1])

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from vct import cli
+from vct.lab import cli
 
 JUNK: list[Any] = [
     *(None, True, -1, 0, 1, 2.5, -0.0, 1e308, 10**30, float("nan"), float("inf")),

@@ -19,8 +19,8 @@ _PRELOADED = [
     "torch._dynamo",
     "torch.distributed",
     "scipy.optimize",
-    "vct.stages.train",
-    "vct.stages.sample",
+    "vct.lab.commands.train",
+    "vct.lab.commands.sample",
 ]
 PATIENCE = 20.0
 """Seconds that the others of a group have to end once one was killed."""
@@ -92,7 +92,7 @@ def _run(
     os.chdir(folder)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    from vct.cli import main
+    from vct.lab.cli import main
 
     if before:
         before()
@@ -167,7 +167,7 @@ def run_group(
             timer.start()
         members[victim].join()
         for member in members:
-            # As `vct.launch` does: one that never met the others would wait for long.
+            # As `vct.lab.processes.launch` does: one that never met the others would wait for long.
             member.join(None if members[victim].exitcode == 0 else PATIENCE)
             member.kill()
             member.join()

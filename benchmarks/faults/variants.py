@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from vct import config, registry
-from vct.data import dataset
-from vct.layout import RunId
+from vct.lab.data import dataset
+from vct.lab.files.layout import RunId
+from vct.lab.settings import reading, registry
 
 STEPS = 20
 _MLP = {"kind": "mlp", "width": 16, "depth": 2, "dropout": 0.2}
@@ -131,7 +131,7 @@ def make(folder: Path) -> None:
     """Write a project: params.yaml and its data."""
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params(), sort_keys=False))
-    for name, settings in config.load(folder / "params.yaml").datasets.items():
+    for name, settings in reading.load(folder / "params.yaml").datasets.items():
         source = registry.find("data source", settings.source)(settings)
         dataset.write(name, source, settings.model_dump(mode="json"), folder)
 

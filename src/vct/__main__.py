@@ -1,5 +1,5 @@
-"""`python -m vct`, as torchrun and `vct.launch` start it."""
+"""`python -m vct`, as torchrun and `vct.lab.processes.launch` start it."""
 
-from vct.cli import entry
+from vct.lab.cli import entry
 
 entry()

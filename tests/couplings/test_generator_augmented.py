@@ -6,10 +6,10 @@ import pytest
 import torch
 from support import COUPLINGS, KERNELS, dataset, randomise, run_settings
 
-from vct import build
 from vct.couplings.base import Context
 from vct.couplings.minibatch_ot import assignment
 from vct.couplings.variational import gaussian_kl
+from vct.lab import build
 
 SHAPE = (2, 4, 4)
 BASES = {name: COUPLINGS[name] for name in ("independent", "ot", "variational", "sinkhorn")}

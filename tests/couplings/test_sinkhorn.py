@@ -8,7 +8,7 @@ import torch
 
 from vct.couplings.minibatch_ot import assignment
 from vct.couplings.sinkhorn import Sinkhorn, feasible, plan
-from vct.metrics.wasserstein import wasserstein2
+from vct.lab.metrics.wasserstein import wasserstein2
 
 DIM = 5
 

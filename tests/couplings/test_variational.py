@@ -5,9 +5,9 @@ import torch
 from support import KERNELS, MLP, UNET, dataset, randomise, run_settings
 from torch.distributions import Normal, kl_divergence
 
-from vct import build
 from vct.couplings.base import Context
 from vct.couplings.variational import Variational, gaussian_kl
+from vct.lab import build
 from vct.objectives.base import Levels
 from vct.objectives.ict import ICT
 

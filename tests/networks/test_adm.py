@@ -8,7 +8,7 @@ from support import randomise
 from torch.nn import functional
 
 from vct.networks.adm import ADM, ADMBlock, CosineEmbedding, Resample
-from vct.networks.plan import Place
+from vct.networks.levels import Place
 
 
 def small(shape=(3, 8, 8), outputs=3, **options):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from vct.networks.edm2 import EDM2, EDM2Block
+from vct.networks.levels import Place
 from vct.networks.magnitude import MPConv
-from vct.networks.plan import Place
 
 
 def small(shape=(3, 8, 8), outputs=3, **options):

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from denoiser import MEAN, SD, STD, GaussianDenoiser
 from support import KERNELS, tiny_network
-from test_heun import MEAN, SD, STD, GaussianDenoiser
 from torch import nn
 
 from vct.couplings.base import Pair

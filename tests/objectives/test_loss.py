@@ -5,8 +5,8 @@ import torch
 from support import KERNELS, MLP, UNET, dataset, randomise, run_settings, tiny_network
 from torch import nn
 
-from vct import build
 from vct.couplings.base import Pair
+from vct.lab import build
 from vct.objectives.base import Levels
 from vct.objectives.ecm import ECM
 from vct.objectives.ict import ICT

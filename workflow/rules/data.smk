@@ -1,6 +1,6 @@
 rule data:
     input:
-        lambda wildcards: pipeline.raw_inputs_known(PARAMS, wildcards.dataset),
+        lambda wildcards: graph.raw_inputs_known(PARAMS, wildcards.dataset),
     output:
         expand("data/{{dataset}}/{file}", file=layout.DATA_FILES),
     log:
@@ -24,7 +24,7 @@ rule data:
 
 rule extractor:
     input:
-        lambda wildcards: pipeline.extractor_inputs(PARAMS, wildcards.extractor),
+        lambda wildcards: graph.extractor_inputs(PARAMS, wildcards.extractor),
     output:
         expand("results/extractors/{{extractor}}/{file}", file=layout.EXTRACTOR_FILES),
     log:

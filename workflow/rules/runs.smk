@@ -1,8 +1,8 @@
 rule train:
     input:
-        data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
+        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
         tracking=ancient(layout.TRACKING_READY),
-        start=lambda wildcards: pipeline.initial_weights(PARAMS, wildcards.experiment),
+        start=lambda wildcards: graph.initial_weights(PARAMS, wildcards.experiment),
     output:
         expand(
             "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
@@ -32,7 +32,7 @@ rule train:
         "2> >(trap '' INT TERM; tee {log} >&2)"
 
 
-KEEPING = [name for name in PARAMS.experiments if pipeline.keeps_averages(PARAMS, name)]
+KEEPING = [name for name in PARAMS.experiments if graph.keeps_averages(PARAMS, name)]
 if KEEPING:
 
     use rule train as train_keeping_averages with:
@@ -49,10 +49,10 @@ if KEEPING:
 
 rule sample:
     input:
-        data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
+        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
         run=lambda wildcards: [
             f"results/{wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}/{file}"
-            for file in pipeline.files_to_sample(PARAMS, wildcards.experiment)
+            for file in graph.files_to_sample(PARAMS, wildcards.experiment)
         ],
     output:
         expand(
@@ -82,8 +82,8 @@ rule sample:
 
 rule floor:
     input:
-        data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
-        extractor=lambda wildcards: pipeline.extractor_files_of(
+        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
+        extractor=lambda wildcards: graph.extractor_files_of(
             PARAMS, wildcards.experiment
         ),
     output:
@@ -111,8 +111,8 @@ rule floor:
 
 rule score:
     input:
-        data=lambda wildcards: pipeline.data_files_of(PARAMS, wildcards.experiment),
-        extractor=lambda wildcards: pipeline.extractor_files_of(
+        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
+        extractor=lambda wildcards: graph.extractor_files_of(
             PARAMS, wildcards.experiment
         ),
         run=expand(

@@ -1,6 +1,6 @@
 rule table:
     input:
-        lambda wildcards: pipeline.table_inputs(PARAMS, wildcards.suite),
+        lambda wildcards: graph.table_inputs(PARAMS, wildcards.suite),
     output:
         report(
             "results/{suite}/table.csv",
@@ -20,7 +20,7 @@ rule table:
         runtime=30,
     params:
         rows=lambda wildcards: [
-            pipeline.rows_of(config, name)
+            graph.rows_of(config, name)
             for name in config["suites"][wildcards.suite]
         ],
         version=versions.REPORTING,
@@ -32,7 +32,7 @@ rule table:
 
 rule figures:
     input:
-        lambda wildcards: pipeline.figure_inputs(PARAMS, wildcards.experiment),
+        lambda wildcards: graph.figure_inputs(PARAMS, wildcards.experiment),
     output:
         report(
             "results/{suite}/{experiment}-samples.png",
@@ -55,7 +55,7 @@ rule figures:
         mem_mb=2000,
         runtime=30,
     params:
-        rows=lambda wildcards: pipeline.rows_of(config, wildcards.experiment),
+        rows=lambda wildcards: graph.rows_of(config, wildcards.experiment),
         version=versions.REPORTING,
     message:
         "figures of {wildcards.experiment}"
@@ -66,7 +66,7 @@ rule figures:
 
 rule scores:
     input:
-        lambda wildcards: pipeline.table_inputs(PARAMS, wildcards.suite),
+        lambda wildcards: graph.table_inputs(PARAMS, wildcards.suite),
     output:
         f"results/{{suite}}/{layout.TRACKED_FILE}",
     log:

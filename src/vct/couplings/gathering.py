@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from vct import parallel
 from vct.couplings.base import Coupling, Pair
+from vct.lab.processes.group import current_group
 
 
 def pair_gathered(coupling: Coupling, x: Tensor, eps: Tensor) -> Pair:
@@ -11,7 +11,7 @@ def pair_gathered(coupling: Coupling, x: Tensor, eps: Tensor) -> Pair:
 
     Every process couples the same whole batch, so that they need not tell each other the result.
     """
-    group = parallel.current()
+    group = current_group()
     z = coupling.couple(group.gather(x), group.gather(eps))
     own = group.share(len(z))
     return Pair(x, z[own], x.new_zeros(len(x)))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct.networks import plan
+from vct.networks import levels
 from vct.networks.layers import ResampledConv, group_norm, resampled
 
 HEAD_CHANNELS = 64
@@ -65,7 +65,7 @@ class ADMBlock(nn.Module):
         dropout: probability of dropping an activation before the last convolution.
     """
 
-    def __init__(self, place: plan.Place, embedding: int, dropout: float) -> None:
+    def __init__(self, place: levels.Place, embedding: int, dropout: float) -> None:
         super().__init__()
         inputs, outputs, resample = place.inputs, place.outputs, place.resample
         self.dropout = dropout
@@ -141,10 +141,10 @@ class ADM(nn.Module):
             self.map_label = nn.Linear(classes, embedding, bias=False)
             nn.init.normal_(self.map_label.weight)
         self.enc = nn.ModuleDict({f"{size}x{size}_conv": convolution(image_channels, widths[0], 3)})
-        for place in plan.encoder(size, widths, blocks, heights):
+        for place in levels.encoder(size, widths, blocks, heights):
             self.enc[place.name] = ADMBlock(place, embedding, dropout)
         self.dec = nn.ModuleDict()
-        for place in plan.decoder(size, widths, blocks, heights):
+        for place in levels.decoder(size, widths, blocks, heights):
             self.dec[place.name] = ADMBlock(place, embedding, dropout)
         self.out_norm = group_norm(widths[0], eps=1e-5)
         self.out_conv = zero(convolution(widths[0], outputs, 3))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct.networks import plan
+from vct.networks import levels
 from vct.networks.magnitude import MPConv, MPFourier, mp_cat, mp_silu, mp_sum, normalise
 
 HEAD_CHANNELS = 64
@@ -36,7 +36,7 @@ class EDM2Block(nn.Module):
             convolution before the residual one; in the decoder, after it.
     """
 
-    def __init__(self, place: plan.Place, embedding: int, dropout: float, encodes: bool) -> None:
+    def __init__(self, place: levels.Place, embedding: int, dropout: float, encodes: bool) -> None:
         super().__init__()
         inputs, outputs = place.inputs, place.outputs
         self.resample, self.dropout, self.encodes = place.resample, dropout, encodes
@@ -118,16 +118,16 @@ class EDM2(nn.Module):
         self.emb_noise = MPConv(widths[0], embedding)
         self.emb_label = MPConv(classes, embedding) if classes else None
 
-        def block(place: plan.Place, encodes: bool) -> EDM2Block:
+        def block(place: levels.Place, encodes: bool) -> EDM2Block:
             drops = dropout_up_to is None or place.pixels <= dropout_up_to
             return EDM2Block(place, embedding, dropout if drops else 0.0, encodes)
 
         # One more channel of ones takes the place of biases.
         self.enc = nn.ModuleDict({f"{size}x{size}_conv": MPConv(image_channels + 1, widths[0], 3)})
-        for place in plan.encoder(size, widths, blocks, heights):
+        for place in levels.encoder(size, widths, blocks, heights):
             self.enc[place.name] = block(place, encodes=True)
         self.dec = nn.ModuleDict()
-        for place in plan.decoder(size, widths, blocks, heights):
+        for place in levels.decoder(size, widths, blocks, heights):
             self.dec[place.name] = block(place, encodes=False)
         self.out_conv = MPConv(widths[0], outputs, 3)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct.networks.widths import group_count
+from vct.networks.groups import group_count
 
 
 def xavier_uniform_(module: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:

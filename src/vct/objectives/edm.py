@@ -13,7 +13,8 @@ class EDM(Objective):
     """f learns the denoiser D(x_t, t) = E[x | x_t]: E w(t) |f(x_t, t) - x|^2, with EDM's scalings.
 
     t = exp(P_std n + P_mean) with n ~ N(0, 1), and w(t) = (t^2 + sd^2)/(t sd)^2. The result is no
-    consistency function: it is sampled by an ODE solver (`vct.heun`), and ECM can start from it.
+    consistency function: it is sampled by an ODE solver (`vct.samplers.heun`), and ECM can start
+    from it.
 
     Args:
         t_max: T; for the linear kernel t is clipped there.

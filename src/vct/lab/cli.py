@@ -1,0 +1,205 @@
+"""The `vct` command: parse, call, and one sentence when something is wrong."""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from types import FrameType
+from typing import Any
+
+from vct import __version__
+from vct.lab.errors import LOST, PeerLost, UserError
+from vct.lab.processes import launch
+
+DIVIDED = ("train", "sample", "score", "floor")
+"""Stages whose work several processes share."""
+RUN = "EXPERIMENT/COUPLING/seedK, for example digits/variational/seed0"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vct", description="Consistency training with noise couplings, stage by stage."
+    )
+    parser.add_argument("--version", action="version", version=f"vct {__version__}")
+    stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
+
+    def add(name: str, summary: str, argument: str | None = None, detail: str | None = None):
+        stage = stages.add_parser(name, help=summary, description=summary)
+        if argument:
+            stage.add_argument("name", metavar=argument, help=detail)
+        return stage
+
+    add("check", "Validate params.yaml and stop.")
+    add("data", "Make a data set in the common format.", "DATASET", "a name under datasets")
+    add("check-data", "Hash a data set again.", "DATASET", "a name under datasets")
+    add("extractor", "Make a feature extractor.", "EXTRACTOR", "a name under extractors")
+    train = add("train", "Train a run, or go on where it stopped.", "RUN", RUN)
+    train.add_argument(
+        "--fresh", action="store_true", help="start anew; the old state is moved aside"
+    )
+    add(
+        "import-edm",
+        "Import a published EDM or EDM2 checkpoint; nothing in it is run.",
+        "FILE",
+        "a .pkl file",
+    )
+    add("sample", "Draw samples from a trained run.", "RUN", RUN)
+    add("score", "Score the samples of a run.", "RUN", RUN)
+    add("floor", "Score held-out real data.", "EXPERIMENT", "a name under experiments")
+    add("show", "Print what a run was made from, and check its files.", "RUN", RUN)
+    verify = stages.add_parser("verify", help="Compare a reproduction with the committed table.")
+    verify.add_argument("name", metavar="SUITE", nargs="?", help="the default suite if left out")
+    verify.add_argument(
+        "--against", metavar="FILE", help="a table.csv; that of git's HEAD if left out"
+    )
+    add("table", "Write the table of a suite.", "SUITE", "a name under suites")
+    add("figures", "Write the figures of a suite.", "SUITE", "a name under suites")
+    smoke = add(
+        "smoke", "Try every run of a suite for a few steps.", "SUITE", "a name under suites"
+    )
+    smoke.add_argument("--steps", type=int, default=2, help="of each training (2)")
+    smoke.add_argument("--cores", type=int, help="of this machine; all if left out")
+    plan = add("plan", "Estimate what a suite costs.", "SUITE", "a name under suites")
+    plan.add_argument("--tflops", type=float, help="peak of a device; an A100's if left out")
+    plan.add_argument("--utilisation", type=float, help="share of the peak that is reached")
+    add("dvc", "Write the DVC stages of a suite.", "SUITE", "a name under suites")
+    add("record", "Record in DVC what Snakemake made.", "SUITE", "a name under suites")
+    add("adopt", "Let Snakemake take over what DVC made or pulled.", "SUITE", "a name under suites")
+    track = stages.add_parser("track", help="MLflow: prepare the database, send metrics, open it.")
+    actions = track.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("init", help="Create or upgrade the database.")
+    actions.add_parser("ui", help="Open the browser interface on this machine.")
+    scores = actions.add_parser("scores", help="Send the scores of a suite's runs.")
+    scores.add_argument("name", metavar="SUITE", help="a name under suites")
+    sync = actions.add_parser("sync", help="Send metrics of runs that MLflow does not have yet.")
+    sync.add_argument("name", metavar="RUN", nargs="*", help=f"{RUN}; all runs by default")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return the exit code: 0, 2 for a user's error, 128 + signal if stopped."""
+    _quiet_environment()
+    if isinstance(sys.stdout, TextIOWrapper):  # some terminals have no ± or ↓
+        sys.stdout.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        with _sigterm_raises():
+            return _call(options, sys.argv[1:] if arguments is None else arguments) or 0
+    except PeerLost as error:
+        _refused(str(error))
+        return LOST
+    except UserError as error:
+        return _refused(str(error))
+    except Terminated:
+        print("vct: stopped by SIGTERM.", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        print("vct: stopped.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        # Files are named where they are written; this is what is left: pipes, locks, descriptors.
+        place = f"{error.filename}: " if error.filename else ""
+        return _refused(f"{place}{error.strerror or error}; make room or mend the file's rights.")
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _refused("memory is exhausted; make batch_size or the network smaller.")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which clusters send before their time limit, as an exception: files are cleaned up
+    as after Ctrl-C."""
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        old = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where signals arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def _refused(why: str) -> int:
+    print(f"vct: error: {why}", file=sys.stderr)
+    return 2
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """torch reports memory as a RuntimeError of its own, C++ as bad_alloc; a library may find no
+    room when it is loaded, and a thread when it starts."""
+    words = ("memory", "bad_alloc", "failed to map segment", "can't start new thread")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+def entry() -> None:
+    """The installed command."""
+    sys.exit(main())
+
+
+def _quiet_environment() -> None:
+    """No library may call home."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+
+
+def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
+    from vct.lab.processes import gpus
+    from vct.lab.settings import reading
+
+    if options.stage == "import-edm":  # needs no settings, and no folder with them
+        return _command("import_edm", "import_edm")(options.name)
+    params = reading.load()
+    if options.stage in DIVIDED and not launch.is_member():
+        if params.runtime.gpus:
+            _check_before_waiting(params, options)
+        with gpus.claimed(params.runtime) as locks:
+            if params.runtime.size > 1:
+                return launch.run(arguments, params.runtime.size, locks)
+            return _run(params, options)
+    if launch.is_member():
+        from vct.lab.processes.group import joined_group
+
+        with joined_group():
+            return _run(params, options)
+    return _run(params, options)
+
+
+def _check_before_waiting(params: Any, options: argparse.Namespace) -> None:
+    """Say what would stop a stage anyway, before it waits for a GPU that others hold for days."""
+    from vct.lab.files.layout import RunId
+    from vct.lab.settings.run import run_settings
+
+    if options.stage == "floor":
+        params.experiment(options.name)
+        return
+    run = RunId.parse(options.name)
+    run_settings(params, run)
+    if options.stage == "train":
+        from vct.lab.files.locks import lock
+
+        with lock(run.state):
+            pass
+
+
+def _run(params: Any, options: argparse.Namespace) -> int | None:
+    """The command: a function named like it, in a module named like it."""
+    given = dict(vars(options))
+    module = given.pop("stage").replace("-", "_")
+    return _command(module, given.pop("action", module))(params, **given)
+
+
+def _command(module: str, function: str) -> Callable[..., int | None]:
+    """A command's function; its libraries are loaded now and not before."""
+    return getattr(importlib.import_module(f"vct.lab.commands.{module}"), function)

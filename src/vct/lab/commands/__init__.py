@@ -1,0 +1,1 @@
+"""One file a `vct` command: read, call, write."""

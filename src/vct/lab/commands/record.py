@@ -1,0 +1,19 @@
+"""`vct record SUITE`: write into dvc.lock what Snakemake made; print the table."""
+
+from vct.lab.files.layout import suite_dir
+from vct.lab.files.whole import read_text
+from vct.lab.settings.params import Params
+from vct.lab.workflow import handshake
+
+
+def record(params: Params, name: str) -> None:
+    """Runs after each successful Snakemake run, and must never fail it.
+
+    Raises:
+        UserError: if there is no such suite.
+    """
+    params.suite(name)
+    handshake.record(params, name)
+    table = suite_dir(name) / "table.md"
+    if table.is_file():
+        print(read_text(table))

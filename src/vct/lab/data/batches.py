@@ -1,0 +1,129 @@
+"""Training batches as a function of (seed, step)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vct import rng
+from vct.lab.data.dataset import Dataset
+from vct.lab.data.prefetch import Prefetch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x (B, C, H, W) float32 and one-hot labels (B, K), or None when unconditional."""
+
+    x: Tensor
+    labels: Tensor | None
+
+
+class Order:
+    """Positions of each batch: every epoch is a new permutation; batches run across epochs.
+
+    Args:
+        size: number of samples.
+        batch_size: samples of a batch.
+        seed: of the training.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
+
+    def positions(self, step: int) -> Tensor:
+        """Positions (B,) int64 of the samples of batch `step`."""
+        start, parts = step * self.batch_size, []
+        stop = start + self.batch_size
+        while start < stop:
+            epoch, offset = divmod(start, self.size)
+            part = self._of(epoch)[offset : offset + stop - start]
+            parts.append(part)
+            start += len(part)
+        return torch.cat(parts)
+
+    def _of(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            generator = rng.generator(self.seed, epoch, "order")
+            self._permutation = torch.randperm(self.size, generator=generator)
+            self._epoch = epoch
+        return self._permutation
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A batch in host memory: values as they are stored, which to mirror, class indices."""
+
+    x: Tensor
+    mirrored: Tensor | None
+    labels: Tensor | None
+
+
+class Batches:
+    """Batches of the training set of `dataset` on `device`.
+
+    Args:
+        flip: mirror each image left to right with probability one half.
+        conditional: return labels.
+        share: which samples of each batch to return; all by default.
+        ahead: so many batches are read in a thread before they are asked for.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        flip: bool = False,
+        conditional: bool = False,
+        share: slice | None = None,
+        ahead: int = 0,
+    ) -> None:
+        self.dataset, self.device, self.seed = dataset, device, seed
+        self.flip, self.conditional = flip, conditional
+        self.batch_size, self.share = batch_size, share or slice(None)
+        self.order = Order(len(dataset.train.x), batch_size, seed)
+        self._loaded = Prefetch(self._load, ahead)
+
+    def at(self, step: int) -> Batch:
+        """The batch of training step `step`, or this share of it."""
+        loaded = self._loaded.at(step)
+        x = to_float(self.dataset, self._on_device(loaded.x))
+        if loaded.mirrored is not None:
+            mirrored = self._on_device(loaded.mirrored)
+            x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
+        if loaded.labels is None:
+            return Batch(x, None)
+        return Batch(x, one_hot(self.dataset, self._on_device(loaded.labels)))
+
+    def _load(self, step: int) -> _Loaded:
+        positions = self.order.positions(step)[self.share].numpy()
+        x = torch.from_numpy(np.array(self.dataset.train.x[positions]))
+        mirrored = labels = None
+        if self.flip:
+            generator = rng.generator(self.seed, step, "flip")
+            coin = torch.rand(self.batch_size, generator=generator)
+            mirrored = self._pinned((coin < 0.5)[self.share])
+        if self.conditional:
+            labels = self._pinned(torch.from_numpy(self.dataset.train.labels[positions].copy()))
+        return _Loaded(self._pinned(x), mirrored, labels)
+
+    def _pinned(self, tensor: Tensor) -> Tensor:
+        """In memory from which a GPU copies while the host goes on."""
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
+
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
+
+
+def to_float(dataset: Dataset, x: Tensor) -> Tensor:
+    """Images to [-1, 1]; points as they are."""
+    return x.float() if dataset.is_points else x.float() / 127.5 - 1
+
+
+def one_hot(dataset: Dataset, labels: Tensor) -> Tensor:
+    """(N,) int64 to (N, K) float32."""
+    return functional.one_hot(labels, dataset.meta["classes"]).float()

@@ -1,0 +1,1 @@
+"""Where data come from. One source, one file."""

@@ -1,0 +1,16 @@
+"""scikit-learn's handwritten digits."""
+
+import numpy as np
+
+from vct.lab.data.dataset import Source
+from vct.lab.data.sources.hold_out import with_hold_out
+from vct.lab.settings.data import DigitsSettings
+
+
+def digits(settings: DigitsSettings) -> Source:
+    """scikit-learn's digits: 1,797 grey images of 8 px with values 0..16, spread to 0..255."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    return with_hold_out(images, bunch.target, settings.test, settings.seed)

@@ -1,0 +1,1 @@
+"""Files: whole or not there, locked, compared, and where each is."""

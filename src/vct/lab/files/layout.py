@@ -1,0 +1,112 @@
+"""Where things are: every path of the project, relative to the folder of params.yaml."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vct.lab.errors import UserError, quoted
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What an experiment, coupling, data set, extractor or suite may be called: it becomes a folder."""
+
+DATA_FILES = ("train_x.npy", "train_labels.npy", "test_x.npy", "test_labels.npy", "meta.json")
+EXTRACTOR_FILES = ("weights.safetensors", "metrics.json")
+TRAIN_FILES = ("model.safetensors", "snapshots.safetensors", "training.csv", "config.json")
+AVERAGES_FILE = "averages.safetensors"
+"""What training writes too where it keeps averages, to rebuild others from."""
+SAMPLE_FILES = ("samples.npz", "preview.png")
+SCORE_FILES = ("metrics.json", "protocol.json", "trajectory.csv")
+TRACKED_FILE = "tracked.json"
+TABLE_FILES = ("table.csv", "table.md", "table.tex")
+FIGURES = ("samples", "curves")
+RAW = Path("data/raw")
+"""Files that data sets are made from: downloads, and what the user puts there."""
+TRACKING_READY = Path("results/tracking.json")
+
+
+@dataclass(frozen=True)
+class RunId:
+    """One training: experiment, coupling and seed, written `experiment/coupling/seed0`."""
+
+    experiment: str
+    coupling: str
+    seed: int
+
+    @classmethod
+    def parse(cls, text: str) -> "RunId":
+        """Read `experiment/coupling/seed0`.
+
+        Raises:
+            UserError: if the text has another form.
+        """
+        match = re.fullmatch(rf"({NAME.pattern})/({NAME.pattern})/seed(0|[1-9][0-9]{{0,8}})", text)
+        if not match:
+            raise UserError(
+                f"{quoted(text)} names no run; a run is written EXPERIMENT/COUPLING/seedK, "
+                "for example digits/variational/seed0."
+            )
+        return cls(match[1], match[2], int(match[3]))
+
+    @classmethod
+    def of_weights(cls, path: str) -> "RunId | None":
+        """The run whose final weights `path` is; None for any other file."""
+        match = re.fullmatch(r"results/([^/]+/[^/]+/seed\d+)/model\.safetensors", path)
+        return cls.parse(match[1]) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.experiment}/{self.coupling}/seed{self.seed}"
+
+    @property
+    def directory(self) -> Path:
+        """Declared outputs of the run."""
+        return Path("results") / str(self)
+
+    @property
+    def state(self) -> Path:
+        """Rolling checkpoints, lock and log of the run; no engine declares them."""
+        return Path("state") / str(self)
+
+
+def dataset_dir(name: str) -> Path:
+    """Folder of a data set in the common format."""
+    return Path("data") / name
+
+
+def dataset_state(name: str) -> Path:
+    """Lock of a data set, and the record of its last hashing; no engine declares them."""
+    return Path("state/data") / name
+
+
+def extractor_dir(name: str) -> Path:
+    """Folder of a trained feature extractor."""
+    return Path("results/extractors") / name
+
+
+def floor_file(experiment: str) -> Path:
+    """Scores of held-out real data under the protocol of `experiment`."""
+    return Path("results") / experiment / "floor.json"
+
+
+def suite_dir(name: str) -> Path:
+    """Tables and figures of a suite."""
+    return Path("results") / name
+
+
+PRETRAINED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""What a published checkpoint may be called: it becomes a file, and a word of a command line."""
+
+
+def pretrained_name(path: str) -> str | None:
+    """Name of the published checkpoint whose imported weights `path` is; None for other files."""
+    match = re.fullmatch(rf"pretrained/({PRETRAINED.pattern})\.safetensors", path)
+    return match[1] if match else None
+
+
+def pretrained_source(name: str) -> Path:
+    """The published file of a checkpoint, which the user provides."""
+    return Path(f"pretrained/{name}.pkl")
+
+
+def pretrained_files(name: str) -> tuple[Path, Path]:
+    """Imported weights and their description."""
+    return Path(f"pretrained/{name}.safetensors"), Path(f"pretrained/{name}.json")

@@ -1,0 +1,1 @@
+"""Networks whose features tell sets of images apart. One kind, one file."""

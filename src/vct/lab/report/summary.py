@@ -1,0 +1,107 @@
+"""Mean and spread over seeds, and the rule by which a table calls one row the best."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from vct.lab.report.protocol import Protocol
+
+BOLD_RULE = (
+    "Bold: the best coupling of an experiment, only where its interval mean ± sd is clear of the "
+    "intervals of all its other couplings (two seeds at least; a rule for the eye, no test of "
+    "significance)."
+)
+
+ROW = ["experiment", "dataset", "kernel", "objective", "coupling"]
+ORIGIN = [
+    "num_samples",
+    "extractor_sha256",
+    "reference_sha256",
+    "settings_sha256",
+    "protocol_sha256",
+    "versions",
+    "samples_sha256",
+]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Scores of one row over its seeds.
+
+    `mean` is NaN if any score is not finite: leaving that seed out would flatter the row. `sd` is
+    the sample standard deviation (ddof 1), NaN for a single seed.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def finite(self) -> int:
+        return sum(math.isfinite(value) for value in self.values)
+
+    @property
+    def mean(self) -> float:
+        return statistics.mean(self.values) if self.finite == self.n else math.nan
+
+    @property
+    def sd(self) -> float:
+        if self.n < 2 or self.finite < self.n:
+            return math.nan
+        return statistics.stdev(self.values)
+
+
+def best(spreads: Sequence[Spread], lower_is_better: bool = True) -> int | None:
+    """Index of the lowest (or highest) mean, if its interval mean ± sd overlaps with no other; see
+    BOLD_RULE."""
+    if not lower_is_better:
+        return best([Spread(tuple(-value for value in spread.values)) for spread in spreads])
+    if len(spreads) < 2 or any(not math.isfinite(spread.sd) for spread in spreads):
+        return None
+    order = sorted(range(len(spreads)), key=lambda index: spreads[index].mean)
+    winner, others = spreads[order[0]], [spreads[index] for index in order[1:]]
+    clear = all(winner.mean + winner.sd < other.mean - other.sd for other in others)
+    return order[0] if clear else None
+
+
+def tidy(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per experiment, coupling, metric and steps, from the frame of `collect`.
+
+    Columns: ROW, metric, steps, mean, sd, n, floor, one column `seed<k>` per seed, then what the
+    numbers depend on: num_samples, the hashes of extractor, reference data, settings of training
+    and protocol (see `Protocol.sha256`), the versions of the stages, and samples_sha256, which
+    holds the hash of each seed's samples.npz in the order of the seeds (`vct show` goes on there).
+    Where some samples come from another sampler than the few-step one, `sampler` stands before
+    steps.
+    """
+    seeds = [f"seed{seed}" for seed in sorted(set(frame["seed"]))]
+    # The few-step sampler goes without saying.
+    keys = [*ROW, "metric", *(["sampler"] if "heun" in set(frame["sampler"]) else []), "steps"]
+    rows = []
+    for names, group in frame.groupby(keys, sort=False, dropna=False):
+        spread = Spread(tuple(group["value"]))
+        first = group.iloc[0]
+        numbers = {"mean": spread.mean, "sd": spread.sd, "n": spread.n, "floor": first["floor"]}
+        values = dict(zip((f"seed{seed}" for seed in group["seed"]), group["value"], strict=True))
+        rows.append({**dict(zip(keys, names, strict=True)), **numbers, **values, **_origin(group)})
+    columns = [*keys, "mean", "sd", "n", "floor", *seeds, *ORIGIN]
+    return pd.DataFrame(rows, columns=columns).astype({"steps": "Int64", "num_samples": "Int64"})
+
+
+def _origin(group: pd.DataFrame) -> dict[str, object]:
+    first = group.iloc[0]
+    protocol = Protocol.parse(first["protocol"])
+    return {
+        "num_samples": protocol.num_samples,
+        "extractor_sha256": protocol.part("extractor", "sha256"),
+        "reference_sha256": protocol.part("reference", "sha256"),
+        "settings_sha256": first["settings_sha256"],
+        "protocol_sha256": protocol.sha256,
+        "versions": first["versions"],
+        "samples_sha256": " ".join(map(str, group["samples_sha256"])),
+    }

@@ -1,0 +1,1 @@
+"""params.yaml: one file a section."""

@@ -1,0 +1,181 @@
+"""The whole of params.yaml, and what its sections ask of each other."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from vct.lab.errors import UserError
+from vct.lab.files.layout import NAME, RAW, RunId
+from vct.lab.settings import registry
+from vct.lab.settings.base import Section
+from vct.lab.settings.data import DatasetSettings, _check_labels, _colour
+from vct.lab.settings.experiment import ExperimentSettings
+from vct.lab.settings.extractors import ClassifierSettings, ExtractorSettings
+from vct.lab.settings.runtime import RuntimeSettings
+
+PARAMS = Path("params.yaml")
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    datasets: dict[str, DatasetSettings]
+    extractors: dict[str, ExtractorSettings] = {}
+    experiments: dict[str, ExperimentSettings]
+    suites: dict[str, Annotated[list[str], Field(min_length=1)]]
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    @model_validator(mode="after")
+    def _names(self) -> "Params":
+        for family in ("datasets", "extractors", "experiments", "suites"):
+            _check_names(family, getattr(self, family))
+        for name, experiment in self.experiments.items():
+            _check_names(f"experiments.{name}.couplings", experiment.couplings)
+        taken = {name.lower() for name in self.experiments}
+        for name in self.suites:
+            if name.lower() in taken:
+                raise ValueError(f"suites.{name}: the name is taken by an experiment's folder")
+        for family, reserved in RESERVED.items():
+            for name in getattr(self, family):
+                if name.lower() in reserved:
+                    raise ValueError(f"{family}.{name}: the name is taken by a folder of ours")
+        return self
+
+    @model_validator(mode="after")
+    def _references(self) -> "Params":
+        for name, settings in self.extractors.items():
+            if name.lower() == "inception" and settings.kind != "inception":
+                raise ValueError(
+                    f"extractors.{name}: its distances would be called FID, which is of kind "
+                    f"inception, not {settings.kind}; choose another name"
+                )
+            if not isinstance(settings, ClassifierSettings):
+                continue
+            _refer(f"extractors.{name}.dataset", "data set", settings.dataset, self.datasets)
+            if self.datasets[settings.dataset].source == "mixture":
+                raise ValueError(f"extractors.{name}.dataset: give images, not points")
+            _check_labels(f"extractors.{name}", "a classifier", settings.dataset, self.datasets)
+        for name, experiment in self.experiments.items():
+            here = f"experiments.{name}"
+            dataset = experiment.train.dataset
+            _refer(f"{here}.train.dataset", "data set", dataset, self.datasets)
+            if experiment.train.conditional:
+                _check_labels(f"{here}.train", "conditional training", dataset, self.datasets)
+            if experiment.score.extractor is not None:
+                extractor = experiment.score.extractor
+                _refer(f"{here}.score.extractor", "extractor", extractor, self.extractors)
+                self._check_inception_score(name)
+            # None where only the files know; then training says it before its first step.
+            available = getattr(self.datasets[dataset], "train", None)
+            batch = experiment.train.batch_size
+            if available is not None and batch > available:
+                raise ValueError(
+                    f"{here}.train.batch_size: {batch} is more than the {available} training "
+                    f"samples of data set '{dataset}'; make it smaller"
+                )
+            self._check_start(name)
+            is_mixture = self.datasets[dataset].source == "mixture"
+            if is_mixture and experiment.train.flip:
+                raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
+            if is_mixture != (experiment.score.metric == "wasserstein"):
+                raise ValueError(
+                    f"{here}.score.metric: points are scored by wasserstein, images by fid"
+                )
+        for suite, members in self.suites.items():
+            for member in members:
+                _refer(f"suites.{suite}", "experiment", member, self.experiments)
+            if len(set(members)) < len(members):
+                raise ValueError(f"suites.{suite}: an experiment stands there twice")
+        return self
+
+    def _check_inception_score(self, name: str) -> None:
+        """It needs the logits of an Inception network, which knows things by their colours too."""
+        experiment = self.experiments[name]
+        if "inception_score" not in experiment.score.extras:
+            return
+        here, extractor = f"experiments.{name}.score.extras", experiment.score.extractor
+        kind = self.extractors[extractor or ""].kind
+        if kind != "inception":
+            raise ValueError(
+                f"{here}: inception_score needs an extractor of kind inception, and '{extractor}' "
+                f"is of kind {kind}; remove it or score with another extractor"
+            )
+        if not _colour(self.datasets[experiment.train.dataset]):
+            raise ValueError(
+                f"{here}: inception_score is for colour images, and data set "
+                f"'{experiment.train.dataset}' is grey; remove it"
+            )
+
+    def _check_start(self, name: str) -> None:
+        """Weights of a run, from which trainings of experiment `name` start, must be another's."""
+        key = f"experiments.{name}.train.initial_weights"
+        run = RunId.of_weights(self.experiments[name].train.initial_weights or "")
+        if run is None:
+            return
+        _refer(key, "experiment", run.experiment, self.experiments)
+        _refer(key, "coupling", run.coupling, self.experiments[run.experiment].couplings)
+        if run.experiment == name:
+            raise ValueError(f"{key}: an experiment cannot start from its own runs")
+
+    def dataset(self, name: str) -> DatasetSettings:
+        """The data set called `name`, or a UserError with the nearest names."""
+        if name not in self.datasets:
+            raise UserError(f"{PARAMS}: {registry.unknown('data set', name, self.datasets)}")
+        return self.datasets[name]
+
+    def extractor(self, name: str) -> ExtractorSettings:
+        """The extractor called `name`, or a UserError with the nearest names."""
+        if name not in self.extractors:
+            raise UserError(f"{PARAMS}: {registry.unknown('extractor', name, self.extractors)}")
+        return self.extractors[name]
+
+    def experiment(self, name: str) -> ExperimentSettings:
+        """The experiment called `name`, or a UserError with the nearest names."""
+        if name not in self.experiments:
+            raise UserError(f"{PARAMS}: {registry.unknown('experiment', name, self.experiments)}")
+        return self.experiments[name]
+
+    def suite(self, name: str) -> list[str]:
+        """The experiments of the suite called `name`, or a UserError with the nearest names."""
+        if name not in self.suites:
+            raise UserError(f"{PARAMS}: {registry.unknown('suite', name, self.suites)}")
+        return self.suites[name]
+
+    def runs(self, experiment: str) -> list[RunId]:
+        """All runs of an experiment, by coupling, then seed."""
+        settings = self.experiment(experiment)
+        return [
+            RunId(experiment, coupling, seed)
+            for coupling in settings.variants
+            for seed in settings.seeds
+        ]
+
+
+RESERVED = {
+    "datasets": {RAW.name},
+    "suites": {"extractors", "data", "floor"},
+    "experiments": {"extractors", "table", "scores"},
+}
+"""Names that are folders or files of data/, results/ and logs/ already."""
+
+
+def _check_names(family: str, names: Iterable[str]) -> None:
+    """Names become folders and words of a command line, so they are plain.
+
+    Two that differ in case alone would be one folder on many file systems.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        key = f"{family}.{name[:80]}"
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{key}: a name has letters, digits, '_' and '-' alone, 64 at most")
+        if name.lower() in seen:
+            raise ValueError(f"{key}: it differs from '{seen[name.lower()]}' in case alone")
+        seen[name.lower()] = name
+
+
+def _refer(key: str, what: str, name: str, known: dict[str, Any]) -> None:
+    if name not in known:
+        raise ValueError(f"{key}: {registry.unknown(what, name, known)}")

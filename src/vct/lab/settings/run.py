@@ -1,0 +1,48 @@
+"""The settings that decide what one training computes, and their hash."""
+
+import hashlib
+import json
+from typing import Any
+
+from vct.lab.errors import UserError
+from vct.lab.files.layout import RunId
+from vct.lab.settings import registry
+from vct.lab.settings.base import Section
+from vct.lab.settings.couplings import CouplingSettings
+from vct.lab.settings.params import PARAMS, Params
+from vct.lab.settings.train import TrainSettings
+
+
+class RunSettings(Section):
+    """What one training computes, but for its seed."""
+
+    train: TrainSettings
+    coupling: CouplingSettings
+
+    @property
+    def clip_grad_norm(self) -> float | None:
+        """Largest norm of a gradient: the coupling's own, or that of the experiment."""
+        own = self.coupling.clip_grad_norm
+        return self.train.optimizer.clip_grad_norm if own is None else own
+
+    def sha256(self) -> str:
+        """Hash of the settings: the same text in, the same training out."""
+        return settings_sha256(self.model_dump(mode="json"))
+
+
+def settings_sha256(settings: dict[str, Any]) -> str:
+    """Hash of settings as JSON holds them."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def run_settings(params: Params, run: RunId) -> RunSettings:
+    """Settings of one run.
+
+    Raises:
+        UserError: if the experiment or the coupling does not exist.
+    """
+    experiment = params.experiment(run.experiment)
+    if run.coupling not in experiment.couplings:
+        problem = registry.unknown("coupling", run.coupling, experiment.couplings)
+        raise UserError(f"{PARAMS}: experiments.{run.experiment}.couplings: {problem}")
+    return RunSettings(train=experiment.train, coupling=experiment.couplings[run.coupling])

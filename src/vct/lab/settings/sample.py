@@ -1,0 +1,41 @@
+"""Section `sample` of an experiment."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from vct.lab.settings.averages import Width
+from vct.lab.settings.base import Count, Points, Positive, Section, Seed, Time, _default
+
+
+class HeunSettings(Section):
+    """EDM's deterministic sampler, for objective edm (arXiv 2206.00364, Algorithm 1)."""
+
+    kind: Literal["heun"]
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 18
+    t_min: Positive = 0.002
+    rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0
+
+
+class SampleSettings(Section):
+    """How samples are drawn from a trained model.
+
+    A coupling that pairs within a batch does so here too, after the first step; `batch_size` is
+    best the training's. Without a `sampler`, the few-step sampler of consistency models is used.
+    """
+
+    num_samples: Points
+    batch_size: Count = 500
+    mid_times: Annotated[list[Time], Field(max_length=100)] = []
+    seed: Seed = 0
+    noise: Literal["gaussian", "sobol"] = "gaussian"
+    snapshot_samples: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    ema_width: Width | None = Field(default=None, exclude_if=_default(None))
+    sampler: HeunSettings | None = Field(default=None, exclude_if=_default(None))
+
+    @field_validator("snapshot_samples")
+    @classmethod
+    def _none_or_two(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one sample has no score; take 0 for none, or 2 and more")
+        return value

@@ -1,0 +1,80 @@
+"""Initial weights from a diffusion network, imported or of a run of ours, as ECM takes them
+(arXiv 2406.14548)."""
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vct.lab.errors import UserError
+from vct.lab.files.differences import mismatches
+from vct.lab.files.layout import RunId
+from vct.lab.settings.train import TrainSettings
+
+
+def origin(train: TrainSettings) -> dict[str, str]:
+    """Hash of the file of initial weights, for the run's record; empty without one.
+
+    Raises:
+        UserError: if the file is missing.
+    """
+    if train.initial_weights is None:
+        return {}
+    with _existing(train.initial_weights).open("rb") as file:
+        return {"initial_weights_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def load(train: TrainSettings, network: nn.Module) -> None:
+    """Give `network` the initial weights that `train` names, if any.
+
+    Raises:
+        UserError: if their file is missing, damaged, or of another architecture.
+    """
+    if train.initial_weights is None:
+        return
+    path = _existing(train.initial_weights)
+    try:
+        tensors = _of_network(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"train.initial_weights: {path} is damaged ({error}); {_remedy(path)}"
+        ) from None
+    differing = mismatches(tensors, network.state_dict())
+    if differing:
+        raise UserError(
+            f"train.initial_weights: {path} is of another architecture than train.network: "
+            f"{differing}; take the network from {_description(path)} beside it."
+        )
+    network.load_state_dict(tensors)
+
+
+def _of_network(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The network's tensors: all of an imported file, `network.*` of a run's weights."""
+    prefix = "network."
+    if not any(name.startswith(prefix) for name in tensors):
+        return tensors
+    named = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): tensor for name, tensor in named.items()}
+
+
+def _existing(name: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"train.initial_weights: {path} is missing; {_remedy(path)}")
+    return path
+
+
+def _remedy(path: Path) -> str:
+    """How to get such a file."""
+    run = RunId.of_weights(str(path))
+    if run is not None:
+        return f"train that run: vct train {run}"
+    return f"get the published checkpoint {path.stem}.pkl and run: vct import-edm {path.stem}.pkl"
+
+
+def _description(path: Path) -> str:
+    """Name of the file that says which network the weights are of."""
+    run = RunId.of_weights(str(path))
+    return path.with_suffix(".json").name if run is None else "config.json"

@@ -1,0 +1,147 @@
+"""The loss of a global batch and its gradients, over micro-batches and devices.
+
+Whatever the division, a step draws the same data, noise and noise levels, and couples the same
+pairs; only masks of dropout differ, since each micro-batch draws its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vct import rng
+from vct.couplings.base import Context, Pair
+from vct.kernels import Kernel
+from vct.lab.build import Model
+from vct.lab.data.batches import Batch
+from vct.lab.processes.group import Group
+from vct.lab.settings.train import TrainSettings
+from vct.objectives.base import Levels, LossRecord, Objective
+from vct.preconditioning import ConsistencyFunction
+
+
+@dataclass(frozen=True)
+class BatchLoss:
+    """Leaves the gradients of a batch in the parameters of `model`.
+
+    Args:
+        train: settings.
+        seed: of the run.
+        model: what is trained.
+        averaged: the averaged model, for couplings that ask it.
+        objective: the loss.
+        kernel: makes x_t.
+        group: the processes that share the batch.
+        micro_batch: most samples at a time; None takes the process's share at once.
+    """
+
+    train: TrainSettings
+    seed: int
+    model: Model
+    averaged: Model
+    objective: Objective
+    kernel: Kernel
+    group: Group
+    micro_batch: int | None
+
+    def backward(self, step: int, batch: Batch) -> tuple[LossRecord, Levels]:
+        """Add up the gradients; return loss and noise levels of the whole batch.
+
+        Args:
+            step: k.
+            batch: this process's share.
+        """
+        total = self.train.batch_size
+        times = rng.generator(self.seed, step, "times", device=batch.x.device)
+        levels = self.objective.levels(step, self.train.steps, total, times)
+        shape = (total, *batch.x.shape[1:])
+        eps = rng.normal(shape, self.seed, step, "noise", device=batch.x.device)
+        records = [
+            self._backward(part, pair, levels.part(part), labels, step)
+            for part, pair, labels in self._parts(step, batch, eps, levels)
+        ]
+        return self._whole(records), levels
+
+    def _parts(
+        self, step: int, batch: Batch, eps: Tensor, levels: Levels
+    ) -> Iterator[tuple[slice, Pair, Tensor | None]]:
+        """The micro-batches: their places in the global batch, and their pairs."""
+        mine = self.group.share(self.train.batch_size)
+        # Pairs that depend on the batch are made for all of it; an encoder's graph must fit the
+        # micro-batch that it is differentiated with.
+        learns = next(self.model.coupling.parameters(), None) is not None
+        paired = None if learns else self._pair(step, mine, batch, eps[mine], levels)
+        width = self.micro_batch or mine.stop - mine.start
+        for start in range(mine.start, mine.stop, width):
+            part = slice(start, min(start + width, mine.stop))
+            here = slice(part.start - mine.start, part.stop - mine.start)
+            labels = None if batch.labels is None else batch.labels[here]
+            if paired is None:
+                share = Batch(batch.x[here], labels)
+                yield part, self._pair(step, part, share, eps[part], levels), labels
+            else:
+                yield part, Pair(paired.x[here], paired.z[here], paired.kl[here]), labels
+
+    def _pair(self, step: int, part: slice, batch: Batch, eps: Tensor, levels: Levels) -> Pair:
+        mine = levels.part(part)
+        context = Context(
+            mine.t,
+            mine.r,
+            self.kernel,
+            self._f(self.averaged.network),
+            self._key(step, part),
+            batch.labels,
+            part.start,
+            self.train.batch_size,
+        )
+        return self.model.coupling.pair(batch.x, eps, context)
+
+    def _backward(
+        self, part: slice, pair: Pair, levels: Levels, labels: Tensor | None, step: int
+    ) -> LossRecord:
+        coupling, key = self.model.coupling, self._key(step, part)
+        f = self._f(self.model.network)
+        loss = self.objective.loss(f, pair, levels, labels, coupling.kl_weight, key)
+        share = (part.stop - part.start) / self.train.batch_size
+        if share < 1:
+            total, consistency, kl = share * loss.total, share * loss.consistency, share * loss.kl
+            loss = LossRecord(total, consistency, kl, loss.each)
+        loss.total.backward()
+        return replace(loss, total=loss.total.detach())
+
+    def _whole(self, records: list[LossRecord]) -> LossRecord:
+        """Sum of the parts here, and then over the group, gradients included."""
+        if self.group.size == 1 and len(records) == 1:
+            return records[0]
+        rows = [torch.stack([one.total, one.consistency, one.kl]) for one in records]
+        sums = torch.stack(rows).sum(dim=0)
+        each = torch.zeros(self.train.batch_size, device=sums.device)
+        each[self.group.share(len(each))] = torch.cat([one.each for one in records])
+        if self.group.size > 1:
+            add_gradients(self.group, self.model, [sums, each])
+        return LossRecord(sums[0], sums[1], sums[2], each)
+
+    def _f(self, network: nn.Module) -> ConsistencyFunction:
+        sigma_data = self.train.sigma_data
+        return ConsistencyFunction(network, self.kernel, sigma_data, self.objective.train_t_min)
+
+    def _key(self, step: int, part: slice) -> tuple[int, ...]:
+        """What the randomness of a part depends on: the step, for the whole batch."""
+        whole = part.stop - part.start == self.train.batch_size
+        return (self.seed, step) if whole else (self.seed, step, part.start)
+
+
+@torch.no_grad()
+def add_gradients(group: Group, module: nn.Module, others: list[Tensor]) -> None:
+    """Replace gradients, and the tensors `others`, by their sums over the group, in one message."""
+    for parameter in module.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    tensors: list[Any] = [parameter.grad for parameter in module.parameters()] + others
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    group.add(flat)
+    sums = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, total in zip(tensors, sums, strict=True):
+        tensor.copy_(total.view_as(tensor))

@@ -1,0 +1,1 @@
+"""Samplers: from noise to data in few steps, or along an ODE."""

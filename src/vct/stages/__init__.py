@@ -1,1 +1,0 @@
-"""Stages: what one command of the pipeline reads, calls and writes. No mathematics here."""

@@ -1,0 +1,173 @@
+"""A stage takes from another what belongs to the run, and nothing else."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from vct.lab import cli
+from vct.lab.commands import sample
+from vct.lab.runs import results, weights
+
+RUN = "small/variational/seed0"
+
+
+def folder(project, run=RUN):
+    return project / "results" / run
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def change(path, **entries):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+
+
+def test_every_stage_records_what_it_read_and_wrote(project):
+    run = folder(project)
+    trained = json.loads((run / "config.json").read_text())["files"]
+    assert set(trained) == {"model.safetensors", "snapshots.safetensors", "training.csv"}
+    drawn = json.loads(str(np.load(run / "samples.npz")["record"]))
+    assert set(drawn["files"]) == {"model.safetensors", "snapshots.safetensors"}
+    scored = json.loads((run / "protocol.json").read_text())["files"]
+    assert set(scored) == {"config.json", "samples.npz", "metrics.json", "trajectory.csv"}
+    for recorded in (trained, drawn["files"], scored):
+        assert recorded == {name: digest(run / name) for name in recorded}
+
+
+def test_stages_repeat_to_the_byte(project):
+    before = {path.name: digest(path) for path in folder(project).iterdir()}
+    for stage in ("sample", "score"):
+        assert cli.main([stage, RUN]) == 0
+    assert {path.name: digest(path) for path in folder(project).iterdir()} == before
+
+
+def test_samples_of_other_weights_are_not_scored(project, refused):
+    """The same settings, data and folder, but weights of another training."""
+    run = folder(project)
+    path = run / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    record = json.loads((run / "config.json").read_text())
+    change(run / "config.json", files={**record["files"], path.name: digest(path)})
+    metrics = (run / "metrics.json").read_bytes()
+    message = refused("score", RUN)
+    assert "samples.npz was drawn from other weights" in message and f"vct sample {RUN}" in message
+    assert (run / "metrics.json").read_bytes() == metrics
+    assert cli.main(["sample", RUN]) == 0
+    assert cli.main(["score", RUN]) == 0
+
+
+def test_weights_that_training_did_not_write_are_not_sampled(project, refused):
+    for name in ("model.safetensors", "snapshots.safetensors"):
+        path = folder(project) / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert f"{name} is not the file that config.json" in refused("sample", RUN)
+        path.write_bytes(whole)
+
+
+def test_a_run_of_other_data_is_neither_sampled_nor_scored(project, refused):
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(
+        text.replace("source: mixture", "source: mixture\n    seed: 5")
+    )
+    assert cli.main(["data", "points"]) == 0
+    for stage in ("sample", "score"):
+        message = refused(stage, RUN)
+        assert "was trained on other data than data/points holds" in message
+        assert f"vct train {RUN}" in message
+
+
+def test_samples_of_other_settings_or_sampler_are_not_scored(project, refused, monkeypatch):
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("num_samples: 16", "num_samples: 17", 1))
+    assert "with other settings than params.yaml holds" in refused("score", RUN)
+    (project / "params.yaml").write_text(text)
+    monkeypatch.setattr("vct.lab.versions.SAMPLING", 99)
+    assert "of the sampler, not 99" in refused("score", RUN)
+
+
+def test_a_copied_run_is_refused(project, refused):
+    shutil.copytree(folder(project), folder(project, "small/variational/seed1"))
+    for stage in ("sample", "score"):
+        assert f"is of the run '{RUN}'" in refused(stage, "small/variational/seed1")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "3", '{"run": 1}', '{"settings_sha256": null, "files": 3}']
+)
+def test_a_damaged_record_is_one_sentence(project, refused, content):
+    (folder(project) / "config.json").write_text(content)
+    for stage in ("sample", "score"):
+        assert "config.json" in refused(stage, RUN)
+
+
+@pytest.mark.parametrize("record", [None, "", "[]", '{"version": 2}', '{"version": 2, "files": 1}'])
+def test_samples_without_origin_are_refused(project, refused, record):
+    path = folder(project) / "samples.npz"
+    arrays = dict(np.load(path))
+    del arrays["record"]
+    if record is not None:
+        arrays["record"] = np.array(record)
+    np.savez(path, **arrays)
+    why = "it lacks record" if record is None else "does not say what it was drawn from"
+    assert why in refused("score", RUN)
+
+
+def test_samples_are_of_the_weights_they_were_drawn_from(project, refused, monkeypatch, capsys):
+    """A training of the run ends while its samples are being drawn."""
+    run = folder(project)
+    draw = sample.Draw.all_steps
+
+    def slow(self, *arguments):
+        arrays = draw(self, *arguments)
+        other = run / "model.safetensors"
+        other.write_bytes(other.read_bytes() + b" ")
+        record = json.loads((run / "config.json").read_text())
+        change(run / "config.json", files={**record["files"], other.name: digest(other)})
+        return arrays
+
+    monkeypatch.setattr(sample.Draw, "all_steps", slow)
+    assert cli.main(["sample", RUN]) == 0
+    capsys.readouterr()
+    assert "samples.npz was drawn from other weights" in refused("score", RUN)
+
+
+def test_scores_are_of_the_samples_that_were_scored(project, refused, monkeypatch):
+    """Samples are drawn anew while the old ones are being scored."""
+    run = folder(project)
+    read = results.read_samples
+
+    def slow(*arguments):
+        arrays = read(*arguments)
+        (run / "samples.npz").write_bytes(b"others")
+        return arrays
+
+    monkeypatch.setattr(results, "read_samples", slow)
+    old = digest(run / "samples.npz")
+    assert cli.main(["score", RUN]) == 0
+    assert json.loads((run / "protocol.json").read_text())["files"]["samples.npz"] == old
+
+
+def test_a_record_whose_settings_were_edited_is_damaged(project, refused):
+    path = folder(project) / "config.json"
+    settings = json.loads(path.read_text())["settings"]
+    settings["train"]["sigma_data"] = 0.7
+    change(path, settings=settings)
+    for stage in ("sample", "score"):
+        assert "config.json is damaged: its settings" in refused(stage, RUN)
+
+
+def test_no_memory_is_no_damage(project, refused, monkeypatch):
+    def none(*_):
+        raise MemoryError
+
+    for place in (results, weights):
+        monkeypatch.setattr(place, {results: "_read_npz", weights: "safe_open"}[place], none)
+    for stage in ("sample", "score"):
+        assert "memory is exhausted" in refused(stage, RUN)

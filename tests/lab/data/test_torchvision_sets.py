@@ -1,0 +1,257 @@
+"""torchvision's readers on small files of the published formats, and no network elsewhere."""
+
+import gzip
+import hashlib
+import io
+import pickle
+import socket
+import struct
+import tarfile
+
+import numpy as np
+import pytest
+import yaml
+from support import MLP, params
+from torchvision import datasets
+
+from vct.lab import cli
+from vct.lab.data import dataset
+from vct.lab.data.sources import torchvision_sets
+from vct.lab.errors import UserError
+from vct.lab.files.layout import RAW
+from vct.lab.settings import reading
+from vct.lab.settings.data import TorchvisionSettings
+from vct.lab.workflow import dvc, graph
+
+DRAW = np.random.default_rng(0)
+SPLITS = {"train": 60, "t10k": 20}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """Every attempt to reach another machine is refused and counted."""
+    attempts = []
+
+    def refuse(*given, **_):
+        attempts.append(given)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return attempts
+
+
+def settings(name):
+    return TorchvisionSettings(source="torchvision", name=name)
+
+
+def idx(array):
+    """LeCun's format: two zeros, type 8 (unsigned byte), number of axes, their lengths, values."""
+    head = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return gzip.compress(head + array.tobytes())
+
+
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+def put(name, files):
+    folder = RAW / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+
+
+def grey_files():
+    images = {k: DRAW.integers(0, 256, (n, 28, 28), dtype=np.uint8) for k, n in SPLITS.items()}
+    labels = {k: np.arange(n, dtype=np.uint8) % 10 for k, n in SPLITS.items()}
+    files = {f"{k}-images-idx3-ubyte.gz": idx(images[k]) for k in SPLITS}
+    files |= {f"{k}-labels-idx1-ubyte.gz": idx(labels[k]) for k in SPLITS}
+    return files, images, labels
+
+
+@pytest.fixture(params=["mnist", "fashion-mnist"])
+def grey(request, monkeypatch):
+    """A small data set in the format of MNIST, by its name; checksums are those of its files."""
+    files, images, labels = grey_files()
+    kind = getattr(datasets, torchvision_sets.CLASSES[request.param])
+    resources = [(name, md5(files[name])) for name, _ in kind.resources]
+    monkeypatch.setattr(kind, "resources", resources)
+    put(request.param, files)
+    return request.param, images, labels
+
+
+def tar(members):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+@pytest.fixture
+def cifar(monkeypatch):
+    """A small CIFAR-10: pickles of rows of 3072 bytes, red, green, blue."""
+    kind, members, rows, labels = datasets.CIFAR10, {}, {}, {}
+    lists = {"train_list": [], "test_list": []}
+    for key in lists:
+        for name, _ in getattr(kind, key):
+            rows[name] = DRAW.integers(0, 256, (4, 3072), dtype=np.uint8)
+            labels[name] = DRAW.integers(0, 10, 4).tolist()
+            batch = pickle.dumps({"data": rows[name], "labels": labels[name]}, protocol=2)
+            members[f"{kind.base_folder}/{name}"] = batch
+            lists[key].append([name, md5(batch)])
+    meta = pickle.dumps({"label_names": [f"class {i}" for i in range(10)]}, protocol=2)
+    members[f"{kind.base_folder}/batches.meta"] = meta
+    content = tar({"../escaped": b"out", **members})
+    for key, value in lists.items():
+        monkeypatch.setattr(kind, key, value)
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": md5(meta)})
+    monkeypatch.setattr(kind, "tgz_md5", md5(content))
+    put("cifar10", {kind.filename: content})
+    return rows, labels
+
+
+def test_grey_sets(grey, offline):
+    name, images, labels = grey
+    source = torchvision_sets.read(settings(name))
+    for split, key in ((source.train, "train"), (source.test, "t10k")):
+        assert np.array_equal(split.x, images[key][:, None])
+        assert split.x.dtype == np.uint8
+        assert split.labels.dtype == np.int64
+        assert split.labels.tolist() == labels[key].tolist()
+    assert source.classes == 10
+    assert len(source.extra["class_names"]) == 10
+    assert not offline
+
+
+def test_cifar(cifar, here, offline):
+    rows, labels = cifar
+    source = torchvision_sets.read(settings("cifar10"))
+    train = [f"data_batch_{i}" for i in range(1, 6)]
+    for split, names in ((source.train, train), (source.test, ["test_batch"])):
+        expected = np.concatenate([rows[name] for name in names]).reshape(-1, 3, 32, 32)
+        assert np.array_equal(split.x, expected)
+        assert split.labels.tolist() == [label for name in names for label in labels[name]]
+    assert source.extra["class_names"][3] == "class 3"
+    # Nothing is left of the unpacking, and a name in the archive decides nothing.
+    assert [path.name for path in (RAW / "cifar10").iterdir() if path.is_dir()] == []
+    assert not list(here.rglob("escaped"))
+    assert not offline
+
+
+def test_a_limit_takes_so_many_of_each_split(cifar, offline):
+    whole = torchvision_sets.read(settings("cifar10"))
+    limited = TorchvisionSettings(source="torchvision", name="cifar10", limit=4)
+    source = torchvision_sets.read(limited)
+    assert limited.train == 4
+    assert np.array_equal(source.train.x, whole.train.x[::5])
+    assert source.train.labels.tolist() == whole.train.labels[::5].tolist()
+    assert np.array_equal(source.test.x, whole.test.x)
+    assert source.classes == 10
+
+
+def test_files_are_those_that_are_read(grey):
+    name, *_ = grey
+    assert sorted(torchvision_sets.files(settings(name))) == sorted((RAW / name).iterdir())
+
+
+class Gotcha:
+    def __reduce__(self):
+        return open, ("gotcha", "w")
+
+
+def test_an_archive_that_is_not_the_published_one_is_never_unpickled(cifar, here):
+    kind = datasets.CIFAR10
+    names = [name for name, _ in (*kind.train_list, *kind.test_list)]
+    hostile = pickle.dumps(Gotcha())
+    put("cifar10", {kind.filename: tar({f"{kind.base_folder}/{n}": hostile for n in names})})
+    with pytest.raises(UserError, match="is not the published file"):
+        torchvision_sets.read(settings("cifar10"))
+    assert not (here / "gotcha").exists()
+
+
+def test_damaged_file(grey):
+    name, _, _ = grey
+    file = RAW / name / "t10k-labels-idx1-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz is not the published file"):
+        torchvision_sets.read(settings(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("cifar10", ["cifar-10-python.tar.gz"]),
+        (
+            "mnist",
+            [f"{a}-{b}-ubyte.gz" for a in SPLITS for b in ("images-idx3", "labels-idx1")],
+        ),
+    ],
+)
+def test_without_network_the_sentence_names_folder_and_files(name, files, offline):
+    with pytest.raises(UserError) as caught:
+        torchvision_sets.read(settings(name))
+    message = str(caught.value)
+    assert "no network" in message
+    assert f"put {', '.join(files)} into data/raw/{name} by hand" in message
+    assert "\n" not in message
+    assert offline
+
+
+def test_only_what_is_missing_is_asked_for(grey, offline):
+    name, _, _ = grey
+    (RAW / name / "train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(UserError, match=r"put train-labels-idx1-ubyte\.gz into"):
+        torchvision_sets.read(settings(name))
+
+
+def project():
+    changes = {
+        "datasets.public": {"source": "torchvision", "name": "mnist"},
+        "experiments.pictures.train.dataset": "public",
+        "experiments.pictures.train.network": MLP,
+        "experiments.pictures.train.conditional": True,
+        "experiments.pictures.train.steps": 2,
+        "experiments.pictures.train.snapshots": 1,
+        "extractors.judge.dataset": "public",
+        "runtime.tracking": False,
+    }
+    with open("params.yaml", "w") as file:
+        yaml.safe_dump(params(changes), file)
+
+
+def test_the_network_is_touched_by_the_data_stage_alone(monkeypatch, offline):
+    """All else works from data on disk, or says that they are missing."""
+    files, _, _ = grey_files()
+    resources = [(name, md5(files[name])) for name, _ in datasets.MNIST.resources]
+    monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    project()
+    loaded = reading.load()
+    assert graph.raw_inputs(loaded, "public") == []
+    assert "vct data public" in dvc.text(loaded, "cpu")
+    for command in (["check"], ["train", "pictures/ot/seed3"], ["floor", "pictures"]):
+        assert cli.main(command) == (0 if command == ["check"] else 2)
+    assert not offline
+    assert cli.main(["data", "public"]) == 2
+    assert offline
+    offline.clear()
+    put("mnist", files)
+    for command in (["data", "public"], ["check-data", "public"], ["train", "pictures/ot/seed3"]):
+        assert cli.main(command) == 0
+    assert dataset.load("public").meta["train"] == 60
+    assert not offline
+
+
+def test_a_failed_download_writes_no_data_set(here, offline):
+    project()
+    assert cli.main(["data", "public"]) == 2
+    assert not (here / "data/public").exists()

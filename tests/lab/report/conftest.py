@@ -1,0 +1,125 @@
+"""Files of small made-up runs, as the stages write them."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vct.lab.report.collect import ExperimentRows
+
+DIGITS = ExperimentRows(
+    "digits_small", "digits", "ve", "ict", ("independent", "ot", "variational"), (0, 1, 2)
+)
+LI = ExperimentRows("digits_li", "digits", "li", "ict", ("independent", "ot"), (0,))
+MIXTURE = ExperimentRows("mixture", "mixture", "ve", "ecm", ("independent",), (0, 1))
+
+FID = {
+    "independent": [(60, 50), (66, 54), (63, 52)],
+    "ot": [(40, 30), (42, 50), (44, 40)],
+    "variational": [(50, 44), (52, 46), (54, 48)],
+}
+
+
+def protocol(dataset: str, mid: float = 1.5) -> dict:
+    points = dataset == "mixture"
+    extractor = {"name": "digits_classifier", "sha256": "ab" * 32, "features": "classifier"}
+    return {
+        "num_samples": 2000,
+        "schedules": {"steps1": [80.0], "steps2": [80.0, mid]},
+        "ema": "constant 0.999",
+        "sample_seed": 0,
+        "noise": "sobol" if points else "gaussian",
+        "extractor": None if points else extractor,
+        "reference": {"dataset": dataset, "split": "train", "size": 1297, "sha256": "cd" * 32},
+        "metrics": ["w2"] if points else ["fid_classifier"],
+        "version": 2,
+        "sampling_version": 2,
+    }
+
+
+def write_run(root: Path, rows: ExperimentRows, coupling: str, seed: int, metrics: dict) -> None:
+    run = f"{rows.experiment}/{coupling}/seed{seed}"
+    directory = root / "results" / run
+    directory.mkdir(parents=True)
+    config = {
+        "run": run,
+        "settings": {"train": {"steps": 10}, "coupling": {"kind": coupling}},
+        "settings_sha256": f"{coupling:0<64}",
+        "data_sha256": "ef" * 32,
+        "code": {"vct": "0.1.0", "training": 1},
+    }
+    mid = 0.8 if rows.kernel == "li" else 1.5
+    files = {"metrics": metrics, "config": config, "protocol": protocol(rows.dataset, mid)}
+    for name, content in files.items():
+        (directory / f"{name}.json").write_text(json.dumps(content))
+    seal(directory)
+    header = "step,loss,consistency_loss,kl,grad_norm,learning_rate,grid_points\n"
+    kl = 3.0 if coupling == "variational" else 0.0
+    lines = [f"{s},{5 / s},{4 / s},{kl},1,0.001,{11 if s < 30 else 21}\n" for s in (10, 20, 30, 40)]
+    (directory / "training.csv").write_text(header + "".join(lines))
+    primary = "w2" if rows.dataset == "mixture" else "fid_classifier"
+    points = "".join(f"{step},{100 / step + seed}\n" for step in (20, 40))
+    (directory / "trajectory.csv").write_text(f"step,{primary}\n{points}")
+
+
+def seal(directory: Path) -> None:
+    """Let protocol.json record the files beside it, as scoring does."""
+    path = directory / "protocol.json"
+    content = json.loads(path.read_text())
+    found = {
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        for name in ("config.json", "metrics.json")
+    }
+    run = "/".join(directory.parts[-3:])
+    content["files"] = {**found, "samples.npz": hashlib.sha256(run.encode()).hexdigest()}
+    path.write_text(json.dumps(content))
+
+
+def write_floor(root: Path, experiment: str, scores: dict, count: int) -> None:
+    path = root / "results" / experiment / "floor.json"
+    path.write_text(json.dumps({"scores": scores, "num_samples": count}))
+
+
+@pytest.fixture
+def scored_again() -> Callable[[Path], None]:
+    """Makes a changed file of a run one that scoring has seen."""
+    return seal
+
+
+@pytest.fixture
+def digits() -> ExperimentRows:
+    return DIGITS
+
+
+@pytest.fixture
+def li() -> ExperimentRows:
+    return LI
+
+
+@pytest.fixture
+def mixture() -> ExperimentRows:
+    return MIXTURE
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose experiments DIGITS, LI and MIXTURE are scored."""
+    for coupling, scores in FID.items():
+        for seed, (one, two) in enumerate(scores):
+            found = {"steps1": {"fid_classifier": one}, "steps2": {"fid_classifier": two}}
+            if coupling == "variational":
+                found["aggregate_variance"] = 0.8
+            write_run(tmp_path, DIGITS, coupling, seed, found)
+    for coupling in LI.couplings:
+        found = {"steps1": {"fid_classifier": 70.5}, "steps2": {"fid_classifier": 60.25}}
+        write_run(tmp_path, LI, coupling, 0, found)
+    for seed, distance in enumerate((0.1, 0.2)):
+        masses = {"mass_mode0": 0.47, "mass_mode1": 0.45, "mass_outside": 0.08}
+        steps = {f"steps{n}": {"w2": distance / n, **masses} for n in (1, 2)}
+        write_run(tmp_path, MIXTURE, "independent", seed, steps)
+    for rows in (DIGITS, LI):
+        write_floor(tmp_path, rows.experiment, {"fid_classifier": 2.125}, 500)
+    write_floor(tmp_path, "mixture", {"w2": 0.01, "mass_outside": 0.0004}, 2048)
+    return tmp_path

@@ -1,0 +1,181 @@
+"""Figures: sizes in pixels, something drawn, the same bytes twice, and the numbers they print."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vct.lab.errors import UserError
+from vct.lab.report import style
+from vct.lab.report.couplings_figure import CouplingPanel, Modes, couplings_figure, crossings
+from vct.lab.report.curves import curves_figure
+from vct.lab.report.grids import GridPanel, sample_grids, tile
+from vct.lab.report.histories import Histories, read_histories
+from vct.lab.report.preview import preview
+
+MEANS = [[0, -0.5], [0, 0.5]]
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        assert set(image.info) <= {"transparency"}  # no time, no version of the writer
+        return np.asarray(image.convert("RGB"))
+
+
+def assert_good(path, size=None):
+    """Drawn on white up to its margins, and small enough to be committed."""
+    array = pixels(path)
+    if size is not None:
+        assert (array.shape[1], array.shape[0]) == size
+    assert (array != 255).any(axis=2).mean() > 0.02
+    border = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
+    assert (border == 255).all()
+    assert path.stat().st_size < 300_000
+
+
+def panels(names=("independent", "ot", "variational"), count=300):
+    generator = np.random.default_rng(0)
+    draw = generator.standard_normal
+    x = np.asarray(MEANS)[np.arange(count) % 2] + 0.05 * draw((count, 2))
+    noise = draw((count, 2))
+    made = np.asarray(MEANS)[(noise[:, 1] > 0).astype(int)] + 0.1 * draw((count, 2))
+    return [CouplingPanel(name, x, draw((count, 2)), noise, made) for name in names]
+
+
+def images(count, channels=1, size=8):
+    shape = (count, channels, size, size)
+    return np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+
+
+def test_couplings_figure(tmp_path):
+    path = tmp_path / "couplings.png"
+    couplings_figure(path, panels(), MEANS, 0.05, title="mixture")
+    assert_good(path, (944, 1080))
+
+
+def test_couplings_figure_of_one_coupling_with_a_collapsed_model(tmp_path):
+    only = panels(("own.module.Coupling",))[0]
+    only.samples[:] = 0
+    couplings_figure(tmp_path / "one.png", [only], MEANS, 0.05, kernel="li")
+    assert_good(tmp_path / "one.png")
+
+
+def test_crossings_counts_discordant_pairs():
+    x = np.array([0.0, 1.0, 2.0])
+    assert crossings(x, x) == 0
+    assert crossings(x, -x) == 1
+    assert crossings(x, np.array([1.0, 0.0, 2.0])) == pytest.approx(1 / 3)
+
+
+def test_modes_tell_inside_from_outside():
+    modes = Modes(np.asarray(MEANS, dtype=float), 0.05)
+    points = np.array([[0, 0.4], [0.19, -0.5], [0, 0], [0.3, 0.5], [np.nan, 0]])
+    assert modes.nearest(points[:2]).tolist() == [1, 0]
+    assert modes.outside(points).tolist() == [False, False, True, True, True]
+    assert modes.axis == 1
+
+
+def test_tile_repeats_pixels_in_row_order():
+    sheet = tile(np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), side=2, scale=3, gap=1)
+    assert sheet.shape == (13, 13, 3)
+    assert (sheet[:3, :3] == 0).all() and (sheet[:3, 3:6] == 1).all()
+    assert (sheet[:3, 7:10] == 4).all() and (sheet[7:10, :3] == 8).all()
+    assert (sheet[6] == sheet[12, 12]).all() and (sheet[7:, 7:] == sheet[12, 12]).all()
+
+
+def test_tile_keeps_colours():
+    image = np.zeros((1, 3, 2, 2), dtype=np.uint8)
+    image[0, 0] = 200
+    assert (tile(image, side=1, scale=2) == [200, 0, 0]).all()
+
+
+def test_sample_grids_show_unsmoothed_images(tmp_path):
+    path = tmp_path / "samples.png"
+    shown = images(64)
+    rows = [GridPanel(c, r, shown) for c in ("independent", "ot") for r in ("1 step", "2 steps")]
+    sample_grids(path, rows, images(100))
+    edge = 8 * (8 * 4 + 2) - 2
+    assert_good(path, (72 + 3 * edge + 2 * 18 + 14, 28 + 2 * edge + 18 + 14))
+    array = pixels(path)
+    assert (array[28 : 28 + edge, 72 + edge + 18 :][:, :edge] == tile(shown, 8, 4)).all()
+
+
+def test_sample_grids_of_photographs_stay_small(tmp_path):
+    rows = [GridPanel(c, r, images(64, 3, 32)) for c in "abc" for r in ("1 step", "2 steps")]
+    sample_grids(tmp_path / "colour.png", rows, images(64, 3, 32))
+    assert_good(tmp_path / "colour.png")
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        images(70),
+        images(3),
+        panels()[0].samples.astype(np.float32)[:, :, None, None],
+        np.full((10, 2, 1, 1), np.nan, dtype=np.float32),
+    ],
+)
+def test_preview(tmp_path, samples):
+    preview(tmp_path / "preview.png", {"steps1": samples, "steps2": samples})
+    assert_good(tmp_path / "preview.png")
+
+
+def test_curves_of_an_experiment(project, digits, tmp_path):
+    histories = read_histories(digits, project)
+    assert histories.metric == "fid_classifier"
+    assert len(histories.training) == 9 * 4 and len(histories.trajectory) == 9 * 2
+    curves_figure(tmp_path / "curves.png", histories, 2.1, title="digits")
+    assert_good(tmp_path / "curves.png", (1118, 406))
+
+
+def test_curves_need_neither_kl_nor_trajectory(project, li, tmp_path):
+    for coupling in li.couplings:
+        path = project / f"results/digits_li/{coupling}/seed0/trajectory.csv"
+        path.write_text("step,fid_classifier\n")
+    curves_figure(tmp_path / "one.png", read_histories(li, project))
+    assert_good(tmp_path / "one.png", (382, 406))
+
+
+def test_curves_survive_values_that_are_not_finite(project, digits, tmp_path):
+    histories = read_histories(digits, project)
+    broken = histories.training.assign(consistency_loss=np.nan)
+    path = tmp_path / "curves.png"
+    curves_figure(path, Histories(broken, histories.trajectory, "w2"), float("nan"))
+    assert_good(path)
+
+
+@pytest.mark.parametrize("name", ["training", "trajectory"])
+@pytest.mark.parametrize("content", [None, "", "a,b\n1,2\n", "step,loss,kl\n1,x,2\n"])
+def test_a_missing_or_damaged_history_is_named(project, digits, name, content):
+    path = project / f"results/digits_small/ot/seed1/{name}.csv"
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(UserError, match=rf"seed1/{name}\.csv"):
+        read_histories(digits, project)
+
+
+def test_same_input_same_bytes(project, digits, tmp_path):
+    histories = read_histories(digits, project)
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        couplings_figure(folder / "couplings.png", panels(["ot"], 40), MEANS, 0.05)
+        curves_figure(folder / "curves.png", histories, 2.1)
+        sample_grids(folder / "samples.png", [GridPanel("ot", "1 step", images(9))])
+        preview(folder / "preview.png", {"1 step": panels()[0].samples})
+    for first in sorted((tmp_path / "a").iterdir()):
+        assert first.read_bytes() == (tmp_path / "b" / first.name).read_bytes()
+
+
+def test_a_coupling_keeps_its_colour():
+    some = style.coupling_colours(["ot", "mine.Own"])
+    every = style.coupling_colours(["independent", "ot", "variational", "mine.Own", "other.Own"])
+    assert some["ot"] == every["ot"]
+    assert len(set(every.values())) == 5
+
+
+def test_a_figure_does_not_change_the_users_style(tmp_path):
+    import matplotlib
+
+    before = {
+        key: matplotlib.rcParams[key] for key in ("font.size", "axes.spines.top", "text.color")
+    }
+    preview(tmp_path / "preview.png", {"1 step": images(4)})
+    assert {key: matplotlib.rcParams[key] for key in before} == before

@@ -1,0 +1,52 @@
+"""The published experiments of params.yaml, where the settings can contradict the paper."""
+
+import json
+
+import pytest
+from support import ROOT
+
+from vct.lab.settings import reading
+from vct.lab.settings.run import run_settings
+from vct.lab.workflow import graph
+
+PARAMS = reading.load(ROOT / "params.yaml")
+RUNS = graph.suite_runs(PARAMS, "paper")
+
+
+def test_every_published_row_is_there():
+    rows = {(run.experiment, run.coupling) for run in RUNS}
+    pairs = {
+        "ict-fashion-mnist": ("ve", "li"),
+        "ict-cifar10": ("ve", "li"),
+        "ecm-cifar10": ("ve", "li"),
+        "ecm-ffhq64": ("ve", "li"),
+        "ecm-imagenet64": ("li",),
+    }
+    expected = {
+        (f"{name}-{kernel}", coupling)
+        for name, kernels in pairs.items()
+        for kernel in kernels
+        for coupling in ("independent", "ot", "variational")
+    }
+    generated = {("ict-cifar10-ve", name) for name in ("gc", "gc-ot", "gc-vc")}
+    assert rows == expected | generated
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_gradients_are_clipped_for_variational_couplings_alone(run):
+    settings = run_settings(PARAMS, run)
+    learns = "encoder" in json.dumps(settings.coupling.model_dump(mode="json"))
+    assert settings.clip_grad_norm == (200 if learns else None)
+
+
+@pytest.mark.parametrize("name", PARAMS.suite("paper"))
+def test_names_say_what_the_settings_are(name):
+    train, sample = PARAMS.experiment(name).train, PARAMS.experiment(name).sample
+    objective, dataset, kernel = name.split("-", 1)[0], train.dataset, name.rsplit("-", 1)[1]
+    assert name == f"{objective}-{dataset}-{kernel}"
+    assert (train.objective.kind, train.kernel) == (objective, kernel)
+    assert train.conditional == (dataset == "imagenet64")
+    assert (train.initial_weights is None) == (objective == "ict")
+    assert sample.num_samples == 50_000
+    assert sample.mid_times == ([1.526] if dataset == "imagenet64" else [0.821])
+    assert sample.batch_size == train.batch_size

@@ -1,0 +1,135 @@
+"""Objects agree with their settings, and initial weights with the seed."""
+
+import pytest
+import torch
+from support import COUPLINGS, KERNELS, MLP, UNET, dataset, run_settings
+
+from vct.lab import build
+from vct.lab.errors import UserError
+from vct.lab.settings.runtime import RuntimeSettings
+
+POINTS = dataset()
+
+
+def weights(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+@pytest.mark.parametrize("coupling", COUPLINGS)
+def test_all_couplings_start_from_the_same_network(coupling):
+    model = build.model(run_settings(coupling), POINTS, 0)
+    plain = build.model(run_settings("independent"), POINTS, 0)
+    assert same(weights(model.network), weights(plain.network))
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    settings = run_settings("variational")
+    first = weights(build.model(settings, POINTS, 3))
+    torch.manual_seed(99)
+    assert same(weights(build.model(settings, POINTS, 3)), first)
+    assert not same(weights(build.model(settings, POINTS, 4)), first)
+
+
+def test_encoder_does_not_copy_the_network():
+    model = build.model(run_settings("variational"), POINTS, 0)
+    assert not torch.equal(model.network.first.weight, model.coupling.encoder.first.weight)
+
+
+def test_global_randomness_is_left_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    build.model(run_settings("variational"), POINTS, 0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("network", [MLP, UNET, {**UNET, "kind": "ncsnpp"}])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_model_maps_images_to_images(network, conditional):
+    images = dataset((3, 8, 8))
+    model = build.model(run_settings(network=network, conditional=conditional), images, 0)
+    labels = torch.eye(3)[[0, 2]] if conditional else None
+    y = model.network(torch.randn(2, 3, 8, 8), torch.zeros(2), labels)
+    assert y.shape == (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("encoder", [MLP, UNET])
+def test_encoder_has_mean_and_spread(encoder):
+    coupling = {"kind": "variational", "kl_weight": 7.0, "encoder": encoder, "initial_std": 0.5}
+    built = build.model(run_settings(coupling), dataset((1, 8, 8)), 0).coupling
+    mean, std = built.posterior(torch.randn(4, 1, 8, 8))
+    assert mean.shape == std.shape == (4, 1, 8, 8)
+    assert std.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert built.kl_weight == 7.0
+
+
+@pytest.mark.parametrize("change", [{"mult": [1, 1, 1, 1, 1]}, {"mult": [1, 1, 1, 1, 1, 1]}])
+def test_levels_that_do_not_divide_the_image(change):
+    network = {**UNET, **change}
+    with pytest.raises(UserError, match=r"network\.mult .*8 x 8"):
+        build.model(run_settings(network=network), dataset((1, 8, 8)), 0)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernel_knows_t_max(name):
+    kernel = build.kernel(run_settings(kernel=name, t_max=12.0).train)
+    assert type(kernel) is type(KERNELS[name])
+    assert kernel.t_max == 12.0
+
+
+def levels(objective, **train):
+    built = build.objective(run_settings(objective=objective, **train).train)
+    return built, built.levels(0, 100, 5000, torch.Generator().manual_seed(0))
+
+
+def test_ict_reaches_from_t_min_to_t_max():
+    objective, drawn = levels({"kind": "ict", "s0": 5, "t_min": 0.1, "p_mean": 1.0}, t_max=10.0)
+    assert objective.t_min == objective.train_t_min == 0.1
+    assert drawn.r.min().item() == pytest.approx(0.1)
+    assert drawn.t.max().item() == pytest.approx(10.0)
+    assert drawn.grid_points == 6
+
+
+@pytest.mark.parametrize(("kernel", "clipped"), [("ve", False), ("li", True)])
+def test_ecm_stays_in_the_range_of_the_linear_kernel(kernel, clipped):
+    _, drawn = levels({"kind": "ecm", "p_mean": 3.0}, kernel=kernel)
+    assert bool(drawn.t.max() <= 80) == clipped
+
+
+def test_ecm_weight_knows_sigma_data():
+    _, drawn = levels({"kind": "ecm", "weight": "edm"}, sigma_data=0.75)
+    expected = 1 / drawn.t**2 + 1 / 0.75**2
+    torch.testing.assert_close(drawn.weight, expected)
+
+
+def test_optimizer_settings():
+    weight = torch.nn.Parameter(torch.zeros(2))
+    for kind, cls in (("radam", torch.optim.RAdam), ("adam", torch.optim.Adam)):
+        chosen = {"kind": kind, "learning_rate": 0.25, "betas": [0.5, 0.75]}
+        optimizer = build.optimizer(run_settings(optimizer=chosen).train.optimizer, [weight])
+        assert type(optimizer) is cls
+        assert optimizer.defaults["lr"] == 0.25
+        assert optimizer.defaults["betas"] == (0.5, 0.75)
+        assert optimizer.defaults["weight_decay"] == 0
+
+
+def test_ema_settings():
+    model = build.model(run_settings(), POINTS, 0)
+    chosen = run_settings(ema={"kind": "constant", "decay": 0.75}).train.ema
+    assert build.ema(chosen, model).decay == 0.75
+    power = build.ema(run_settings(ema={"kind": "power", "width": 0.1}).train.ema, model)
+    assert power.decay is None
+    assert power.exponent == pytest.approx(6.94, abs=0.01)
+
+
+def test_device():
+    assert build.device(RuntimeSettings(device="cpu")).type == "cpu"
+    assert build.device(RuntimeSettings()).type in ("cpu", "cuda")
+    with pytest.raises(UserError, match=r"device: cuda:63"):
+        build.device(RuntimeSettings(device="cuda:63"))

@@ -1,0 +1,103 @@
+"""A batch means the same however it is divided over devices and micro-batches."""
+
+import pytest
+import torch
+from gloo import together
+from support import COUPLINGS, UNET, dataset, run_settings
+
+from vct.lab.settings.runtime import RuntimeSettings
+from vct.lab.training.checkpoint import Identity
+from vct.lab.training.trainer import Trainer
+
+SHAPES = {"points": (2, 1, 1), "images": (1, 8, 8)}
+GC = {"kind": "generator_augmented", "noise": "recouple"}
+PAIRINGS = {
+    **COUPLINGS,
+    "gc-ot": {**GC, "base": {"kind": "ot"}},
+    "gc-vc": {**GC, "base": COUPLINGS["variational"]},
+}
+IMAGES = {"network": UNET, "flip": True, "conditional": True, "objective": {"kind": "ecm"}}
+
+
+def trainer(state, coupling, runtime, data="points", **train):
+    if data == "images":
+        train = IMAGES | train
+    settings = run_settings(coupling, batch_size=16, steps=6, snapshots=0, **train)
+    identity = Identity(settings.model_dump(mode="json"), "0", 1)
+    runtime = RuntimeSettings(device="cpu", **runtime)
+    return Trainer(settings, 3, dataset(SHAPES[data]), runtime, state, identity)
+
+
+def gradients(state, coupling, runtime, data="points", **train):
+    """Loss, and gradients by name, of a step somewhere in a training."""
+    made = trainer(state, coupling, runtime, data, **train)
+    loss, _ = made.loss.backward(4, made.batches.at(4))
+    found = {name: p.grad for name, p in made.model.named_parameters() if p.grad is not None}
+    terms = {name: getattr(loss, name) for name in ("total", "consistency", "kl", "each")}
+    return {**{f"loss {name}": value for name, value in terms.items()}, **found}
+
+
+def norm(tensors):
+    return torch.stack([tensor.double().norm() for tensor in tensors]).norm()
+
+
+def assert_close(found, expected, tolerance=1e-6):
+    """Losses and the whole gradient to `tolerance`; no parameter's gradient is far off either."""
+    assert isinstance(found, dict), found
+    names = [name for name in expected if not name.startswith("loss")]
+    differences = {name: found[name] - value for name, value in expected.items()}
+    whole = norm([differences[name] for name in names]) / norm([expected[name] for name in names])
+    assert whole <= tolerance
+    for name, value in expected.items():
+        limit = (10 if name in names else 1) * tolerance * value.abs().max().clamp(min=1e-4)
+        assert differences[name].abs().max() <= limit, name
+
+
+@pytest.mark.parametrize("data", SHAPES)
+@pytest.mark.parametrize("coupling", PAIRINGS)
+def test_two_devices_have_the_gradients_of_one(coupling, data, tmp_path):
+    settings = PAIRINGS[coupling]
+    expected = gradients(tmp_path, settings, {}, data)
+    assert expected["loss total"] > 0
+    results = together(tmp_path / "group", 2, gradients, tmp_path, settings, {}, data)
+    for found in results:
+        assert_close(found, expected)
+    assert all(torch.equal(results[0][name], results[1][name]) for name in expected)
+
+
+@pytest.mark.parametrize("coupling", PAIRINGS)
+def test_micro_batches_have_the_gradients_of_the_batch(coupling, tmp_path):
+    settings = PAIRINGS[coupling]
+    expected = gradients(tmp_path, settings, {})
+    for size in (5, 8, 16, 100):
+        assert_close(gradients(tmp_path, settings, {"micro_batch": size}), expected)
+
+
+def test_micro_batches_of_two_devices(tmp_path):
+    settings = COUPLINGS["variational"]
+    expected = gradients(tmp_path, settings, {}, "images")
+    divided = {"micro_batch": 3}
+    for found in together(tmp_path / "g", 2, gradients, tmp_path, settings, divided, "images"):
+        assert_close(found, expected)
+
+
+def test_transport_per_device_pairs_what_the_device_holds(tmp_path):
+    local = {"kind": "ot", "over": "device"}
+    whole = gradients(tmp_path, local, {})
+    assert_close(whole, gradients(tmp_path, {"kind": "ot"}, {}))
+    first, second = together(tmp_path / "g", 2, gradients, tmp_path, local, {})
+    assert_close(first, second, 0.0)
+    assert (first["loss total"] - whole["loss total"]).abs() > 1e-3 * whole["loss total"]
+
+
+def test_micro_batches_have_masks_of_dropout_of_their_own(tmp_path):
+    network = {"kind": "mlp", "width": 8, "depth": 2, "dropout": 0.5}
+    made = trainer(tmp_path, COUPLINGS["independent"], {"micro_batch": 8}, network=network)
+    batch = made.batches.at(0)
+    keys = {made.loss._key(0, part) for part, _, _ in made.loss._parts(*parts_of(made, batch))}
+    assert keys == {(3, 0, 0), (3, 0, 8)}
+
+
+def parts_of(made, batch):
+    levels = made.loss.objective.levels(0, 6, 16, torch.Generator().manual_seed(0))
+    return 0, batch, torch.zeros_like(batch.x), levels

@@ -1,0 +1,452 @@
+"""Training is a function of its settings and seed, however often it is killed."""
+
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from support import COUPLINGS, UNET, dataset, run_settings
+
+from vct.lab.data.dataset import Dataset
+from vct.lab.errors import UserError
+from vct.lab.settings.run import RunSettings
+from vct.lab.settings.runtime import RuntimeSettings
+from vct.lab.training import checkpoint
+from vct.lab.training.checkpoint import Identity
+from vct.lab.training.trainer import Interrupted, Trainer, snapshot_file, snapshot_steps
+from vct.preconditioning import ConsistencyFunction
+from vct.samplers.few_step import sample_steps
+
+STEPS = 24
+RUNTIME = RuntimeSettings(device="cpu", checkpoint_every=7)
+OBJECTIVES = {
+    "ict": {"kind": "ict", "s0": 2, "s1": 8},
+    "ecm": {"kind": "ecm", "stages": 3},
+}
+
+
+class Killed(Exception):
+    """Stands for SIGKILL: nothing runs any more after it."""
+
+
+@dataclass
+class Case:
+    """A run that can be started again and again."""
+
+    settings: RunSettings
+    state: Path
+    data: Dataset = field(default_factory=dataset)
+    runtime: RuntimeSettings = RUNTIME
+
+    def trainer(self, before_step=lambda trainer, step: None):
+        identity = Identity(self.settings.model_dump(mode="json"), self.data.sha256, 1)
+        trainer = Trainer(self.settings, 3, self.data, self.runtime, self.state, identity)
+        original = trainer._step
+
+        def step(number):
+            before_step(trainer, number)
+            original(number)
+
+        trainer._step = step
+        trainer.resume()
+        return trainer
+
+    def killed_at(self, at):
+        def die(trainer, step):
+            if step == at:
+                raise Killed
+
+        trainer = self.trainer(die)
+        with pytest.raises(Killed):
+            trainer.run()
+        return trainer
+
+
+def settings(coupling="independent", **train):
+    defaults = {"steps": STEPS, "log_every": 5, "snapshots": 3, "objective": OBJECTIVES["ict"]}
+    return run_settings(coupling, **{**defaults, **train})
+
+
+def outcome(trainer, finished):
+    """Everything that a training leaves behind, as bytes."""
+    state = trainer.state
+    snapshots = {
+        step: snapshot_file(state, step).read_bytes()
+        for step in snapshot_steps(trainer.train.steps, trainer.train.snapshots)
+    }
+    weights = {
+        **{f"model.{key}": value for key, value in trainer.model.state_dict().items()},
+        **{f"ema.{key}": value for key, value in finished.model.state_dict().items()},
+    }
+    return {
+        "weights": {key: value.numpy().tobytes() for key, value in weights.items()},
+        "csv": trainer.rows.csv(),
+        "snapshots": snapshots,
+        "counts": (finished.nonfinite_steps, finished.clipped_steps),
+    }
+
+
+def undisturbed(settings, folder, **options):
+    trainer = Case(settings, folder, **options).trainer()
+    return outcome(trainer, trainer.run())
+
+
+def disturbed(settings, folder, kills, **options):
+    case = Case(settings, folder, **options)
+    for at in kills:
+        case.killed_at(at)
+    trainer = case.trainer()
+    return outcome(trainer, trainer.run())
+
+
+# Before the first checkpoint, just before and after one, within an interval, at the end.
+KILLS = (3, 6, 8, 12, 21, 23)
+
+
+@pytest.mark.parametrize("kernel", ["ve", "li"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("coupling", COUPLINGS)
+def test_killed_and_resumed_is_the_same_training(tmp_path, coupling, objective, kernel):
+    run = settings(
+        coupling,
+        kernel=kernel,
+        objective=OBJECTIVES[objective],
+        optimizer={
+            "kind": "radam" if kernel == "ve" else "adam",
+            "learning_rate": 0.01,
+            "schedule": "cosine",
+            "clip_grad_norm": 0.6,
+        },
+    )
+    expected = undisturbed(run, tmp_path / "a")
+    assert disturbed(run, tmp_path / "b", KILLS) == expected
+    assert 0 < expected["counts"][1] < STEPS
+
+
+@pytest.mark.parametrize("coupling", ["ot", "variational"])
+def test_killed_and_resumed_with_dropout_flips_and_labels(tmp_path, coupling):
+    network = {**UNET, "mult": [1], "dropout": 0.3}
+    chosen = dict(COUPLINGS[coupling])
+    if coupling == "variational":
+        chosen["encoder"] = network
+    run = settings(
+        chosen,
+        network=network,
+        flip=True,
+        conditional=True,
+        batch_size=4,
+        ema={"kind": "power", "width": 0.1},
+        steps=12,
+    )
+    options = {
+        "data": dataset((1, 4, 4)),
+        "runtime": RuntimeSettings(device="cpu", checkpoint_every=4),
+    }
+    expected = undisturbed(run, tmp_path / "a", **options)
+    assert disturbed(run, tmp_path / "b", (2, 6, 11), **options) == expected
+
+
+def test_coupling_sees_levels_labels_and_the_averaged_model(tmp_path):
+    """What a generator-augmented coupling needs, at each step."""
+    network = {**UNET, "mult": [1], "attention": []}
+    run = settings(network=network, conditional=True, batch_size=4, steps=2, snapshots=0)
+    trainer = Case(run, tmp_path, data=dataset((1, 4, 4))).trainer()
+    original, seen = trainer.model.coupling.pair, []
+
+    def pair(x, eps, context):
+        with torch.no_grad():
+            own = trainer.loss._f(trainer.ema.module.network)(x, context.t, context.labels)
+            same = torch.equal(context.ema_model(x, context.t, context.labels), own)
+        seen.append((context.labels, context.key, same, bool((context.r < context.t).all())))
+        return original(x, eps, context)
+
+    trainer.model.coupling.pair = pair
+    trainer.run()
+    for step, (labels, key, same, ordered) in enumerate(seen):
+        assert torch.equal(labels, trainer.batches.at(step).labels)
+        assert key == (3, step)
+        assert same and ordered
+    assert len(seen) == 2
+
+
+def test_killed_and_resumed_diffusion_pretraining(tmp_path):
+    run = settings(objective={"kind": "edm"})
+    expected = undisturbed(run, tmp_path / "a")
+    assert disturbed(run, tmp_path / "b", KILLS) == expected
+
+
+def test_kept_averages_survive_kills(tmp_path):
+    run = settings(ema={"kind": "post_hoc", "kept": 4, "widths": [0.1, 0.2]})
+    expected = undisturbed(run, tmp_path / "a")
+    assert disturbed(run, tmp_path / "b", KILLS) == expected
+    files = sorted(file.name for file in (tmp_path / "a").glob("average-*"))
+    assert len(files) == 4 * 2
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize("width", [0.1, 0.2])
+def test_tracked_averages_are_those_of_a_training_with_that_width(tmp_path, width):
+    """What is tracked beside it changes no training."""
+    trainer = Case(settings(ema={"kind": "power", "width": width}), tmp_path / "a").trainer()
+    alone = trainer.run().model.state_dict()
+    widths = [width, 0.3 - width]
+    run = settings(ema={"kind": "post_hoc", "kept": 2, "widths": widths})
+    beside = Case(run, tmp_path / "b").trainer().run().model.state_dict()
+    for name, tensor in alone.items():
+        assert torch.equal(tensor, beside[name])
+
+
+def test_no_step_is_done_twice_but_those_after_the_checkpoint(tmp_path):
+    case, done = Case(settings(), tmp_path), []
+    case.killed_at(17)
+    trainer = case.trainer(lambda trainer, step: done.append(step))
+    trainer.run()
+    assert done == list(range(14, STEPS))
+
+
+def test_damaged_newest_checkpoint_costs_time_and_nothing_else(tmp_path, capsys):
+    expected = undisturbed(settings(), tmp_path / "a")
+    case = Case(settings(), tmp_path / "b")
+    case.killed_at(17)
+    newest = checkpoint.path_of(case.state, 14)
+    newest.write_bytes(newest.read_bytes()[:-50])
+    trainer = case.trainer()
+    assert trainer.step == 7
+    assert newest.name in capsys.readouterr().err
+    assert outcome(trainer, trainer.run()) == expected
+
+
+@pytest.mark.parametrize("damage", ["torn", "short", "gone"])
+def test_damaged_log_costs_nothing(tmp_path, damage):
+    expected = undisturbed(settings(), tmp_path / "a")
+    case = Case(settings(), tmp_path / "b")
+    case.killed_at(17)
+    log = case.state / "log.jsonl"
+    if damage == "torn":
+        log.write_text(log.read_text() + '{"step": 20, "loss": 0.')
+    elif damage == "short":
+        log.write_text(log.read_text()[:50])
+    else:
+        log.unlink()
+    trainer = case.trainer()
+    assert outcome(trainer, trainer.run()) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_saves_and_the_same_training_goes_on(tmp_path, number):
+    expected = undisturbed(settings(), tmp_path / "a")
+    case = Case(settings(), tmp_path / "b")
+    before = signal.getsignal(number)
+
+    def stop(trainer, step):
+        if step == 10:
+            os.kill(os.getpid(), number)
+
+    trainer = case.trainer(stop)
+    with pytest.raises(Interrupted, match=f"{number.name} after step 11") as caught:
+        trainer.run()
+    assert caught.value.number == number
+    assert signal.getsignal(number) == before
+    resumed = case.trainer()
+    assert resumed.step == 11
+    assert outcome(resumed, resumed.run()) == expected
+
+
+def test_signal_in_the_last_step_loses_nothing(tmp_path):
+    expected = undisturbed(settings(), tmp_path / "a")
+    case = Case(settings(), tmp_path / "b")
+
+    def stop(trainer, step):
+        if step == STEPS - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        case.trainer(stop).run()
+    resumed = case.trainer()
+    assert outcome(resumed, resumed.run()) == expected
+
+
+def test_how_often_it_is_saved_changes_nothing(tmp_path):
+    expected = undisturbed(settings("variational"), tmp_path / "a")
+    often = RuntimeSettings(device="cpu", checkpoint_every=1)
+    assert undisturbed(settings("variational"), tmp_path / "b", runtime=often) == expected
+
+
+def test_seeds_differ(tmp_path):
+    case = Case(settings(), tmp_path / "a")
+    identity = Identity({}, "", 1)
+    other = Trainer(case.settings, 4, case.data, RUNTIME, tmp_path / "b", identity)
+    other.resume()
+    first = outcome(trainer := case.trainer(), trainer.run())
+    second = outcome(other, other.run())
+    assert first["weights"].keys() == second["weights"].keys()
+    assert first["csv"] != second["csv"]
+
+
+def test_checkpoint_of_other_settings_is_refused(tmp_path):
+    Case(settings(), tmp_path).killed_at(12)
+    changed = Case(settings(batch_size=9), tmp_path)
+    with pytest.raises(UserError, match=r"train\.batch_size: 8 -> 9"):
+        changed.trainer()
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_snapshot_that_is_lost_or_damaged_is_found_at_once(tmp_path, lost):
+    """And not after days, when outputs are put together; nor does it become part of one."""
+    case = Case(settings(), tmp_path)
+    case.killed_at(STEPS - 1)
+    path = snapshot_file(tmp_path, snapshot_steps(STEPS, 3)[0])
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink() if lost else path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{path.name} is missing or damaged.*--fresh"):
+        case.trainer()
+
+
+def test_non_finite_gradients_are_zeroed_and_counted(tmp_path):
+    """One entry of one gradient is spoilt in three steps; the rest still learns."""
+    seen = []
+
+    def spoil(trainer, step):
+        if step == 0:
+            weight, bias = trainer.parameters[:2]
+            values = {4: float("nan"), 9: float("inf"), 10: -float("inf")}
+
+            def hook(gradient):
+                gradient = gradient.clone()
+                if trainer.step in values:
+                    gradient.view(-1)[0] = values[trainer.step]
+                return gradient
+
+            weight.register_hook(hook)
+            trainer.optimizer.register_step_pre_hook(
+                lambda *_: seen.append((weight.grad.clone(), bias.grad.clone()))
+            )
+
+    trainer = Case(settings(), tmp_path).trainer(spoil)
+    finished = trainer.run()
+    assert finished.nonfinite_steps == 3
+    for step, (weight, bias) in enumerate(seen):
+        assert torch.isfinite(weight).all()
+        assert bias.abs().sum() > 0
+        assert (weight.view(-1)[0] == 0) == (step in (4, 9, 10))
+        assert weight.view(-1)[1:].abs().sum() > 0
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.parameters)
+    assert all(torch.isfinite(value).all() for value in finished.model.state_dict().values())
+
+
+def gradients(folder, limit):
+    """All gradients as the optimiser got them, and the finished training."""
+    found = []
+
+    def watch(trainer, step):
+        if step == 0:
+            trainer.optimizer.register_step_pre_hook(
+                lambda *_: found.append(
+                    torch.cat([parameter.grad.flatten() for parameter in trainer.parameters])
+                )
+            )
+
+    rates = {"kind": "adam", "learning_rate": 1e-12, "clip_grad_norm": limit}
+    trainer = Case(settings(optimizer=rates), folder).trainer(watch)
+    return found, trainer.run(), trainer.rows.rows()
+
+
+def test_clipping_bounds_the_norm_and_keeps_the_direction(tmp_path):
+    free, unlimited, free_rows = gradients(tmp_path / "a", None)
+    norms = torch.stack(free).norm(dim=1)
+    limit = norms.median().item()
+    cut, limited, rows = gradients(tmp_path / "b", limit)
+    assert unlimited.clipped_steps == 0
+    assert limited.clipped_steps == int((norms > limit).sum())
+    for before, after in zip(free, cut, strict=True):
+        assert after.norm() <= limit * (1 + 1e-5)
+        torch.testing.assert_close(after, before * min(1, limit / before.norm().item()))
+    # What is logged is the norm before clipping.
+    first = [entry[0]["grad_norm"] for entry in (free_rows, rows)]
+    assert first == pytest.approx([norms[:5].mean().item()] * 2, rel=1e-4)
+
+
+def test_a_coupling_may_have_a_limit_of_its_own(tmp_path):
+    """Published trainings clip the gradients of variational couplings alone."""
+
+    def gradient(name, common, **own):
+        optimizer = {"kind": "adam", "learning_rate": 1e-12, "clip_grad_norm": common}
+        run = settings({**COUPLINGS["variational"], **own}, optimizer=optimizer)
+        trainer = Case(run, tmp_path / name).trainer()
+        trainer._step(0)
+        return torch.cat([parameter.grad.flatten() for parameter in trainer.parameters])
+
+    free = gradient("free", None)
+    limit = free.norm().item() / 3
+    torch.testing.assert_close(gradient("own", None, clip_grad_norm=limit), free / 3)
+    torch.testing.assert_close(gradient("both", limit / 2, clip_grad_norm=limit), free / 3)
+    torch.testing.assert_close(gradient("common", limit), free / 3)
+
+
+def test_learning_rate_follows_its_schedule(tmp_path):
+    used = []
+
+    def watch(trainer, step):
+        if step == 0:
+            trainer.optimizer.register_step_pre_hook(
+                lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"])
+            )
+
+    chosen = {"learning_rate": 0.5, "schedule": "cosine", "final_fraction": 0.1}
+    trainer = Case(settings(optimizer=chosen), tmp_path).trainer(watch)
+    trainer.run()
+    assert used[: STEPS // 2 + 1] == [0.5] * (STEPS // 2 + 1)
+    assert 0.05 < used[-1] < 0.06
+    logged = {entry["step"]: entry["learning_rate"] for entry in trainer.rows.rows()}
+    assert logged == {step: used[step - 1] for step in (5, 10, 15, 20, 24)}
+
+
+def test_rows_are_means_over_their_interval(tmp_path):
+    losses = []
+    trainer = Case(settings("variational"), tmp_path).trainer()
+    add = trainer.interval.add
+    trainer.interval.add = lambda values: (losses.append([v.item() for v in values]), add(values))
+    trainer.run()
+    rows = trainer.rows.rows()
+    assert [entry["step"] for entry in rows] == [5, 10, 15, 20, 24]
+    assert [entry["grid_points"] for entry in rows] == [3, 5, 5, 9, 9]
+    start = 0
+    for entry in rows:
+        part = torch.tensor(losses[start : entry["step"]], dtype=torch.float64).mean(dim=0)
+        names = ("loss", "consistency_loss", "kl", "grad_norm")
+        assert [entry[name] for name in names] == pytest.approx(part[:4].tolist())
+        start = entry["step"]
+
+
+@pytest.mark.parametrize(("steps", "count"), [(24, 3), (100, 8), (7, 7), (10, 0), (5, 4)])
+def test_snapshots_are_evenly_spaced_up_to_the_end(steps, count):
+    found = snapshot_steps(steps, count)
+    assert len(found) == count
+    assert found == sorted(set(found))
+    assert all(1 <= step <= steps for step in found)
+    assert found[-1:] == ([steps] if count else [])
+
+
+def test_training_learns(tmp_path):
+    """When all data are one point, every sample must become that point."""
+    data, point = dataset(), torch.tensor([0.6, -0.4])[:, None, None]
+    data.train.x[:] = point.numpy()
+    run = settings(
+        steps=300,
+        t_max=5.0,
+        objective={"kind": "ict", "s0": 5, "s1": 5},
+        network={"kind": "mlp", "width": 32, "depth": 2},
+        optimizer={"kind": "adam", "learning_rate": 1e-2, "schedule": "cosine"},
+        batch_size=32,
+        snapshots=0,
+    )
+    trainer = Case(run, tmp_path, data=data).trainer()
+    finished = trainer.run()
+    f = ConsistencyFunction(finished.model.network, trainer.loss.kernel, 0.5, 0.002)
+    noise = torch.randn(200, 2, 1, 1, generator=torch.Generator().manual_seed(0))
+    (x,) = sample_steps(f, finished.model.coupling, [5.0], [noise])
+    assert (x - point).abs().mean() < 0.1
