@@ -1,0 +1,300 @@
+"""Every JSON file of the project, typed: only here are their keys spelled.
+
+`read(RunRecord, path)` gives a record, or one sentence on what is wrong with the file; `write` is
+its inverse. A number that is not finite is `null` in a file and None in a record.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+
+from vct.lab.errors import UserError
+from vct.lab.files.layout import NAME, RunId
+from vct.lab.files.whole import damaged, read_json, write_json
+
+Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+"""Becomes a part of a path."""
+Number = int | float | None
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+def _none(value: Any) -> bool:
+    return value is None
+
+
+R = TypeVar("R", bound="Record")
+
+
+class Record(BaseModel):
+    """The content of a JSON file, or a part of one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def content(self) -> dict[str, Any]:
+        """As JSON holds it, keys in the order of the fields."""
+        return self.model_dump(mode="json")
+
+
+def optional(**options: Any) -> Any:
+    """A field that is left out of the file where it is None."""
+    return Field(default=None, exclude_if=_none, **options)
+
+
+def read(kind: type[R], path: str | Path) -> R:
+    """The record in a JSON file.
+
+    Raises:
+        UserError: if it is missing or holds something else; the sentence names the first wrong key.
+    """
+    try:
+        return kind.model_validate(read_json(path))
+    except ValidationError as error:
+        raise damaged(path, problem(error)) from None
+
+
+def parse(kind: type[R], text: str | bytes, place: str, remedy: str) -> R:
+    """The record in a text that stands inside another file.
+
+    Args:
+        place: where it stands, for the message.
+        remedy: what the user can do about it.
+
+    Raises:
+        UserError: if it is no such record.
+    """
+    try:
+        return kind.model_validate_json(text, strict=True)
+    except ValidationError:
+        raise UserError(f"{place} does not hold a whole {kind.__name__}; {remedy}") from None
+
+
+def write(record: Record, path: str | Path) -> None:
+    """Write a record atomically, as indented JSON."""
+    write_json(path, record.content())
+
+
+def problem(error: ValidationError) -> str:
+    """What is wrong, with the key where there is one: `schedules.steps1 should be a valid list`."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    what = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    what = "is missing" if first["type"] == "missing" else what
+    return f"{key[:80]} {what[0].lower()}{what[1:]}".strip()
+
+
+# --- data ------------------------------------------------------------------------------------
+
+
+class DatasetRecord(Record):
+    """`data/NAME/meta.json`: what the arrays beside it are; a source may say more."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    format: Literal[1]
+    name: Name
+    source: dict[str, Any]
+    sha256: str
+    train: Count
+    test: Count
+    shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
+    dtype: Literal["uint8", "float32"]
+    classes: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class HashRecord(Record):
+    """`state/data/NAME/verified.json`: size, inode and times of files whose content was hashed."""
+
+    sha256: str
+    files: dict[str, list[int]]
+
+
+# --- a run -----------------------------------------------------------------------------------
+
+
+class CodeRecord(Record):
+    """Version of the package, and of what a training computes."""
+
+    vct: str
+    training: int
+
+
+class DivisionRecord(Record):
+    """How batches were divided, where they were."""
+
+    devices: int
+    micro_batch: int | None
+
+
+class RunRecord(Record):
+    """`config.json` of a run: what was trained, of what, and the hashes of what came out."""
+
+    run: str
+    settings: dict[str, Any]
+    settings_sha256: str
+    data_sha256: str
+    code: CodeRecord
+    division: DivisionRecord | None = optional()
+    summary: dict[str, Number]
+    initial_weights_sha256: str | None = optional()
+    own_code: dict[str, str] | None = optional()
+    files: dict[str, str] | None = optional()
+
+    @property
+    def id(self) -> RunId:
+        """The run."""
+        return RunId.parse(self.run)
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data that were trained on."""
+        return str(self.settings["train"]["dataset"])
+
+
+class SampleRecord(Record):
+    """The entry `record` of `samples.npz`: what the samples were drawn with and from."""
+
+    version: int
+    settings: dict[str, Any]
+    data_sha256: str
+    files: dict[str, str]
+
+
+class ExtractorRecord(Record):
+    """A feature extractor in a protocol."""
+
+    name: Name
+    kind: str
+    sha256: str
+    features: Count
+    source: str | None = optional()
+    source_sha256: str | None = optional()
+
+
+class ReferenceRecord(Record):
+    """What samples are compared with."""
+
+    dataset: Name
+    split: str
+    size: Count
+    sha256: str
+
+
+class ProtocolRecord(Record):
+    """`protocol.json` of a run: what a reader must know to compare its scores with others.
+
+    `schedules` are the times at which the network was asked, by key of the samples; `files` the
+    hashes of what was scored and of the scores.
+    """
+
+    num_samples: Count
+    schedules: dict[str, Annotated[list[float], Field(min_length=1)]]
+    ema: str
+    sample_seed: int
+    noise: str
+    extractor: ExtractorRecord | None
+    reference: ReferenceRecord
+    metrics: list[str]
+    extras: dict[str, dict[str, int | float | str]] | None = optional()
+    version: int
+    sampling_version: int
+    files: dict[str, str] | None = optional()
+
+
+class Scores(RootModel[dict[str, dict[str, Number] | Number]]):
+    """`metrics.json` of a run: numbers by key of the samples, and numbers of the run itself."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class FloorRecord(Record):
+    """`floor.json` of an experiment: what held-out real data score."""
+
+    scores: dict[str, Number]
+    num_samples: Count
+    extractor: ExtractorRecord | None = None
+    reference: ReferenceRecord | None = optional()
+    extras: dict[str, dict[str, int | float | str]] | None = optional()
+    version: int | None = optional()
+
+
+# --- extractors and published checkpoints ----------------------------------------------------
+
+
+class ClassifierRecord(Record):
+    """`metrics.json` of a classifier that was trained here."""
+
+    accuracy: float
+    train_images: Count
+    test_images: Count
+
+
+class PublishedRecord(Record):
+    """`metrics.json` of an extractor with published weights: the file that they are from."""
+
+    source: str
+    source_sha256: str
+
+
+class PretrainedRecord(Record):
+    """`pretrained/NAME.json`: the network of an imported checkpoint, as params.yaml takes it."""
+
+    source: str
+    sha256: str
+    network: dict[str, Any]
+    shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
+    classes: Count
+    sigma_data: float
+    parameters: Count
+    dtypes: list[str]
+    left_out: list[str]
+
+
+# --- locks and tracking ----------------------------------------------------------------------
+
+
+class HolderRecord(Record):
+    """In a lock file: who holds it, since when."""
+
+    pid: int
+    host: str
+    start: str
+
+
+class TrackingReady(Record):
+    """`results/tracking.json`: the stage that makes MLflow's database has run."""
+
+    tracking: Literal["ready"] = "ready"
+
+
+class TrackedRecord(Record):
+    """`results/SUITE/tracked.json`: the runs whose scores were sent."""
+
+    runs: list[str]
+
+
+class StoreRecord(Record):
+    """`state/mlflow-ready.json`: which mlflow found the database with which schema."""
+
+    mlflow: str
+    schema_version: str | None = Field(alias="schema")
+
+    def content(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class TrackedRun(Record):
+    """`state/<run>/mlflow.json`: which MLflow run a training belongs to.
+
+    Args:
+        config: what training was started with, so that its metrics can be sent before it ends.
+        uri: the store that `mlflow_run` is in, without password.
+        mlflow_run: the id, None while nothing was sent.
+        since: milliseconds since 1970; a run that started before in MLflow is of an earlier
+            training, even if it has the same tags.
+    """
+
+    config: RunRecord | None = None
+    uri: str | None = None
+    mlflow_run: str | None = None
+    since: int = 0
