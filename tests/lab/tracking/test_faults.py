@@ -107,8 +107,8 @@ def test_a_lost_answer_to_any_request_leaves_one_run_with_each_step_once(server,
 def test_a_server_that_dies_and_comes_back(server, tmp_path, capfd, monkeypatch):
     """One training: tracked, server away, server back, stopped, resumed, finished."""
     name, told = "dies", []
-    warn = watch._Watcher._warn
-    monkeypatch.setattr(watch._Watcher, "_warn", lambda *why: (warn(*why), told.append(why)))
+    warn = watch.WatcherProcess._warn
+    monkeypatch.setattr(watch.WatcherProcess, "_warn", lambda *why: (warn(*why), told.append(why)))
 
     def sent():
         return of(tmp_path, name) and history(tmp_path, of(tmp_path, name)[0].info.run_id)
@@ -178,11 +178,11 @@ def test_a_training_that_is_killed_with_sigkill(root):
 
 def test_a_killed_watcher_costs_a_line_at_once(root, capfd, monkeypatch):
     begun, told = [], threading.Event()
-    begin, warn = watch._Watcher._start, watch._Watcher._warn
+    begin, warn = watch.WatcherProcess._start, watch.WatcherProcess._warn
     monkeypatch.setattr(
-        watch._Watcher, "_start", lambda self: begun.append(begin(self)) or begun[0]
+        watch.WatcherProcess, "_start", lambda self: begun.append(begin(self)) or begun[0]
     )
-    monkeypatch.setattr(watch._Watcher, "_warn", lambda *why: (warn(*why), told.set()))
+    monkeypatch.setattr(watch.WatcherProcess, "_warn", lambda *why: (warn(*why), told.set()))
     start(root)
     with following(RUN, root=root, delay=0):
         until(lambda: begun)[0].send_signal(signal.SIGKILL)
@@ -304,8 +304,8 @@ def test_no_thread_and_no_process_to_be_had(tmp_path, monkeypatch, capfd, target
         raise RuntimeError("can't start new thread") if "Thread" in target else OSError(11, "no")
 
     told = []
-    warn = watch._Watcher._warn
-    monkeypatch.setattr(watch._Watcher, "_warn", lambda *why: (warn(*why), told.append(why)))
+    warn = watch.WatcherProcess._warn
+    monkeypatch.setattr(watch.WatcherProcess, "_warn", lambda *why: (warn(*why), told.append(why)))
     monkeypatch.setattr(target, refuse)
     with following(RUN, root=tmp_path, delay=0):
         until(lambda: told)

@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 
 import pytest
+import yaml
+from support import params
 from tracking_support import (
     RUN,
     SOURCE,
@@ -25,12 +27,16 @@ from tracking_support import (
     write_log,
 )
 
+from vct.lab import cli
 from vct.lab.errors import UserError
+from vct.lab.files.layout import RunId
+from vct.lab.records import StartedRecord, read
 from vct.lab.tracking import watch
-from vct.lab.tracking.run import KEY_LENGTH, VALUE_LENGTH, send, tags
+from vct.lab.tracking.run import KEY_LENGTH, VALUE_LENGTH, RunFiles, send, tags
 from vct.lab.tracking.store import Store, StoreUnavailable
 from vct.lab.tracking.ui import ui_command
 from vct.lab.tracking.watch import following
+from vct.lab.training.trainer import Trainer
 
 
 def test_a_database_made_by_four_processes_at_once_is_whole_and_found_quickly(root):
@@ -268,7 +274,7 @@ def test_a_server_that_never_answers_is_given_up_at_the_end(root, monkeypatch, c
 
 
 def test_a_short_training_starts_no_process_and_is_sent_later(root, monkeypatch):
-    monkeypatch.setattr(watch._Watcher, "_start", lambda self: pytest.fail("started"))
+    monkeypatch.setattr(watch.WatcherProcess, "_start", lambda self: pytest.fail("started"))
     start(root)
     with following(RUN, root=root):
         write_log(root, [1, 2])
@@ -279,7 +285,7 @@ def test_a_short_training_starts_no_process_and_is_sent_later(root, monkeypatch)
 
 
 def test_switched_off_starts_nothing(root, monkeypatch):
-    monkeypatch.setattr(watch, "_Watcher", None)
+    monkeypatch.setattr(watch, "WatcherProcess", None)
     with following(RUN, root=root, enabled=False):
         pass
     monkeypatch.setenv("VCT_TRACKING", "off")
@@ -297,7 +303,7 @@ class Stopped(Exception):
 )
 def test_an_exception_says_what_a_training_is_that_did_not_finish(root, monkeypatch, error, word):
     said = []
-    monkeypatch.setattr(watch._Watcher, "end", lambda self, word, patience: said.append(word))
+    monkeypatch.setattr(watch.WatcherProcess, "end", lambda self, word, patience: said.append(word))
     with suppress(error or ()), following(RUN, root=root, stops=Stopped):
         if error:
             raise error
@@ -316,7 +322,7 @@ def test_the_status_comes_from_the_files_first(root, monkeypatch, word, done, st
     (root / "word").write_text(word)
     with (root / "word").open() as stream:
         monkeypatch.setattr(sys, "stdin", stream)
-        assert watch.Watch(files(root), os.getppid(), 0.1, 2).run() == 0
+        assert watch.Watcher(files(root), os.getppid(), 0.1, 2).run() == 0
     (run,) = runs(root)
     assert run.info.status == status and history(root, run.info.run_id) == [1]
 
@@ -352,3 +358,32 @@ def test_the_interface_is_for_this_machine(root, monkeypatch):
 def test_a_run_that_was_never_trained_is_refused(root):
     with pytest.raises(UserError, match="vct train"):
         send(root, RUN)
+
+
+def test_training_says_what_it_is_and_since_when(tmp_path, monkeypatch):
+    """Before its first step; going on keeps the time, a fresh start is another training."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VCT_TRACKING", "off")
+    changes = {"experiments.small.train.steps": 2, "experiments.small.train.snapshots": 1}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params(changes)))
+    run = RunId.parse("small/independent/seed0")
+
+    def train(*options):
+        code = cli.main(["train", str(run), *options])
+        return code, read(StartedRecord, run.started).time, *RunFiles(tmp_path, run).config()
+
+    def stop(self):
+        raise UserError("no more")
+
+    assert cli.main(["data", "points"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", stop)
+        code, begun, started, complete = train()
+        assert code == 2 and not complete
+    code, again, trained, complete = train()
+    assert code == 0 and again == begun and complete
+    assert tags(trained) == tags(started) and trained.files
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", stop)
+        code, fresh, _, complete = train("--fresh")
+    assert code == 2 and fresh > begun and not complete

@@ -136,9 +136,10 @@ def _finish(
 
 def _begin(run: RunId, record: dict[str, Any]) -> None:
     """Leave word of what is trained since when, for whoever follows the log."""
-    marker, now = run.state / UNFINISHED, int(time.time() * 1000)
-    since = read(StartedRecord, run.started).time if marker.exists() else now
-    write(StartedRecord(config=RunRecord.model_validate(record), time=since), run.started)
+    marker, begun = run.state / UNFINISHED, int(time.time() * 1000)
+    if marker.exists() and run.started.exists():
+        begun = read(StartedRecord, run.started).time
+    write(StartedRecord(config=RunRecord.model_validate(record), time=begun), run.started)
     marker.touch()
 
 

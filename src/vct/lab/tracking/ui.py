@@ -48,11 +48,6 @@ def ui_command(store: Store, port: int) -> list[str]:
 
 def _free_port() -> int:
     for port in range(5000, 5020):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
+        with suppress(OSError), socket.create_server((HOST, port)):
             return port
     raise UserError("ports 5000 to 5019 are all in use; close other servers.")

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.tracking.run import MlflowRun, RunFiles
 from vct.lab.tracking.store import Store, locked, reason, switched_off
@@ -62,7 +61,7 @@ def following(
     if not enabled or switched_off():
         yield
         return
-    watcher = _Watcher(RunFiles(root, run), delay, interval)
+    watcher = WatcherProcess(RunFiles(root, run), delay, interval)
     unfinished = "KILLED"
     try:
         yield
@@ -74,7 +73,7 @@ def following(
         watcher.end(unfinished, patience)
 
 
-class _Watcher:
+class WatcherProcess:
     """The watching process, and the thread that starts it and listens to it."""
 
     def __init__(self, files: RunFiles, delay: float, interval: float) -> None:
@@ -138,7 +137,7 @@ class _Watcher:
             return
         assert self.process.stdin is not None
         with suppress(OSError):  # it is gone already; its exit code says so
-            self.process.stdin.write(unfinished)
+            self.process.stdin.write(f"{unfinished}\n")
             self.process.stdin.close()
         self._thread.join(patience)
         if self._thread.is_alive():
@@ -150,7 +149,7 @@ class _Watcher:
 # --- the process -------------------------------------------------------------------------------
 
 
-class Watch:
+class Watcher:
     """Sends the rows of a training that goes on.
 
     Args:
@@ -174,8 +173,8 @@ class Watch:
     def _wait(self) -> str | None:
         """Sleep for an interval; if training is over, return what it is if it is not finished."""
         readable, _, _ = select.select([sys.stdin], [], [], self.interval)
-        if readable and (word := sys.stdin.read()):
-            return word
+        if readable and (word := sys.stdin.readline()):
+            return word.strip()
         if readable or os.getppid() != self.parent:  # it was killed and could not say so
             signal.alarm(LAST_ATTEMPT)
             return "KILLED"
@@ -184,7 +183,8 @@ class Watch:
     def _attempt(self, ending: str | None) -> bool:
         try:
             if self.tracked is None:
-                self.tracked = self._enter()
+                config, _ = self.files.config()
+                self.tracked = MlflowRun(Store(self.files.root), self.files, config, running=True)
             self.tracked.send_rows()
             if ending is not None:
                 self._end(self.tracked, ending)
@@ -194,12 +194,6 @@ class Watch:
             with suppress(OSError):  # nobody listens any more
                 os.write(self.reports, f"{reason(error)}\n".encode(errors="replace"))
             return False
-
-    def _enter(self) -> MlflowRun:
-        started = self.files.started()
-        if started is None:
-            raise UserError(f"{self.files.run.started} is missing")
-        return MlflowRun(Store(self.files.root), self.files, started.config, running=True)
 
     def _end(self, tracked: MlflowRun, ending: str) -> None:
         tracked.config, complete = self.files.config()
@@ -215,7 +209,7 @@ def main(root: str, run: str, parent: str, interval: str) -> int:
     reports = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     files = RunFiles(Path(root), RunId.parse(run))
-    return Watch(files, int(parent), float(interval), reports).run()
+    return Watcher(files, int(parent), float(interval), reports).run()
 
 
 if __name__ == "__main__":
