@@ -167,6 +167,8 @@ def test_other_data_or_a_fresh_start_is_another_run(root):
     third = opened(root)
     assert len({first.id, second.id, third.id}) == 3
     assert opened(root).id == third.id
+    start(root, int(time.time() * 1000) + 1)
+    assert opened(root).id != third.id
 
 
 def test_a_run_is_the_one_that_was_noted_not_a_later_twin(root):
