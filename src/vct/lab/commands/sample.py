@@ -81,7 +81,7 @@ class Draw:
         self.data, self.sample, self.device = data, sample, device
         self.times = [t_max, *sample.mid_times]
         self.keys = results.sample_keys(sample)
-        self.classes = data.meta["classes"] if conditional else 0
+        self.classes = data.meta.classes if conditional else 0
 
     def one_step(self) -> "Draw":
         """The same, with the first step alone; Heun's steps are all needed."""

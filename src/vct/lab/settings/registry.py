@@ -43,7 +43,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mixture": "vct.lab.data.sources.mixture:mixture",
         "digits": "vct.lab.data.sources.digits:digits",
         "mnist": "vct.lab.data.sources.mnist:mnist",
-        "torchvision": "vct.lab.data.sources.torchvision_sets:read",
+        "torchvision": "vct.lab.data.sources.torchvision_sets:torchvision_set",
         "stand_in": "vct.lab.data.sources.stand_in:stand_in",
         "image_folder": "vct.lab.data.sources.image_folder:ImageFolder",
     },
