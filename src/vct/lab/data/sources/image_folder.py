@@ -100,11 +100,10 @@ class ImageFolder:
             UserError: if images are broken, unless they are to be skipped; if sizes are mixed and
                 no `size` is given.
         """
-        buffers: dict[SplitName, _Buffer] = {"train": _Buffer(), "test": _Buffer()}
-        images, first = self._decoded(), ""
-        written = dict.fromkeys(buffers, 0)
-        shape: tuple[int, ...] = ()
-        for index, image in images:
+        gathered: dict[SplitName, list[tuple[int, np.ndarray]]] = {"train": [], "test": []}
+        written = dict.fromkeys(gathered, 0)
+        first, shape = "", (0, 0, 0)
+        for index, image in self._decoded():
             if not first:
                 first, shape = self.names[index], image.shape
             if image.shape != shape:
@@ -112,13 +111,18 @@ class ImageFolder:
             split: SplitName = "test" if self.held_out[index] else "train"
             written[split] += 1
             if not self._stops():
-                piece = buffers[split].add(image, self.labels.values[index])
-                if piece is not None:
-                    yield split, piece
+                gathered[split].append((index, image))
+                if len(gathered[split]) * image.nbytes >= CHUNK:
+                    yield split, self._piece(gathered[split])
+                    gathered[split] = []
         self._check(written)
-        for split, buffer in buffers.items():
-            if buffer.images:
-                yield split, buffer.take()
+        for split, images in gathered.items():
+            if images:
+                yield split, self._piece(images)
+
+    def _piece(self, images: list[tuple[int, np.ndarray]]) -> Split:
+        positions = [index for index, _ in images]
+        return Split(np.stack([image for _, image in images]), self.labels.values[positions])
 
     def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
         """Position and pixels of each image that can be read; the others are noted."""
@@ -157,26 +161,6 @@ class ImageFolder:
             f"{self.path}: {shown(first)} has {shape[2]} x {shape[1]} pixels and {shown(name)} "
             f"{other[2]} x {other[1]}; give 'size', to which all are cropped and resized."
         )
-
-
-class _Buffer:
-    """Images and labels of a split, until there are enough for a piece."""
-
-    def __init__(self) -> None:
-        self.images: list[np.ndarray] = []
-        self.labels: list[int] = []
-
-    def add(self, image: np.ndarray, label: int) -> Split | None:
-        """Add one; the piece, if it is full."""
-        self.images.append(image)
-        self.labels.append(label)
-        return self.take() if len(self.images) * image.nbytes >= CHUNK else None
-
-    def take(self) -> Split:
-        """What was gathered; the buffer is empty again."""
-        piece = Split(np.stack(self.images), np.array(self.labels, dtype=np.int64))
-        self.images, self.labels = [], []
-        return piece
 
 
 def _held_out(

@@ -7,7 +7,7 @@ from vct.lab.data.sources.base import Source, Split
 
 def hold_out(size: int, test: int, seed: int) -> np.ndarray:
     """Choose `test` of `size` positions at random: bool (size,), true where one is held out."""
-    # It imports torch, which doubles the memory of a source that needs none of it.
+    # It imports torch, which doubles the memory of a source; one with its own split goes without.
     from vct import rng
 
     order = np.random.default_rng(rng.key(seed, "hold out")).permutation(size)
