@@ -23,7 +23,7 @@ def _none(value: Any) -> bool:
     return value is None
 
 
-R = TypeVar("R", bound="Record")
+R = TypeVar("R", bound=BaseModel)
 
 
 class Record(BaseModel):

@@ -10,16 +10,14 @@ from torch import Tensor
 
 from vct import rng
 from vct.couplings.base import Coupling
-from vct.lab import build
-from vct.lab.data import dataset
+from vct.lab import build, versions
 from vct.lab.data.batches import Batches
 from vct.lab.data.dataset import Dataset
-from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
-from vct.lab.files.whole import atomic
 from vct.lab.processes.group import current_group
+from vct.lab.records import SampleRecord
 from vct.lab.report.preview import preview
-from vct.lab.runs import results, weights
+from vct.lab.runs import provenance, samples, weights
 from vct.lab.sampling import to_uint8
 from vct.lab.settings.params import Params
 from vct.lab.settings.sample import SampleSettings
@@ -33,15 +31,10 @@ from vct.samplers.heun import heun, heun_times
 def sample(params: Params, name: str) -> None:
     """Write `samples.npz` and `preview.png` of a run."""
     run_id = RunId.parse(name)
-    settings, record = results.checked_record(params, run_id)
+    settings, record = provenance.checked_run(params, run_id)
     sample = params.experiment(run_id.experiment).sample
-    data = dataset.load(settings.train.dataset)
-    if record["data_sha256"] != data.sha256:
-        raise UserError(
-            f"{run_id.directory} was trained on other data than data/{data.name} holds; train it "
-            f"again: vct train {run_id}"
-        )
-    files = results.checked_weights(run_id, sample, record)
+    data = provenance.checked_data(run_id, record)
+    files = provenance.checked_weights(run_id, sample, record)
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime)
     model = weights.load(run_id, settings, data, device, sample.ema_width)
@@ -56,11 +49,15 @@ def sample(params: Params, name: str) -> None:
     if data.is_points:
         arrays |= _pairs(settings.train.batch_size, model, data, device)
         arrays["noise"] = draw.noise(sample.num_samples, 0).cpu().numpy()
-    arrays["record"] = results.sample_record(sample, data.sha256, files)
-    with atomic(run_id.directory / "samples.npz") as temporary:
-        np.savez(temporary, allow_pickle=False, **arrays)
+    origin = SampleRecord(
+        version=versions.SAMPLING,
+        settings=sample.model_dump(mode="json"),
+        data_sha256=data.sha256,
+        files=files,
+    )
+    samples.write(run_id, arrays, origin)
     real = np.asarray(data.train.x[: sample.num_samples])
-    preview(run_id.directory / "preview.png", results.scored(arrays), real)
+    preview(run_id.directory / "preview.png", samples.scored(arrays), real)
     finished.drop(run_id)
 
 
@@ -80,7 +77,7 @@ class Draw:
     ) -> None:
         self.data, self.sample, self.device = data, sample, device
         self.times = [t_max, *sample.mid_times]
-        self.keys = results.sample_keys(sample)
+        self.keys = samples.keys(sample)
         self.classes = data.meta["classes"] if conditional else 0
 
     def one_step(self) -> "Draw":
@@ -165,8 +162,8 @@ def _snapshots(
     first_step = draw.one_step()
     for trained in sorted(by_step):
         weights.fill(model.network, by_step[trained], path)
-        samples = first_step.all_steps(f, model.coupling, count)
-        (arrays[f"snapshot{trained}"],) = samples.values()
+        drawn = first_step.all_steps(f, model.coupling, count)
+        (arrays[f"snapshot{trained}"],) = drawn.values()
     model.network.load_state_dict(final)
     return arrays
 

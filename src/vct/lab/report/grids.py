@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vct.lab.report import names, style
+from vct.lab.report import style
 
 _PANEL = 232  # pixels that a panel should be wide, about
 _BUDGET = 290_000  # bytes of pixels before upscaling: photographs in PNG stay below 300 kB
@@ -21,7 +21,7 @@ class GridPanel:
     """Images under one heading.
 
     Args:
-        column: the heading above, for example the coupling by its key.
+        column: the heading above, for example what the coupling is called.
         row: the heading at the left, for example `1 step`.
         images: uint8 (N, C, H, W), C 1 or 3; the same cell has the same noise in all panels.
     """
@@ -112,8 +112,7 @@ def _draw(
             figure.figimage(array, x, y)
         for index, column in enumerate(columns):
             x = left + index * (wide + _GUTTER) + wide / 2
-            text = names.coupling(column)
-            figure.text(x / width, 1 - (top - 7) / height, text, ha="center", fontweight="bold")
+            figure.text(x / width, 1 - (top - 7) / height, column, ha="center", fontweight="bold")
         for index, row in enumerate(rows):
             y = 1 - (top + index * (high + _GUTTER) + high / 2) / height
             figure.text((left - 10) / width, y, row, ha="right", va="center")
