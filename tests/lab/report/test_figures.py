@@ -1,5 +1,7 @@
 """Figures: sizes in pixels, something drawn, the same bytes twice, and the numbers they print."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,7 @@ from PIL import Image
 from vct.lab.errors import UserError
 from vct.lab.report import style
 from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplings_figure
-from vct.lab.report.curves import Histories, curves_figure, read_histories
+from vct.lab.report.curves import curves_figure, read_histories
 from vct.lab.report.grids import GridPanel, sample_grids, tile
 from vct.lab.report.preview import preview
 
@@ -50,14 +52,15 @@ def images(count, channels=1, size=8):
 
 def test_couplings_figure(tmp_path):
     path = tmp_path / "couplings.png"
-    couplings_figure(path, panels(), MODES, PATHS, title="mixture")
+    couplings_figure(path, panels(), MODES, PATHS, "mixture")
     assert_good(path, (944, 1080))
 
 
 def test_couplings_figure_of_one_coupling_with_a_collapsed_model(tmp_path):
     only = panels(("own.module.Coupling",))[0]
     only.samples[:] = 0
-    couplings_figure(tmp_path / "one.png", [only], MODES, PATHS, samples="heun18")
+    only = replace(only, key="heun18")
+    couplings_figure(tmp_path / "one.png", [only], MODES, PATHS)
     assert_good(tmp_path / "one.png")
 
 
@@ -142,7 +145,7 @@ def test_curves_survive_values_that_are_not_finite(project, digits, tmp_path):
     histories = read_histories(digits)
     broken = histories.training.assign(consistency_loss=np.nan)
     path = tmp_path / "curves.png"
-    curves_figure(path, Histories(broken, histories.trajectory, "w2"), digits, float("nan"))
+    curves_figure(path, replace(histories, training=broken, metric="w2"), digits, float("nan"))
     assert_good(path)
 
 

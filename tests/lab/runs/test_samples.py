@@ -7,7 +7,8 @@ from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.records import SampleRecord
 from vct.lab.runs import samples
-from vct.lab.settings.sample import SampleSettings
+from vct.samplers.few_step import FewStep
+from vct.samplers.heun import Heun
 
 RUN = RunId("small", "ot", 0)
 RECORD = SampleRecord(
@@ -43,17 +44,18 @@ def test_scored_are_samples_by_number_of_steps(arrays):
     assert list(samples.scored(arrays)) == ["steps1", "steps2", "steps10"]
 
 
-@pytest.mark.parametrize("sampler", [None, {"kind": "heun", "steps": 18}])
-def test_keys_of_settings_are_keys_of_samples(sampler):
-    settings = SampleSettings.model_validate(
-        {"num_samples": 4, "mid_times": [] if sampler else [2.0, 1.0], "sampler": sampler}
-    )
-    keys = samples.keys(settings)
-    expected = [("heun", 18)] if sampler else [("steps", 1), ("steps", 2), ("steps", 3)]
-    assert [samples.parse_key(key) for key in keys] == expected
+def test_keys_of_samplers_are_keys_of_samples():
+    samplers = (FewStep([80.0, 1.5, 0.5]), Heun(80.0, 18))
+    keys = [key for sampler in samplers for key in sampler.schedules]
+    assert [samples.parse_key(key) for key in keys] == [
+        ("steps", 1),
+        ("steps", 2),
+        ("steps", 3),
+        ("heun", 18),
+    ]
 
 
-@pytest.mark.parametrize("key", ["", "steps", "steps0", "steps01", "snapshot2", "xsteps1"])
+@pytest.mark.parametrize("key", ["", "steps", "steps0", "steps01", "snapshot2", "pair_x"])
 def test_other_keys_are_not_scored(key):
     assert samples.parse_key(key) is None
 

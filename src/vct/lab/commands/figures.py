@@ -7,17 +7,13 @@ from vct.lab.data import dataset
 from vct.lab.errors import UserError, quoted
 from vct.lab.files.layout import floor_file, suite_dir
 from vct.lab.records import FloorRecord
-from vct.lab.report import names
 from vct.lab.report.collect import ExperimentRows
 from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplings_figure
 from vct.lab.report.curves import curves_figure, read_histories
-from vct.lab.report.grids import GridPanel, sample_grids
+from vct.lab.report.grids import MOST, GridPanel, sample_grids
 from vct.lab.runs import samples
 from vct.lab.settings.params import Params
 from vct.lab.settings.train import TrainSettings
-
-MOST = 256
-"""More images than a grid shows."""
 
 
 def figures(params: Params, name: str) -> None:
@@ -35,25 +31,22 @@ def figures(params: Params, name: str) -> None:
     data = dataset.load(rows.dataset)
     histories = read_histories(rows)
     floor = records.read(FloorRecord, floor_file(experiment_name)).scores.get(histories.metric)
-    first, *_ = keys = samples.keys(experiment.sample)
     clouds, grids = [], []
     for run in rows.runs():
         if run.seed == rows.seeds[0]:
-            arrays, _ = samples.read(run)
-            label = rows.couplings[run.coupling]
+            label, (arrays, _) = rows.couplings[run.coupling], samples.read(run)
             if data.is_points:
-                clouds.append(CouplingPanel.of(label, arrays, first))
+                clouds.append(CouplingPanel.of(label, arrays))
             else:
-                grids += [GridPanel(label, names.heading(k), arrays[k][:MOST].copy()) for k in keys]
+                grids += GridPanel.column_of(label, arrays)
     path = suite_dir(suite) / f"{experiment_name}-samples.png"
     title = f"{experiment_name}, seed {rows.seeds[0]}"
     if data.is_points:
         modes = Modes(np.array(data.meta["modes"]["means"]), data.meta["modes"]["std"])
-        couplings_figure(path, clouds, modes, _paths(experiment.train), samples=first, title=title)
+        couplings_figure(path, clouds, modes, _paths(experiment.train), title)
     else:
         sample_grids(path, grids, np.asarray(data.train.x[:MOST]), title=title)
-    path = suite_dir(suite) / f"{experiment_name}-curves.png"
-    curves_figure(path, histories, rows, floor, names.heading(first))
+    curves_figure(suite_dir(suite) / f"{experiment_name}-curves.png", histories, rows, floor)
 
 
 def _paths(train: TrainSettings) -> Paths:

@@ -7,7 +7,7 @@ from vct.lab.files.layout import RunId
 from vct.lab.report import origin
 from vct.lab.runs.audit import PROBLEMS, Records, check_all
 from vct.lab.settings.params import Params
-from vct.lab.tracking.disk import RunFiles
+from vct.lab.tracking.run import RunFiles
 
 
 def show(params: Params, name: str) -> int:
@@ -21,7 +21,7 @@ def show(params: Params, name: str) -> int:
     found = Records.read(run)
     checks = check_all(params, found)
     logged = (run.state / "log.jsonl").exists()
-    rows = RunFiles(Path(), run).rows(found.config.content()) if logged else []
+    rows = RunFiles(Path(), run).rows() if logged else []
     lines = [
         *origin.settings(found),
         *origin.parents(found),

@@ -129,9 +129,9 @@ def _columns(spreads: Spreads, named: Sequence[str]) -> tuple[Column, ...]:
 
 
 def _by_steps(key: str) -> tuple[bool, int]:
-    """Few steps before Heun's."""
+    """Few steps before those of other samplers."""
     sampler, steps = parse_key(key) or ("", 0)
-    return sampler == "heun", steps
+    return sampler != "steps", steps
 
 
 def _decimals(means: Sequence[float], most: int) -> int:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from vct.lab.report.protocol import conditions
 from vct.lab.runs import samples
 from vct.lab.runs.provenance import checked_scores
 from vct.lab.settings.experiment import ExperimentSettings
+from vct.lab.settings.objectives import Trained
 
 COLUMNS = [
     "experiment",
@@ -39,7 +40,7 @@ class ExperimentRows:
     Args:
         kernel, objective: names in params.yaml; the labels are what a reader calls them.
         couplings: label of each coupling by its name, in the order of the rows.
-        trains: what a network learns: a consistency function or a denoiser.
+        trains: what a network learns; None where only the user's objective knows.
     """
 
     experiment: str
@@ -50,27 +51,22 @@ class ExperimentRows:
     objective_label: str
     couplings: Mapping[str, str]
     seeds: tuple[int, ...]
-    trains: Literal["consistency", "denoiser"] = "consistency"
+    trains: Trained | None = "consistency"
 
     @classmethod
     def of(cls, name: str, experiment: ExperimentSettings) -> "ExperimentRows":
         """The rows of an experiment of params.yaml."""
         train = experiment.train
-        couplings = {variant: experiment.couplings[variant].kind for variant in experiment.variants}
         return cls(
             experiment=name,
             dataset=train.dataset,
-            kernel=train.kernel,
-            kernel_label=_LABELS.get(train.kernel, train.kernel),
-            objective=train.objective.kind,
-            objective_label=_LABELS.get(train.objective.kind, train.objective.kind),
-            # Two variants of one kind have names of their own, which tell them apart.
-            couplings={
-                variant: _LABELS.get(kind, kind) if variant == kind else variant
-                for variant, kind in couplings.items()
-            },
+            kernel=train.kernel.member,
+            kernel_label=train.kernel.label or train.kernel.member,
+            objective=train.objective.member,
+            objective_label=train.objective.label or train.objective.member,
+            couplings={variant: experiment.label(variant) for variant in experiment.variants},
             seeds=tuple(experiment.seeds),
-            trains="denoiser" if train.objective.kind == "edm" else "consistency",
+            trains=train.objective.trains,
         )
 
     def runs(self) -> list[RunId]:
@@ -78,19 +74,6 @@ class ExperimentRows:
         return [
             RunId(self.experiment, name, seed) for name in self.couplings for seed in self.seeds
         ]
-
-
-# Until the settings classes say so themselves (`label`); read in `ExperimentRows.of` alone.
-_LABELS = {
-    "ve": "VE",
-    "li": "LI",
-    "ict": "iCT",
-    "ecm": "ECM",
-    "edm": "EDM",
-    "ot": "minibatch OT",
-    "sinkhorn": "minibatch OT (Sinkhorn)",
-    "generator_augmented": "generator-augmented",
-}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from vct.diagnostics.crossings import crossings
 from vct.lab.report import names, style
+from vct.lab.runs.samples import scored
 
 _OUTSIDE = "#9A9A9A"
 _SPREADS = 4.0  # a sample further from every mode than this many standard deviations is outside
@@ -34,7 +35,9 @@ class CouplingPanel:
     Args:
         name: what the coupling is called.
         x, z: (N, 2), data points and the noise that they are paired with in training.
-        noise, samples: (M, 2), noise z and one-step samples f(T z, T) of the trained model.
+        noise, samples: (M, 2), noise z and the samples of fewest steps that it becomes, such as
+            f(T z, T).
+        key: of the samples.
     """
 
     name: str
@@ -42,12 +45,14 @@ class CouplingPanel:
     z: np.ndarray
     noise: np.ndarray
     samples: np.ndarray
+    key: str = "steps1"
 
     @classmethod
-    def of(cls, name: str, arrays: dict[str, np.ndarray], key: str) -> "CouplingPanel":
-        """Of the arrays that samples.npz holds, with the samples called `key`."""
-        parts = (arrays[part].reshape(-1, 2) for part in ("pair_x", "pair_z", "noise", key))
-        return cls(name, *parts)
+    def of(cls, name: str, arrays: dict[str, np.ndarray]) -> "CouplingPanel":
+        """The panel of the arrays that samples.npz holds."""
+        key = next(iter(scored(arrays)))
+        x, z, noise = (arrays[part].reshape(-1, 2) for part in ("pair_x", "pair_z", "noise"))
+        return cls(name, x, z, noise, arrays[key].reshape(-1, 2), key)
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,6 @@ def couplings_figure(
     panels: Sequence[CouplingPanel],
     modes: Modes,
     paths: Paths,
-    *,
-    samples: str = "steps1",
     title: str = "",
 ) -> None:
     """Draw all couplings side by side as PNG.
@@ -105,7 +108,6 @@ def couplings_figure(
         panels: one per coupling; M is the same for all.
         modes: of the data.
         paths: x_t of the kernel.
-        samples: key of the samples.
 
     Raises:
         UserError: if the folder cannot be written to.
@@ -121,7 +123,7 @@ def couplings_figure(
             _noise(axes[1], panel, modes)
             _samples(axes[2], panel, modes)
             _heading(axes[0], panel.name)
-            _label(axes, column, modes, samples)
+            _label(axes, column, modes, panel.key)
         _legend(figure, len(modes.means))
         if title:
             figure.text(_LEFT / width, 1 - 10 / height, title, va="top", fontsize=11)
@@ -148,10 +150,10 @@ def _heading(axes: Axes, text: str) -> None:
     )
 
 
-def _label(axes: Sequence[Axes], column: int, modes: Modes, samples: str) -> None:
+def _label(axes: Sequence[Axes], column: int, modes: Modes, key: str) -> None:
     """Name the rows at the left alone: the panels of a row share their axis."""
-    one_step = samples == "steps1"
-    called = "one-step samples\n$f(T z, T)$" if one_step else f"samples\n({names.heading(samples)})"
+    one_step = key == "steps1"
+    called = "one-step samples\n$f(T z, T)$" if one_step else f"samples\n({names.heading(key)})"
     labels = (
         f"$x_{{t,{modes.axis + 1}}}$ of the training pairs\n(scaled to unit variance)",
         "noise $z_2$, coloured by the mode\nthat the model maps it to",

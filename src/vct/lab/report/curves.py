@@ -25,7 +25,7 @@ _FEW = 20  # points get a mark each
 _FLOOR = "held-out real data"
 
 
-_LOSS = {"consistency": "consistency loss", "denoiser": "denoising error"}
+_LOSS = {None: "loss", "consistency": "consistency loss", "denoiser": "denoising error"}
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,13 @@ class Histories:
     """How the runs of an experiment went: long frames with the columns coupling and seed.
 
     `training` has the columns of training.csv as well; `trajectory` has step, and the values of
-    `metric` under `value`.
+    `metric` under `value`, of samples called `samples`.
     """
 
     training: pd.DataFrame
     trajectory: pd.DataFrame
     metric: str
+    samples: str
 
 
 def read_histories(experiment: ExperimentRows) -> Histories:
@@ -50,7 +51,7 @@ def read_histories(experiment: ExperimentRows) -> Histories:
     """
     training, trajectories, metrics = [], [], set()
     for run in experiment.runs():
-        config, _ = checked_scores(run, [*SCORED, "trajectory.csv"])
+        config, protocol = checked_scores(run, [*SCORED, "trajectory.csv"])
         check_history(run, config)
         of_run: Any = {"coupling": run.coupling, "seed": run.seed}
         training.append(pd.read_csv(run.directory / "training.csv").assign(**of_run))
@@ -63,7 +64,8 @@ def read_histories(experiment: ExperimentRows) -> Histories:
             f"runs of {experiment.experiment} were scored by different metrics "
             f"({', '.join(sorted(metrics))}); score them again."
         )
-    return Histories(_stack(training), _stack(trajectories), metrics.pop())
+    first = next(iter(protocol.schedules))
+    return Histories(_stack(training), _stack(trajectories), metrics.pop(), first)
 
 
 def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -75,7 +77,6 @@ def curves_figure(
     histories: Histories,
     experiment: ExperimentRows,
     floor: float | None = None,
-    sampling: str = "1 step",
 ) -> None:
     """Draw consistency loss, KL (if a coupling has one) and distance (if followed) over steps.
 
@@ -83,7 +84,6 @@ def curves_figure(
 
     Args:
         floor: score of held-out real data, a dashed line.
-        sampling: how the samples that are scored along training were drawn.
 
     Raises:
         UserError: if the folder cannot be written to.
@@ -94,10 +94,17 @@ def curves_figure(
     count = 1 + bool(with_kl) + bool(len(trajectory))
     with style.style():
         figure, axes = _layout(count, len(couplings) + (floor is not None))
-        _panel(axes[0], training, "consistency_loss", couplings, _LOSS[experiment.trains])
+        _panel(
+            axes[0],
+            training,
+            "consistency_loss",
+            couplings,
+            _LOSS[experiment.trains],
+        )
         if with_kl:
             _panel(axes[1], training, "kl", with_kl, "KL to the prior (nats)")
         if len(trajectory):
+            sampling = names.heading(histories.samples)
             label = f"{names.metric(histories.metric).short}, {sampling}"
             _panel(axes[-1], trajectory, "value", couplings, label, floor)
         for here in axes:

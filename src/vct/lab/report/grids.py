@@ -1,19 +1,22 @@
 """Sample grids: the same noise in the same cell under every coupling, real data beside them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vct.lab.report import style
+from vct.lab.report import names, style
+from vct.lab.runs.samples import scored
 
 _PANEL = 232  # pixels that a panel should be wide, about
 _BUDGET = 290_000  # bytes of pixels before upscaling: photographs in PNG stay below 300 kB
 _MARGIN, _GUTTER, _HEAD, _LEFT = 14, 18, 28, 72
 _BETWEEN = {1: (84, 112, 150), 3: (255, 255, 255)}  # grey pixels may be white at their edges
 _REAL = "real data"
+MOST = 256
+"""More images than a panel shows."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class GridPanel:
     column: str
     row: str
     images: np.ndarray
+
+    @classmethod
+    def column_of(cls, heading: str, arrays: Mapping[str, np.ndarray]) -> "list[GridPanel]":
+        """One panel for each of the scored samples that samples.npz holds."""
+        found = scored(arrays).items()
+        return [cls(heading, names.heading(key), images[:MOST].copy()) for key, images in found]
 
 
 def tile(images: np.ndarray, side: int, scale: int, gap: int = 2) -> np.ndarray:

@@ -116,7 +116,7 @@ def tidy(collected: Collected) -> pd.DataFrame:
         )
     seeds = [f"seed{seed}" for seed in sorted(set(frame["seed"]))]
     # The few-step sampler goes without saying.
-    drawn = ["sampler"] if any(row["sampler"] == "heun" for row in rows) else []
+    drawn = ["sampler"] if any(row["sampler"] not in ("steps", "") for row in rows) else []
     columns = [*ROW, "metric", *drawn, "steps", "mean", "sd", "n", "floor", *seeds, *ORIGIN]
     return pd.DataFrame(rows, columns=columns).astype({"steps": "Int64", "num_samples": "Int64"})
 

@@ -86,6 +86,22 @@ def checked_weights(run: RunId, sample: SampleSettings, record: RunRecord) -> di
     return found
 
 
+def sample_record(
+    sample: SampleSettings, trained: RunRecord, weights: dict[str, str]
+) -> SampleRecord:
+    """What samples are drawn with and from.
+
+    Args:
+        weights: their hashes before sampling began; a training may end meanwhile.
+    """
+    return SampleRecord(
+        version=versions.SAMPLING,
+        settings=sample.model_dump(mode="json"),
+        data_sha256=trained.data_sha256,
+        files=weights,
+    )
+
+
 def check_samples(
     run: RunId, drawn: SampleRecord, sample: SampleSettings, trained: RunRecord
 ) -> None:

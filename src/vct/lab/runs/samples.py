@@ -1,8 +1,9 @@
 """`samples.npz` of a run: samples as they are scored, by key, and what they were drawn from.
 
-Keys are `steps1`, `steps2`, ... after each step of the few-step sampler, or `heun18`;
-`snapshot<step>` along training; of points also `noise`, `pair_x` and `pair_z`. All arrays are
-(N, C, H, W), uint8 images or float32 points.
+Keys are those of the sampler's schedules, a word and a number of steps: `steps1`, `steps2`, ...
+after each step of the few-step sampler, or `heun18`. Beside them `snapshot<step>` along training;
+of points also `noise`, `pair_x` and `pair_z`. All arrays are (N, C, H, W), uint8 images or float32
+points.
 """
 
 import json
@@ -20,24 +21,16 @@ from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.files.whole import atomic
 from vct.lab.records import SampleRecord
-from vct.lab.settings.sample import SampleSettings
 
-_KEY = re.compile(r"(steps|heun)([1-9]\d*)")
+_KEY = re.compile(r"(?!snapshot)([A-Za-z]+)([1-9]\d*)")
 _RECORD = "record"
 T = TypeVar("T")
 
 
 def parse_key(key: str) -> tuple[str, int] | None:
-    """The sampler and its number of steps, ("heun", 18); None for what is not scored."""
+    """The sampler's word and its number of steps, ("heun", 18); None for what is not scored."""
     found = _KEY.fullmatch(key)
     return (found[1], int(found[2])) if found else None
-
-
-def keys(sample: SampleSettings) -> list[str]:
-    """Keys of what is scored: `steps1`, `steps2`, ... for each time, or `heun18`."""
-    if sample.sampler is not None:
-        return [f"heun{sample.sampler.steps}"]
-    return [f"steps{count}" for count in range(1, len(sample.mid_times) + 2)]
 
 
 def scored(parts: Mapping[str, T]) -> dict[str, T]:
