@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vct.lab import records
 from vct.lab.errors import UserError
 from vct.lab.report import style
 from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplings_figure
@@ -13,7 +14,7 @@ from vct.lab.report.curves import curves_figure, read_histories
 from vct.lab.report.grids import GridPanel, sample_grids, tile
 from vct.lab.report.preview import preview
 
-MEANS = [[0, -0.5], [0, 0.5]]
+MEANS = [[0.0, -0.5], [0.0, 0.5]]
 MODES = Modes(np.asarray(MEANS, dtype=float), 0.05)
 TIMES = np.geomspace(0.01, 80, 60)
 PATHS = Paths(TIMES, 1 - TIMES / 80, 0.5)
@@ -69,6 +70,15 @@ def test_modes_tell_inside_from_outside():
     assert MODES.nearest(points[:2]).tolist() == [1, 0]
     assert MODES.outside(points).tolist() == [False, False, True, True, True]
     assert MODES.axis == 1
+
+
+def test_data_that_record_no_modes_are_one():
+    x = np.random.default_rng(0).normal([3, -1], 0.5, (4000, 2)).astype(np.float32)
+    modes = Modes.of(None, x[:, :, None, None])
+    assert modes.means == pytest.approx(np.array([[3, -1]]), abs=0.05)
+    assert modes.std == pytest.approx(0.5, rel=0.05)
+    assert modes.outside(x).mean() < 0.01 and modes.outside(np.array([[30.0, 0]])).all()
+    assert Modes.of(records.Modes(means=MEANS, std=0.05), x).means.tolist() == MEANS
 
 
 def test_paths_of_independent_pairs_have_unit_variance_at_all_times():

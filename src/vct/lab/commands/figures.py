@@ -42,7 +42,7 @@ def figures(params: Params, name: str) -> None:
     path = suite_dir(suite) / f"{experiment_name}-samples.png"
     title = f"{experiment_name}, seed {rows.seeds[0]}"
     if data.is_points:
-        modes = Modes(np.array(data.meta["modes"]["means"]), data.meta["modes"]["std"])
+        modes = Modes.of(data.meta.modes, np.asarray(data.train.x))
         couplings_figure(path, clouds, modes, _paths(experiment.train), title)
     else:
         sample_grids(path, grids, np.asarray(data.train.x[:MOST]), title=title)

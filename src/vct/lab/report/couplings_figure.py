@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vct.diagnostics.crossings import crossings
+from vct.lab import records
 from vct.lab.report import names, style
 from vct.lab.runs.samples import scored
 
@@ -61,6 +62,14 @@ class Modes:
 
     means: np.ndarray
     std: float
+
+    @classmethod
+    def of(cls, recorded: records.Modes | None, x: np.ndarray) -> "Modes":
+        """What a data set says of its modes; if nothing, all its points x (N, 2, 1, 1) are one."""
+        if recorded is None:
+            points = x.reshape(len(x), -1)
+            return cls(points.mean(axis=0, keepdims=True), float(points.std(axis=0).max()))
+        return cls(np.array(recorded.means), recorded.std)
 
     def nearest(self, points: np.ndarray) -> np.ndarray:
         """Index (N,) of the mode nearest to each of points (N, 2)."""
