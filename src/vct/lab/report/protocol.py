@@ -1,13 +1,12 @@
 """What a score was measured with, as one sentence, and which scores may share a column."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from vct.lab.records import ProtocolRecord
 from vct.lab.report import names
 from vct.lab.runs import samples
+from vct.lab.settings.run import settings_sha256
 
 # These belong to the model and its sampler; all else decides what the number means.
 _PER_EXPERIMENT = ("schedules", "ema")
@@ -21,7 +20,7 @@ def conditions(protocol: ProtocolRecord) -> dict[str, Any]:
 def comparable(protocol: ProtocolRecord) -> str:
     """Equal for two protocols exactly when their numbers may stand in one column."""
     found = conditions(protocol).items()
-    return _text({key: value for key, value in found if key not in _PER_EXPERIMENT})
+    return settings_sha256({key: value for key, value in found if key not in _PER_EXPERIMENT})
 
 
 def sha256(protocol: ProtocolRecord) -> str:
@@ -34,11 +33,7 @@ def sha256(protocol: ProtocolRecord) -> str:
     for section in ("extractor", "reference"):
         part = kept[section] or {}
         kept[section] = {key: value for key, value in part.items() if key != "sha256"}
-    return hashlib.sha256(_text(kept).encode()).hexdigest()
-
-
-def _text(content: dict[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True)
+    return settings_sha256(kept)
 
 
 def sentence(protocols: Mapping[str, ProtocolRecord]) -> str:

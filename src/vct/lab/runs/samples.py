@@ -6,7 +6,6 @@ of points also `noise`, `pair_x` and `pair_z`. All arrays are (N, C, H, W), uint
 points.
 """
 
-import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -41,9 +40,9 @@ def scored(parts: Mapping[str, T]) -> dict[str, T]:
 
 def write(run: RunId, arrays: dict[str, np.ndarray], record: SampleRecord) -> None:
     """Write samples.npz of a run; the same arrays and record give the same bytes."""
-    text = np.array(json.dumps(record.content()))
     with atomic(_path(run)) as temporary:
-        np.savez(temporary, allow_pickle=False, **arrays, **{_RECORD: text})
+        content = {**arrays, _RECORD: np.array(records.text(record))}
+        np.savez(temporary, allow_pickle=False, **content)
 
 
 def read(run: RunId) -> tuple[dict[str, np.ndarray], SampleRecord]:
