@@ -4,6 +4,7 @@
 its inverse. A number that is not finite is `null` in a file and None in a record.
 """
 
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -68,6 +69,11 @@ def parse(kind: type[R], text: str | bytes, place: str, remedy: str) -> R:
         return kind.model_validate_json(text, strict=True)
     except ValidationError:
         raise UserError(f"{place} does not hold a whole {kind.__name__}; {remedy}") from None
+
+
+def text(record: Record) -> str:
+    """One line of JSON, to stand inside another file; `parse` is its inverse."""
+    return json.dumps(record.content())
 
 
 def write(record: Record, path: str | Path) -> None:

@@ -23,14 +23,10 @@ def test_what_is_measured_beside_the_distance():
 
 
 def test_headings_of_samples():
-    assert [names.heading(key) for key in ("steps1", "steps2", "steps", "real data")] == [
+    assert [names.heading(key) for key in ("steps1", "steps2", "heun18", "steps", "")] == [
         "1 step",
         "2 steps",
+        "Heun, 18 steps",
         "steps",
-        "real data",
+        "",
     ]
-
-
-def test_unknown_names_stay_as_they_are():
-    assert names.coupling("mine.Own") == "mine.Own"
-    assert names.kernel("ve") == "VE" and names.kernel("x") == "x"

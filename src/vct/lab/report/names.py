@@ -1,15 +1,8 @@
-"""How names of the settings are spelled for a reader, in tables and figures alike."""
+"""What a reader calls metrics and samples, in tables and figures alike."""
 
-import re
 from dataclasses import dataclass, replace
 
-KERNELS = {"ve": "VE", "li": "LI"}
-OBJECTIVES = {"ict": "iCT", "ecm": "ECM", "edm": "EDM"}
-COUPLINGS = {
-    "ot": "minibatch OT",
-    "sinkhorn": "minibatch OT (Sinkhorn)",
-    "generator_augmented": "generator-augmented",
-}
+from vct.lab.runs import samples
 
 
 @dataclass(frozen=True)
@@ -68,31 +61,13 @@ def metric(key: str) -> Metric:
     )
 
 
-def kernel(key: str) -> str:
-    """Display name of a kernel."""
-    return KERNELS.get(key, key)
-
-
-def objective(key: str) -> str:
-    """Display name of an objective."""
-    return OBJECTIVES.get(key, key)
-
-
-def coupling(key: str) -> str:
-    """Display name of a coupling."""
-    return COUPLINGS.get(key, key)
-
-
-SAMPLES = re.compile(r"(steps|heun)([1-9]\d*)")
-"""Keys of scored samples in samples.npz: the sampler, and its number of steps."""
-
-
 def heading(key: str) -> str:
     """Heading of samples: `steps2`, as samples.npz has it, is `2 steps`; else as it stands."""
-    found = SAMPLES.fullmatch(key)
+    found = samples.parse_key(key)
     if found is None:
         return key
-    return steps(int(found[2])) if found[1] == "steps" else f"Heun, {steps(int(found[2]))}"
+    sampler, count = found
+    return steps(count) if sampler == "steps" else f"{sampler.capitalize()}, {steps(count)}"
 
 
 def steps(count: int) -> str:
