@@ -2,25 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from vct.lab import versions
+from vct.lab import records
 from vct.lab.data import dataset
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
-from vct.lab.files.whole import hashes, write_json, write_text
-from vct.lab.metrics.scorer import Scorer, make_scorer
-from vct.lab.processes.launch import is_helper
+from vct.lab.files.whole import hashes, write_text
+from vct.lab.metrics.base import Metric
+from vct.lab.metrics.protocol import protocol
+from vct.lab.metrics.scorer import main_of, make_metric
+from vct.lab.records import Scores
 from vct.lab.runs import results
-from vct.lab.settings.averages import PostHocSettings
-from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.params import Params
-from vct.samplers.heun import heun_times
 
 KEPT_IN_METRICS = ("aggregate_variance",)
 READ = ("config.json", "samples.npz")
@@ -31,104 +28,43 @@ SEALED = (*READ, *WRITTEN)
 
 def score(params: Params, name: str) -> None:
     """Write `metrics.json`, `protocol.json` and `trajectory.csv` of a run."""
-    run_id = RunId.parse(name)
-    _, record = results.checked_record(params, run_id)
-    experiment = params.experiment(run_id.experiment)
-    data = _data_of(experiment, record["data_sha256"], run_id)
-    with main_of(make_scorer(params, experiment, data)) as scorer:
-        if scorer is None:
+    run = RunId.parse(name)
+    _, record = results.checked_record(params, run)
+    experiment = params.experiment(run.experiment)
+    data = _data_of(experiment.train.dataset, record["data_sha256"], run)
+    with main_of(make_metric(params, experiment, data)) as metric:
+        if metric is None:
             return
         # Before they are read: the stages before may run again meanwhile.
-        files = hashes(run_id.directory, READ)
-        samples = results.read_samples(run_id, data)
-        results.check_samples(run_id, samples, experiment.sample, record)
-        metrics: dict[str, Any] = {key: scorer(x) for key, x in results.scored(samples).items()}
+        files = hashes(run.directory, READ)
+        samples = results.read_samples(run, data)
+        results.check_samples(run, samples, experiment.sample, record)
+        scores: dict[str, Any] = {key: metric(x) for key, x in results.scored(samples).items()}
         summary = record["summary"]
-        metrics |= {key: summary[key] for key in KEPT_IN_METRICS if key in summary}
-        write_text(run_id.directory / "trajectory.csv", _trajectory(samples, scorer))
-        write_json(run_id.directory / "metrics.json", metrics)
-        protocol = protocol_of(experiment, data, scorer, experiment.sample.num_samples)
-        protocol["files"] = files | hashes(run_id.directory, WRITTEN)
-        write_json(run_id.directory / "protocol.json", protocol)
+        scores |= {key: summary[key] for key in KEPT_IN_METRICS if key in summary}
+        write_text(run.directory / "trajectory.csv", _trajectory(samples, metric))
+        records.write(Scores(scores), run.directory / "metrics.json")
+        known = protocol(experiment, data, metric, experiment.sample.num_samples)
+        files |= hashes(run.directory, WRITTEN)
+        records.write(known.model_copy(update={"files": files}), run.directory / "protocol.json")
 
 
-@contextmanager
-def main_of(scorer: Scorer) -> Iterator[Scorer | None]:
-    """The scorer, in the one process that scores and writes; elsewhere None, after helping it.
-
-    On an error nobody is released: the others may stand in the middle of a share, and they end when
-    they find the main process gone.
-    """
-    if is_helper():
-        scorer.serve()
-        yield None
-    else:
-        yield scorer
-        scorer.release()
-
-
-def _data_of(experiment: ExperimentSettings, trained_on: str, run: RunId) -> Dataset:
-    data = dataset.load(experiment.train.dataset)
+def _data_of(name: str, trained_on: str, run: RunId) -> Dataset:
+    data = dataset.load(name)
     if data.sha256 != trained_on:
         raise UserError(
-            f"{run.directory} was trained on other data than data/{data.name} holds, so it is not "
+            f"{run.directory} was trained on other data than data/{name} holds, so it is not "
             f"scored; train it again: vct train {run}"
         )
     return data
 
 
-def _trajectory(samples: dict[str, np.ndarray], scorer: Scorer) -> str:
+def _trajectory(samples: dict[str, np.ndarray], metric: Metric) -> str:
     """The primary metric of one-step samples along training, as CSV."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["step", scorer.primary])
+    writer.writerow(["step", metric.primary])
     snapshots = [key for key in samples if key.startswith("snapshot")]
     for key in sorted(snapshots, key=lambda name: int(name.removeprefix("snapshot"))):
-        writer.writerow([key.removeprefix("snapshot"), scorer.rank(samples[key])])
+        writer.writerow([key.removeprefix("snapshot"), metric.rank(samples[key])])
     return buffer.getvalue()
-
-
-def protocol_of(
-    experiment: ExperimentSettings, data: Dataset, scorer: Scorer, scored: int
-) -> dict[str, Any]:
-    """Everything that a reader must know to compare a number of `scored` images with another."""
-    sample, extras = experiment.sample, scorer.extras(scored)
-    return {
-        "num_samples": sample.num_samples,
-        "schedules": _schedules(experiment),
-        "ema": _average(experiment),
-        "sample_seed": sample.seed,
-        "noise": sample.noise,
-        "extractor": scorer.extractor,
-        "reference": {
-            "dataset": data.name,
-            "split": "train",
-            "size": scorer.reference_size,
-            "sha256": data.sha256,
-        },
-        "metrics": scorer.metrics,
-        **({"extras": extras} if extras else {}),
-        "version": versions.SCORING,
-        "sampling_version": versions.SAMPLING,
-    }
-
-
-def _average(experiment: ExperimentSettings) -> str:
-    """Which average of the weights was sampled from."""
-    ema, width = experiment.train.ema, experiment.sample.ema_width
-    if isinstance(ema, PostHocSettings):
-        return f"power {ema.widths[0]}" if width is None else f"power {width}, rebuilt"
-    if ema.kind == "power":
-        return f"power {ema.width}"
-    warm_up = "" if ema.warm_up is None else f", warm-up {ema.warm_up}"
-    return f"constant {ema.decay}{warm_up}"
-
-
-def _schedules(experiment: ExperimentSettings) -> dict[str, list[float]]:
-    """The times at which the network was asked, by key of the samples; Heun's without the 0."""
-    sampler, t_max = experiment.sample.sampler, experiment.train.t_max
-    if sampler is not None:
-        times = heun_times(sampler.steps, t_max, sampler.t_min, sampler.rho)
-        return {f"heun{sampler.steps}": times[:-1]}
-    times = [t_max, *experiment.sample.mid_times]
-    return {f"steps{n}": times[:n] for n in range(1, len(times) + 1)}
