@@ -46,6 +46,32 @@ rule extractor:
         "exec vct extractor {wildcards.extractor} 2> >(trap '' INT TERM; tee {log} >&2)"
 
 
+rule statistics:
+    input:
+        lambda wildcards: graph.data_files(wildcards.dataset),
+        lambda wildcards: graph.extractor_files(wildcards.extractor),
+    output:
+        "results/statistics/{dataset}/{extractor}/{what}.safetensors",
+    log:
+        "logs/statistics/{dataset}/{extractor}/{what}.log",
+    benchmark:
+        "logs/statistics/{dataset}/{extractor}/{what}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PARAMS.runtime.cores
+    resources:
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        version=versions.SCORING,
+    message:
+        "{wildcards.what} of {wildcards.dataset} in {wildcards.extractor}"
+    shell:
+        "exec vct statistics {wildcards.dataset}/{wildcards.extractor}/{wildcards.what} "
+        "2> >(trap '' INT TERM; tee {log} >&2)"
+
+
 # Without an input: the command itself says which file is missing, and what else can be done.
 rule pretrained:
     output:

@@ -1,6 +1,6 @@
 rule train:
     input:
-        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
+        data=lambda wildcards: graph.experiment_data(PARAMS, wildcards.experiment),
         tracking=ancient(layout.TRACKING_READY),
         start=lambda wildcards: graph.initial_weights(PARAMS, wildcards.experiment),
     output:
@@ -49,7 +49,7 @@ if KEEPING:
 
 rule sample:
     input:
-        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
+        data=lambda wildcards: graph.experiment_data(PARAMS, wildcards.experiment),
         run=lambda wildcards: [
             f"results/{wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}/{file}"
             for file in graph.files_to_sample(PARAMS, wildcards.experiment)
@@ -82,10 +82,8 @@ rule sample:
 
 rule floor:
     input:
-        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
-        extractor=lambda wildcards: graph.extractor_files_of(
-            PARAMS, wildcards.experiment
-        ),
+        data=lambda wildcards: graph.experiment_data(PARAMS, wildcards.experiment),
+        judge=lambda wildcards: graph.files_to_score(PARAMS, wildcards.experiment),
     output:
         "results/{experiment}/floor.json",
     log:
@@ -111,10 +109,8 @@ rule floor:
 
 rule score:
     input:
-        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
-        extractor=lambda wildcards: graph.extractor_files_of(
-            PARAMS, wildcards.experiment
-        ),
+        data=lambda wildcards: graph.experiment_data(PARAMS, wildcards.experiment),
+        judge=lambda wildcards: graph.files_to_score(PARAMS, wildcards.experiment),
         run=expand(
             "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
             file=["config.json", "samples.npz", "preview.png"],

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from vct.lab.metrics.fidelity import Fidelity
 
 from vct.lab.errors import UserError
 from vct.lab.metrics import extras
 from vct.lab.metrics.extractors.base import Extractor
-from vct.lab.metrics.fidelity import Fidelity
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 from torch import nn
+from vct.lab.metrics.fidelity import Fidelity
+from vct.lab.metrics.statistics_cache import StatisticsCache
 
 from vct.lab.errors import UserError
 from vct.lab.metrics import extras
 from vct.lab.metrics.extractors.base import Extractor, find_extractor
 from vct.lab.metrics.extractors.classifier import load_classifier
 from vct.lab.metrics.features import BATCH_SIZE, Features
-from vct.lab.metrics.fidelity import Fidelity
-from vct.lab.metrics.statistics_cache import StatisticsCache
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ def floor(params: Params, name: str) -> None:
         held_out = np.asarray(data.test.x)
         known = protocol(experiment, data, metric, len(held_out))
         record = FloorRecord(
-            scores=metric(held_out),
+            scores=dict(metric(held_out)),
             num_samples=len(held_out),
             extractor=known.extractor,
             reference=known.reference,

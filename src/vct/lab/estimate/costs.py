@@ -109,7 +109,7 @@ def _sample_bytes(experiment: ExperimentSettings, shape: tuple[int, int, int]) -
     sample, train = experiment.sample, experiment.train
     results = 1 if sample.sampler is not None else 1 + len(sample.mid_times)
     count = results * sample.num_samples + train.snapshots * sample.snapshot_samples
-    if experiment.score.metric != "wasserstein":
+    if experiment.score.form != "points":
         return count * math.prod(shape)
     # Points come with their noise, and with one coupled batch of training.
     return FLOAT * (count + sample.num_samples + 2 * train.batch_size) * math.prod(shape)
@@ -128,7 +128,8 @@ def sampling_flop(train: TrainSettings, sample: SampleSettings, counts: Counts) 
     """
     snapshots = train.snapshots * sample.snapshot_samples
     if sample.sampler is not None:
-        calls = 2 * sample.sampler.steps - 1
+        times = next(iter(build.sampler(sample, train.t_max).schedules.values()))
+        calls = 2 * len(times) - 1
         return (sample.num_samples + snapshots) * calls * counts.forward
     later = len(sample.mid_times) * (counts.forward + counts.couple)
     return sample.num_samples * (counts.forward + later) + snapshots * counts.forward

@@ -91,8 +91,8 @@ class StatisticsId:
         match = re.fullmatch(rf"({NAME.pattern})/({NAME.pattern})/({'|'.join(kinds)})", text)
         if not match:
             raise UserError(
-                f"{quoted(text)} names no statistics; they are written DATASET/EXTRACTOR/moments or "
-                "DATASET/EXTRACTOR/features."
+                f"{quoted(text)} names no statistics; they are written DATASET/EXTRACTOR/moments "
+                "or DATASET/EXTRACTOR/features."
             )
         return cls(match[1], match[2], match[3])  # type: ignore[arg-type]
 

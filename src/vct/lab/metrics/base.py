@@ -30,13 +30,13 @@ class Metric(ABC):
 
     Attributes:
         labels: what a table calls each number; the first number ranks the runs.
-        extractor: what the features are of, if it compares features.
-        reference_size: number of training samples that it compares with; None: all.
+        extractor: whose features it compares, if it does.
+        compared: number of training samples that it compares with; None: all.
     """
 
     labels: Mapping[str, Label]
     extractor: ExtractorRecord | None = None
-    reference_size: int | None = None
+    compared: int | None = None
 
     @abstractmethod
     def compute(self, samples: np.ndarray) -> Mapping[str, float]:
@@ -73,8 +73,8 @@ class Metric(ABC):
         """What a reader must know of the numbers of so many samples, by part of the metric."""
         return {}
 
-    def serve(self) -> None:
+    def serve(self) -> None:  # noqa: B027 - most metrics are computed by one process
         """In a process that helps another to score: help until `release` is called there."""
 
-    def release(self) -> None:
+    def release(self) -> None:  # noqa: B027
         """Let the helpers go."""

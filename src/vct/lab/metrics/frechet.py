@@ -51,23 +51,23 @@ class Frechet(Metric):
                 "out of the score's extras, or score with an extractor of kind inception."
             )
         self.features, self.extras, self._name = features, tuple(extras), extractor
-        self.reference_size = len(reference)
-        self._shape, self._statistics = reference.shape[1:], statistics
+        self._count, self._shape = len(reference), reference.shape[1:]
+        self._statistics = statistics
         numbers = ["fid", *(number for extra in extras for number in other.NAMES[extra])]
         self.labels = {name: label(name) for name in map(self._called, numbers)}
 
     def compute(self, samples: NDArray[np.uint8]) -> dict[str, float]:
         """The distance, and the numbers of all extras."""
-        # Before the work, as a file may be missing.
-        each = self._each if set(self.extras) & set(COMPARED) else None
+        if set(self.extras) & set(COMPARED):
+            self._each  # noqa: B018 - read before the work, as the file may be missing
         rows = self._features(samples, logits="inception_score" in self.extras)
         size = self.features.extractor.features
         features, logits = rows[:, :size].contiguous(), rows[:, size:]
         found = {"fid": self._distance(features)}
         compute: dict[str, Callable[[], tuple[float, ...]]] = {
-            "kid": lambda: (other.kid(features, each),),
+            "kid": lambda: (other.kid(features, self._each),),
             "precision_recall": lambda: other.precision_recall(
-                features, each, self.features.device
+                features, self._each, self.features.device
             ),
             "inception_score": lambda: (other.inception_score(logits),),
         }
@@ -97,7 +97,7 @@ class Frechet(Metric):
 
     def protocol(self, samples: int) -> dict[str, dict[str, Any]]:
         """How the extras are computed."""
-        return other.protocol(self.extras, samples, self.reference_size)
+        return other.protocol(self.extras, samples, self._count)
 
     def serve(self) -> None:
         """Compute features for the main process."""

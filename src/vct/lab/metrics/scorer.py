@@ -31,7 +31,11 @@ def make_metric(params: Params, experiment: ExperimentSettings, data: Dataset) -
     from vct.lab.build import instantiate
 
     score, extractor = experiment.score, None
-    offered: dict[str, Any] = {"reference": data.train.x, "modes": data.meta.get("modes")}
+    offered: dict[str, Any] = {
+        "reference": data.train.x,
+        "modes": data.meta.get("modes"),
+        "form": "points" if data.is_points else "images",
+    }
     if score.extractor is not None:
         from vct.lab.metrics.statistics import read
 

@@ -25,9 +25,7 @@ PIECE = 50_000
 """Most reference images whose features are held at a time."""
 
 
-def compute(
-    what: Statistic, reference: NDArray[np.uint8], features: Features
-) -> dict[str, Tensor]:
+def compute(what: Statistic, reference: NDArray[np.uint8], features: Features) -> dict[str, Tensor]:
     """What is to be known of a reference.
 
     Args:

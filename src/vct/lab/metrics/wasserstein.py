@@ -41,7 +41,7 @@ class Wasserstein(Metric):
             )
         self.means, self.std = modes["means"], modes["std"]
         self.reference = np.asarray(reference[:POINTS])
-        self.reference_size = len(self.reference)
+        self.compared = len(self.reference)
         self.masses = [f"mass_mode{index}" for index in range(len(self.means))]
         self.labels = {name: label(name) for name in ("w2", *self.masses, "mass_outside")}
 

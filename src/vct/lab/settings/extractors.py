@@ -17,6 +17,9 @@ class ExtractorSettings(FamilySettings):
     needs_labels: ClassVar[bool] = False
     """Whether the data set that it is trained on must have class labels."""
 
+    has_classes: ClassVar[bool | None] = False
+    """Whether its logits tell classes of things; None where only its class knows."""
+
     @property
     def trained_on(self) -> str | None:
         """The data set that it is trained on; None for one whose weights come from elsewhere."""
@@ -45,6 +48,7 @@ class InceptionSettings(ExtractorSettings):
     """
 
     target = "vct.lab.metrics.extractors.inception:InceptionKind"
+    has_classes = True
 
     kind: Literal["inception"]
     download: bool = False
@@ -61,6 +65,8 @@ class EfficientNetSettings(ExtractorSettings):
 class OwnExtractorSettings(OwnSettings, ExtractorSettings):
     """A user's extractor, called as Class(**options); its weights are made from `dataset`, if that
     is given."""
+
+    has_classes = None
 
     kind: DottedPath
     dataset: str | None = None

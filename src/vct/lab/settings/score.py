@@ -8,7 +8,8 @@ from pydantic import Field, field_validator
 from vct.lab.files.layout import Statistic
 from vct.lab.records import Label
 from vct.lab.settings.base import DottedPath, FamilySettings, OwnSettings, any_of, default
-from vct.lab.settings.data import Form
+from vct.lab.settings.data import DatasetSettings, Form
+from vct.lab.settings.extractors import ExtractorSettings
 
 COMPARED = ("kid", "precision_recall")
 """Extras that compare samples and training images one by one."""
@@ -30,9 +31,25 @@ class ScoreSettings(FamilySettings):
         extractor: str | None
 
     @property
+    def primary(self) -> str | None:
+        """The number that ranks; None where only a user's class knows."""
+        return None
+
+    @property
     def statistics(self) -> tuple[Statistic, ...]:
         """What must be known of the training images in the features of its extractor."""
         return ()
+
+    def check(self, here: str, extractor: ExtractorSettings, data: DatasetSettings) -> None:
+        """Raise ValueError where the extractor or the data set do not fit experiment `here`."""
+
+    def misfit(self, **offered: Any) -> str | None:
+        if self.form in (None, offered["form"]):
+            return None
+        return (
+            f"the metric '{self.member}' scores {self.form}, and the data set holds "
+            f"{offered['form']}; choose another metric."
+        )
 
 
 class FrechetSettings(ScoreSettings):
@@ -62,8 +79,25 @@ class FrechetSettings(ScoreSettings):
         return value
 
     @property
+    def primary(self) -> str:
+        return f"fid_{self.extractor}"
+
+    @property
     def statistics(self) -> tuple[Statistic, ...]:
         return ("moments", "features") if set(COMPARED) & set(self.extras) else ("moments",)
+
+    def check(self, here: str, extractor: ExtractorSettings, data: DatasetSettings) -> None:
+        """An Inception Score needs logits of a network that knows things by their colours too."""
+        if "inception_score" not in self.extras:
+            return
+        key = f"{here}.score.extras: inception_score"
+        if extractor.has_classes is False:
+            raise ValueError(
+                f"{key} needs an extractor of kind inception, and '{self.extractor}' is of kind "
+                f"{extractor.member}; remove it or score with another extractor"
+            )
+        if data.is_colour is False:
+            raise ValueError(f"{key} is for colour images, and the data set is grey; remove it")
 
 
 class WassersteinSettings(ScoreSettings):
@@ -79,6 +113,10 @@ class WassersteinSettings(ScoreSettings):
 
     metric: Literal["wasserstein"]
     extractor: None = None
+
+    @property
+    def primary(self) -> str:
+        return "w2"
 
 
 class OwnScoreSettings(OwnSettings, ScoreSettings):

@@ -4,9 +4,10 @@ dvc.yaml at the top is the default suite's and is kept in git; another suite's g
 `dvc/<suite>/dvc.yaml`, with the same stages and command lines, and runs by
 `dvc repro dvc/<suite>/dvc.yaml`. Couplings and seeds of a stage come from params.yaml by `matrix`;
 table, figures and plots name their runs, so the file is written again when a suite's experiments,
-couplings, seeds, data sets or extractors change.
+couplings, seeds, data sets, extractors or metrics change.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +21,20 @@ from vct.lab.files.layout import (
     TABLE_FILES,
     TRACKED_FILE,
     TRACKING_READY,
+    dataset_dir,
+    extractor_dir,
     floor_file,
     pretrained_files,
+    pretrained_name,
     pretrained_source,
 )
 from vct.lab.settings.params import Params
-from vct.lab.workflow.graph import (
-    DEFAULT_SUITE,
-    checkpoint_of,
-    extractor_data,
-    files_to_sample,
-    initial_weights,
-    raw_inputs,
-    train_files,
-)
+from vct.lab.workflow import graph
+from vct.lab.workflow.graph import DEFAULT_SUITE
 
-RUN = "results/{experiment}/${{item.coupling}}/seed${{item.seed}}"
 VERSIONS = "src/vct/lab/versions.py"
+
+Stages = dict[str, dict[str, Any]]
 
 
 def dvc_file(suite: str) -> Path:
@@ -46,15 +44,18 @@ def dvc_file(suite: str) -> Path:
 
 def text(params: Params, suite: str) -> str:
     """dvc.yaml of a suite."""
-    experiments = params.suite(suite)
-    content: dict[str, Any] = {}
+    experiments, others = params.suite(suite), _earlier(params, suite)
     up = "" if suite == DEFAULT_SUITE else "../../"
-    if up:
-        content["vars"] = [f"{up}params.yaml"]
-    made_before = _earlier(params, suite)
-    stages = _shared(params, suite, experiments, made_before)
+    stages: Stages = {}
+    if not up:
+        stages["tracking"] = {"cmd": "vct track init", "outs": [str(TRACKING_READY)]}
     for name in experiments:
-        if name not in made_before:
+        stages |= _shared(params, name)
+    for name in others:
+        for stage in _shared(params, name):
+            stages.pop(stage, None)
+    for name in experiments:
+        if name not in others:
             stages |= _experiment(params, name)
         stages[f"figures-{name}"] = _figures(params, suite, name)
     made = [file for name in experiments for file in _made(params, name)]
@@ -64,9 +65,9 @@ def text(params: Params, suite: str) -> str:
         "deps": made,
         "outs": [f"results/{suite}/{TRACKED_FILE}"],
     }
-    if up:
-        stages = {name: {"wdir": up, **stage} for name, stage in stages.items()}
-    content |= {"stages": stages, "plots": _plots(params, experiments, up)}
+    content: dict[str, Any] = {"vars": [f"{up}params.yaml"]} if up else {}
+    content["stages"] = {name: {"wdir": up, **it} if up else it for name, it in stages.items()}
+    content["plots"] = _plots(params, experiments, up)
     header = f"# Written by: vct dvc {suite}. Couplings and seeds come from params.yaml.\n"
     return header + yaml.dump(content, Dumper=_Plain, sort_keys=False, width=100)
 
@@ -85,92 +86,99 @@ def _earlier(params: Params, suite: str) -> list[str]:
     return [name for each in order[: order.index(suite)] for name in params.suite(each)]
 
 
-def _shared(
-    params: Params, suite: str, experiments: list[str], made_before: list[str]
-) -> dict[str, Any]:
-    """Data, extractors, imported checkpoints and the tracking database."""
+def _decided_by(*keys: str, version: str) -> dict[str, Any]:
+    """Keys of params.yaml, and the version of the code, that decide what a stage makes."""
+    return {"params": [*keys, {VERSIONS: [version]}]}
 
-    def used(names: list[str], attribute: str) -> list[str]:
-        settings = [params.experiments[name] for name in names]
-        if attribute == "dataset":
-            return [one.train.dataset for one in settings]
-        if attribute == "checkpoint":
-            return [name for one in names if (name := checkpoint_of(params, one))]
-        return [one.score.extractor for one in settings if one.score.extractor]
 
-    def new(attribute: str) -> list[str]:
-        before = used(made_before, attribute)
-        return [name for name in dict.fromkeys(used(experiments, attribute)) if name not in before]
-
-    stages: dict[str, Any] = {}
-    if suite == DEFAULT_SUITE:
-        stages["tracking"] = {"cmd": "vct track init", "outs": [str(TRACKING_READY)]}
-    for name in new("dataset"):
-        raw = raw_inputs(params, name)
-        stages[f"data-{name}"] = {
-            "cmd": f"vct data {name}",
-            **({"deps": raw} if raw else {}),
-            "params": [f"datasets.{name}", {VERSIONS: ["DATA"]}],
-            "outs": [f"data/{name}"],
+def _shared(params: Params, experiment: str) -> Stages:
+    """What an experiment may share with others: data, extractor, statistics, published weights."""
+    train, extractor = params.experiments[experiment].train, graph.extractor(params, experiment)
+    stages = _data(params, train.dataset)
+    if extractor is not None:
+        trained_on = params.extractors[extractor].trained_on
+        data = [] if trained_on is None else [str(dataset_dir(trained_on))]
+        folder = extractor_dir(extractor)
+        weights, metrics = (str(folder / file) for file in EXTRACTOR_FILES)
+        stages |= {} if trained_on is None else _data(params, trained_on)
+        stages[f"extractor-{extractor}"] = {
+            "cmd": f"vct extractor {extractor}",
+            **({"deps": data} if data else {}),
+            **_decided_by(f"extractors.{extractor}", version="SCORING"),
+            "outs": [weights],
+            "metrics": [metrics],
         }
-    for name in new("extractor"):
-        dataset = extractor_data(params, name)
-        folder = f"results/extractors/{name}"
-        stages[f"extractor-{name}"] = {
-            "cmd": f"vct extractor {name}",
-            **({"deps": [f"data/{dataset}"]} if dataset else {}),
-            "params": [f"extractors.{name}", {VERSIONS: ["SCORING"]}],
-            "outs": [f"{folder}/{file}" for file in EXTRACTOR_FILES if file != "metrics.json"],
-            "metrics": [f"{folder}/metrics.json"],
+    for place in graph.statistics(params, experiment):
+        stages[f"{place.what}-{place.dataset}-in-{place.extractor}"] = {
+            "cmd": f"vct statistics {place}",
+            "deps": [str(dataset_dir(place.dataset)), str(extractor_dir(place.extractor))],
+            **_decided_by(version="SCORING"),
+            "outs": [str(place.file)],
         }
-    for name in new("checkpoint"):
+    if checkpoint := pretrained_name(train.initial_weights or ""):
         # The file has no other content under its name, and the command says where to put it.
-        stages[f"pretrained-{name.replace('.', '_')}"] = {
-            "cmd": f"vct import-edm {pretrained_source(name)}",
-            "outs": [{str(file): {"persist": True}} for file in pretrained_files(name)],
+        stages[f"pretrained-{checkpoint.replace('.', '_')}"] = {
+            "cmd": f"vct import-edm {pretrained_source(checkpoint)}",
+            "outs": [{str(file): {"persist": True}} for file in pretrained_files(checkpoint)],
         }
     return stages
 
 
-def _experiment(params: Params, name: str) -> dict[str, Any]:
-    settings = params.experiments[name]
-    data = f"data/{settings.train.dataset}"
-    extractor = settings.score.extractor
-    scoring = [f"results/extractors/{extractor}"] if extractor else []
-    here, folder = f"experiments.{name}", RUN.format(experiment=name).replace("results/", "", 1)
-    run = f"results/{folder}"
-    matrix = {"coupling": f"${{{here}.variants}}", "seed": f"${{{here}.seeds}}"}
-
-    def stage(command: str, version: str, keys: list[str], deps: list[str], outs: tuple[str, ...]):
-        return {
-            "matrix": matrix,
-            "cmd": f"vct {command} {folder}",
-            "deps": deps,
-            "params": [f"{here}.{key}" for key in keys] + [{VERSIONS: [version]}],
-            "outs": [f"{run}/{file}" for file in outs],
-        }
-
-    keys = ["train", "couplings.${item.coupling}"]
-    made = train_files(params, name)
-    deps = [data, str(TRACKING_READY), *initial_weights(params, name)]
-    train = stage("train", "TRAINING", keys, deps, made)
-    deps = [data, *(f"{run}/{file}" for file in files_to_sample(params, name))]
-    sample = stage("sample", "SAMPLING", ["sample"], deps, SAMPLE_FILES)
-    from_sample = ("config.json", "samples.npz", "preview.png")
-    deps = [data, *scoring, *(f"{run}/{file}" for file in from_sample)]
-    score = stage("score", "SCORING", ["score", "sample"], deps, SCORE_FILES[1:])
-    score["metrics"] = [f"{run}/{SCORE_FILES[0]}"]
-    floor = {
-        "cmd": f"vct floor {name}",
-        "deps": [data, *scoring],
-        "params": [f"{here}.score", f"{here}.sample", {VERSIONS: ["SCORING"]}],
-        "outs": [f"results/{name}/floor.json"],
+def _data(params: Params, name: str) -> Stages:
+    raw = graph.raw_inputs(params, name)
+    stage = {
+        "cmd": f"vct data {name}",
+        **({"deps": raw} if raw else {}),
+        **_decided_by(f"datasets.{name}", version="DATA"),
+        "outs": [str(dataset_dir(name))],
     }
+    return {f"data-{name}": stage}
+
+
+def _experiment(params: Params, name: str) -> Stages:
+    """Training, samples and scores of all runs of an experiment, and its floor."""
+    here, run = f"experiments.{name}", f"{name}/${{item.coupling}}/seed${{item.seed}}"
+    matrix = {"coupling": f"${{{here}.variants}}", "seed": f"${{{here}.seeds}}"}
+    data = str(dataset_dir(params.experiments[name].train.dataset))
+
+    def files(names: Iterable[str]) -> list[str]:
+        return [f"results/{run}/{file}" for file in names]
+
+    def stage(command: str, deps: list[str], outs: Iterable[str], **decided: Any) -> dict[str, Any]:
+        first = {"matrix": matrix, "cmd": f"vct {command} {run}"}
+        return {**first, "deps": [data, *deps], **decided, "outs": files(outs)}
+
+    judged = [str(extractor_dir(extractor))] if (extractor := graph.extractor(params, name)) else []
+    judged += [str(place.file) for place in graph.statistics(params, name)]
+    scored = _decided_by(f"{here}.score", f"{here}.sample", version="SCORING")
+    score = stage(
+        "score",
+        [*judged, *files(("config.json", "samples.npz", "preview.png"))],
+        SCORE_FILES[1:],
+        **scored,
+    )
     return {
-        f"train-{name}": train,
-        f"sample-{name}": sample,
-        f"floor-{name}": floor,
-        f"score-{name}": score,
+        f"train-{name}": stage(
+            "train",
+            [str(TRACKING_READY), *graph.initial_weights(params, name)],
+            graph.train_files(params, name),
+            **_decided_by(
+                f"{here}.train", f"{here}.couplings.${{item.coupling}}", version="TRAINING"
+            ),
+        ),
+        f"sample-{name}": stage(
+            "sample",
+            files(graph.files_to_sample(params, name)),
+            SAMPLE_FILES,
+            **_decided_by(f"{here}.sample", version="SAMPLING"),
+        ),
+        f"floor-{name}": {
+            "cmd": f"vct floor {name}",
+            "deps": [data, *judged],
+            **scored,
+            "outs": [str(floor_file(name))],
+        },
+        f"score-{name}": {**score, "metrics": files(SCORE_FILES[:1])},
     }
 
 
@@ -186,8 +194,8 @@ def _made(params: Params, name: str) -> list[str]:
 def _figures(params: Params, suite: str, name: str) -> dict[str, Any]:
     return {
         "cmd": f"vct figures {suite}/{name}",
-        "deps": [f"data/{params.experiments[name].train.dataset}", *_made(params, name)],
-        "params": [*_rows(name), {VERSIONS: ["REPORTING"]}],
+        "deps": [str(dataset_dir(params.experiments[name].train.dataset)), *_made(params, name)],
+        **_decided_by(*_rows(name), version="REPORTING"),
         "outs": [{f"results/{suite}/{name}-{figure}.png": {"cache": False}} for figure in FIGURES],
     }
 
@@ -196,8 +204,7 @@ def _table(suite: str, experiments: list[str], made: list[str]) -> dict[str, Any
     return {
         "cmd": f"vct table {suite}",
         "deps": made,
-        "params": [row for name in experiments for row in _rows(name)]
-        + [{VERSIONS: ["REPORTING"]}],
+        **_decided_by(*(row for name in experiments for row in _rows(name)), version="REPORTING"),
         "outs": [{f"results/{suite}/{file}": {"cache": False}} for file in TABLE_FILES],
     }
 
@@ -207,13 +214,12 @@ def _plots(params: Params, experiments: list[str], up: str) -> list[dict[str, An
     plots = []
     for name in experiments:
         settings = params.experiments[name]
-        extractor = settings.score.extractor
-        metric = f"fid_{extractor}" if extractor else "w2"
         for title, file, column in (
-            ("distance", "trajectory.csv", metric),
+            ("distance", "trajectory.csv", settings.score.primary),
             ("consistency loss", "training.csv", "consistency_loss"),
         ):
             run = f"{up}results/{name}/{{}}/seed{settings.seeds[0]}/{file}"
-            lines = {run.format(coupling): column for coupling in settings.variants}
-            plots.append({f"{name}, {title}": {"x": "step", "y": lines, "y_label": column}})
+            if column:
+                lines = {run.format(coupling): column for coupling in settings.variants}
+                plots.append({f"{name}, {title}": {"x": "step", "y": lines, "y_label": column}})
     return plots

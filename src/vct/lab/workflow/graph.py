@@ -18,15 +18,14 @@ from vct.lab.files.layout import (
     TRACKED_FILE,
     TRAIN_FILES,
     RunId,
+    StatisticsId,
     dataset_dir,
     extractor_dir,
     floor_file,
     pretrained_name,
     suite_dir,
 )
-from vct.lab.settings import reading, registry
-from vct.lab.settings.data import ImageFolderSettings
-from vct.lab.settings.extractors import ClassifierSettings
+from vct.lab.settings import reading
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
 
@@ -70,14 +69,14 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
             run_settings(params, RunId.parse(found[1]))
         elif found := re.fullmatch(rf"results/({name})/floor\.json", target):
             params.experiment(found[1])
-        found = re.match(rf"data/(?!{RAW.name}/)({name})/", target)
-        if found and found[1] not in params.datasets:
-            raise UserError(registry.unknown("data set", found[1], params.datasets))
+        elif found := re.match(rf"results/statistics/({name})/({name})/", target):
+            params.dataset(found[1])
+            params.extractor(found[2])
+        elif found := re.match(rf"data/(?!{RAW.name}/)({name})/", target):
+            params.dataset(found[1])
 
 
-def data_files(dataset: str) -> list[str]:
-    """Files of a data set."""
-    return [str(dataset_dir(dataset) / file) for file in DATA_FILES]
+# --- what stages read and write --------------------------------------------------------------
 
 
 def raw_inputs(params: Params, dataset: str) -> list[str]:
@@ -85,8 +84,8 @@ def raw_inputs(params: Params, dataset: str) -> list[str]:
 
     Downloads are no inputs: their checksums are fixed, and the data stage fetches them itself.
     """
-    settings = params.datasets[dataset]
-    return [str(RAW / settings.raw)] if isinstance(settings, ImageFolderSettings) else []
+    raw = params.datasets[dataset].raw_input
+    return [] if raw is None else [str(RAW / raw)]
 
 
 def raw_inputs_known(params: Params, dataset: str) -> list[str]:
@@ -95,25 +94,28 @@ def raw_inputs_known(params: Params, dataset: str) -> list[str]:
     Snakemake lists no stage at all where an input is missing that no stage makes; so the data
     stage is started, and says what to put where.
     """
-    raw = raw_inputs(params, dataset)
     made = (dataset_dir(dataset) / "meta.json").exists()
-    return [path for path in raw if made or Path(path).exists()]
+    return [path for path in raw_inputs(params, dataset) if made or Path(path).exists()]
 
 
-def data_files_of(params: Params, experiment: str) -> list[str]:
+def data_files(dataset: str | None) -> list[str]:
+    """Files of a data set, if there is one."""
+    return [] if dataset is None else [str(dataset_dir(dataset) / file) for file in DATA_FILES]
+
+
+def extractor_inputs(params: Params, extractor: str) -> list[str]:
+    """What making an extractor reads; published weights are no input, as their hash is fixed."""
+    return data_files(params.extractors[extractor].trained_on)
+
+
+def extractor_files(extractor: str) -> list[str]:
+    """Files of an extractor."""
+    return [str(extractor_dir(extractor) / file) for file in EXTRACTOR_FILES]
+
+
+def experiment_data(params: Params, experiment: str) -> list[str]:
     """Files of an experiment's data set."""
     return data_files(params.experiment(experiment).train.dataset)
-
-
-def keeps_averages(params: Params, experiment: str) -> bool:
-    """Whether trainings of an experiment keep averages, to rebuild others from."""
-    return params.experiment(experiment).train.ema.kind == "post_hoc"
-
-
-def train_files(params: Params, experiment: str) -> tuple[str, ...]:
-    """What a training of this experiment writes into the folder of its run."""
-    extra = (AVERAGES_FILE,) if keeps_averages(params, experiment) else ()
-    return (*TRAIN_FILES, *extra)
 
 
 def initial_weights(params: Params, experiment: str) -> list[str]:
@@ -124,9 +126,15 @@ def initial_weights(params: Params, experiment: str) -> list[str]:
     return [path] if path is not None and made else []
 
 
-def checkpoint_of(params: Params, experiment: str) -> str | None:
-    """Name of the published checkpoint that trainings of an experiment start from, if any."""
-    return pretrained_name(params.experiment(experiment).train.initial_weights or "")
+def keeps_averages(params: Params, experiment: str) -> bool:
+    """Whether trainings of an experiment keep averages, to rebuild others from."""
+    return bool(params.experiment(experiment).train.ema.times_kept)
+
+
+def train_files(params: Params, experiment: str) -> tuple[str, ...]:
+    """What a training of this experiment writes into the folder of its run."""
+    extra = (AVERAGES_FILE,) if keeps_averages(params, experiment) else ()
+    return (*TRAIN_FILES, *extra)
 
 
 def files_to_sample(params: Params, experiment: str) -> list[str]:
@@ -136,38 +144,31 @@ def files_to_sample(params: Params, experiment: str) -> list[str]:
     return ["model.safetensors", "config.json", "snapshots.safetensors", *extra]
 
 
-def extractor_files_of(params: Params, experiment: str) -> list[str]:
-    """Files of an experiment's feature extractor; none where points are scored."""
-    name = params.experiment(experiment).score.extractor
-    return [] if name is None else [str(extractor_dir(name) / file) for file in EXTRACTOR_FILES]
+def extractor(params: Params, experiment: str) -> str | None:
+    """The extractor in whose features an experiment is scored; None where none is needed."""
+    return params.experiment(experiment).score.extractor
 
 
-def extractor_data(params: Params, name: str) -> str | None:
-    """The data set that an extractor is trained on; None for one with published weights.
-
-    Their file is no input: its checksum is fixed, and without it the stage says what is missing.
-    """
-    settings = params.extractors[name]
-    return settings.dataset if isinstance(settings, ClassifierSettings) else None
+def statistics(params: Params, experiment: str) -> list[StatisticsId]:
+    """What scores of an experiment must know of its training images."""
+    one, name = params.experiment(experiment), extractor(params, experiment)
+    kinds = () if name is None else one.score.statistics
+    return [StatisticsId(one.train.dataset, str(name), what) for what in kinds]
 
 
-def extractor_inputs(params: Params, name: str) -> list[str]:
-    """What making an extractor reads."""
-    dataset = extractor_data(params, name)
-    return [] if dataset is None else data_files(dataset)
+def files_to_score(params: Params, experiment: str) -> list[str]:
+    """What scores of an experiment read beside samples and data."""
+    name = extractor(params, experiment)
+    files = [] if name is None else extractor_files(name)
+    return files + [str(place.file) for place in statistics(params, experiment)]
 
 
-def table_inputs(params: Params, suite: str) -> list[str]:
-    """What the table reads."""
-    files = ("metrics.json", "config.json", "protocol.json")
-    return _floors(params, suite) + _of_runs(suite_runs(params, suite), files)
+# --- what a suite consists of ----------------------------------------------------------------
 
 
-def figure_inputs(params: Params, experiment: str) -> list[str]:
-    """What the figures of an experiment read."""
-    files = ("training.csv", "trajectory.csv", "samples.npz")
-    data = data_files_of(params, experiment)
-    return [str(floor_file(experiment)), *data, *_of_runs(params.runs(experiment), files)]
+def suite_runs(params: Params, suite: str) -> list[RunId]:
+    """All runs of a suite."""
+    return [run for name in params.suite(suite) for run in params.runs(name)]
 
 
 def suite_files(params: Params, suite: str) -> list[str]:
@@ -176,19 +177,24 @@ def suite_files(params: Params, suite: str) -> list[str]:
     return [str(suite_dir(suite) / file) for file in (*TABLE_FILES, *figures, TRACKED_FILE)]
 
 
-def suite_runs(params: Params, suite: str) -> list[RunId]:
-    """All runs of a suite."""
-    return [run for name in params.suite(suite) for run in params.runs(name)]
+def table_inputs(params: Params, suite: str) -> list[str]:
+    """What the table reads."""
+    files = ("metrics.json", "config.json", "protocol.json")
+    floors = [str(floor_file(name)) for name in params.suite(suite)]
+    return floors + _of_runs(suite_runs(params, suite), files)
+
+
+def figure_inputs(params: Params, experiment: str) -> list[str]:
+    """What the figures of an experiment read."""
+    files = ("training.csv", "trajectory.csv", "samples.npz")
+    data = experiment_data(params, experiment)
+    return [str(floor_file(experiment)), *data, *_of_runs(params.runs(experiment), files)]
 
 
 def rows_of(config: dict[str, Any], experiment: str) -> dict[str, Any]:
     """What decides which rows an experiment has, as params.yaml spells it."""
     rows = {key: config["experiments"][experiment][key] for key in ("variants", "seeds")}
     return {"experiment": experiment, **rows}
-
-
-def _floors(params: Params, suite: str) -> list[str]:
-    return [str(floor_file(name)) for name in params.suite(suite)]
 
 
 def _of_runs(runs: Iterable[RunId], files: tuple[str, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a feature extractor is: a kind, which makes a file of weights and reads it, and what it reads.
+"""What a feature extractor is: a kind makes a file of weights, and reads an extractor from it.
 
 A new kind is one file with a class of two methods, and one settings class.
 """
