@@ -1,6 +1,7 @@
 """What the engines are told agrees with the settings and with what the stages write."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,14 +78,42 @@ def test_unknown_suite(loaded):
 
 
 def test_points_need_no_extractor(loaded):
-    assert graph.extractor_files_of(loaded, "small") == []
-    assert graph.extractor_files_of(loaded, "pictures") == [
-        f"results/extractors/judge/{file}" for file in layout.EXTRACTOR_FILES
+    assert graph.files_to_score(loaded, "small") == []
+    assert graph.files_to_score(loaded, "pictures") == [
+        *(f"results/extractors/judge/{file}" for file in layout.EXTRACTOR_FILES),
+        "results/statistics/images/judge/moments.safetensors",
     ]
 
 
+def test_experiments_share_statistics_and_extras_ask_for_more(loaded):
+    """An extra that compares one by one adds a stage, and changes that of nobody else."""
+    content = params()
+    content["experiments"]["more"] = {
+        **content["experiments"]["pictures"],
+        "score": {"metric": "fid", "extractor": "judge", "extras": ["kid"]},
+    }
+    content["suites"]["cpu"].append("more")
+    with_kid = reading.validate(content)
+    (moments,) = graph.statistics(with_kid, "pictures")
+    assert graph.statistics(with_kid, "more") == [moments, replace(moments, what="features")]
+    before, after = (yaml.safe_load(dvc.text(one, "cpu"))["stages"] for one in (loaded, with_kid))
+    kept = {name: stage for name, stage in before.items() if name not in ("table", "scores")}
+    assert kept.items() <= after.items()
+    assert {name for name in after if "-in-judge" in name} == {
+        "moments-images-in-judge",
+        "features-images-in-judge",
+    }
+
+
+def test_data_that_only_the_extractor_needs_are_made():
+    content = params({"datasets.others": {"source": "digits", "test": 400}})
+    content["extractors"]["judge"]["dataset"] = "others"
+    stages = yaml.safe_load(dvc.text(reading.validate(content), "cpu"))["stages"]
+    assert stages["extractor-judge"]["deps"] == stages["data-others"]["outs"] == ["data/others"]
+
+
 def test_data_of_an_experiment(loaded):
-    files = graph.data_files_of(loaded, "pictures")
+    files = graph.experiment_data(loaded, "pictures")
     assert {str(Path(file).parent) for file in files} == {"data/images"}
     assert {Path(file).name for file in files} == set(layout.DATA_FILES)
 
@@ -94,8 +123,9 @@ def snakemake_files(loaded, suite):
     files = set(graph.suite_files(loaded, suite))
     for name in loaded.suite(suite):
         files |= {f"data/{loaded.experiments[name].train.dataset}", f"results/{name}/floor.json"}
-        files |= {*graph.extractor_files_of(loaded, name)}
-        if checkpoint := graph.checkpoint_of(loaded, name):
+        files |= {*graph.files_to_score(loaded, name)}
+        start = loaded.experiments[name].train.initial_weights
+        if checkpoint := layout.pretrained_name(start or ""):
             files |= {str(file) for file in layout.pretrained_files(checkpoint)}
     for run in graph.suite_runs(loaded, suite):
         for file in (*layout.TRAIN_FILES, *layout.SAMPLE_FILES, *layout.SCORE_FILES):
@@ -147,7 +177,9 @@ def test_table_and_figures_read_what_some_stage_writes(loaded):
     inputs = set(graph.table_inputs(loaded, "cpu"))
     for name in loaded.suite("cpu"):
         inputs |= set(graph.figure_inputs(loaded, name))
-    inputs -= {file for name in ("small", "pictures") for file in graph.data_files_of(loaded, name)}
+    inputs -= {
+        file for name in ("small", "pictures") for file in graph.experiment_data(loaded, name)
+    }
     assert inputs <= made
 
 
@@ -221,6 +253,8 @@ def test_raw_files_are_no_data_set_that_somebody_mistyped(loaded):
     graph.check_targets(loaded, ["data/raw/faces", "data/points/meta.json"])
     with pytest.raises(UserError, match="no data set 'pionts'"):
         graph.check_targets(loaded, ["data/pionts/meta.json"])
+    with pytest.raises(UserError, match="no extractor 'jugde'"):
+        graph.check_targets(loaded, ["results/statistics/images/jugde/moments.safetensors"])
 
 
 @pytest.mark.parametrize(
