@@ -1,7 +1,6 @@
 """Processes that are started together, stopped together, and heard."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +12,14 @@ import yaml
 from faults import killing, variants
 from gloo import together
 
+from vct.lab.files.layout import StatisticsId
 from vct.lab.processes import launch
 from vct.lab.processes.group import current_group
 
 VARIANT = variants.Variant("ot", "ict", "ve", "points", processes=2)
 PICTURES = variants.Variant("independent", "ict", "ve", "images")
 SCORES = ["metrics.json", "protocol.json", "trajectory.csv"]
+STATISTICS = ["images/net/moments", "images/net/features"]
 STUB = """
 import os, signal, sys, time
 rank = os.environ["RANK"]
