@@ -24,7 +24,9 @@ rule data:
 
 rule extractor:
     input:
-        lambda wildcards: graph.extractor_inputs(PARAMS, wildcards.extractor),
+        lambda wildcards: graph.files(
+            *graph.extractor_inputs(PARAMS, wildcards.extractor)
+        ),
     output:
         expand("results/extractors/{{extractor}}/{file}", file=layout.EXTRACTOR_FILES),
     log:
@@ -48,8 +50,8 @@ rule extractor:
 
 rule statistics:
     input:
-        lambda wildcards: graph.data_files(wildcards.dataset),
-        lambda wildcards: graph.extractor_files(wildcards.extractor),
+        expand("data/{{dataset}}/{file}", file=layout.DATA_FILES),
+        expand("results/extractors/{{extractor}}/{file}", file=layout.EXTRACTOR_FILES),
     output:
         "results/statistics/{dataset}/{extractor}/{what}.safetensors",
     log:

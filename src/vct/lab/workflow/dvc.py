@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 from vct.lab.files.layout import (
-    EXTRACTOR_FILES,
     FIGURES,
     SAMPLE_FILES,
     SCORE_FILES,
@@ -91,27 +90,20 @@ def _decided_by(*keys: str, version: str) -> dict[str, Any]:
     return {"params": [*keys, {VERSIONS: [version]}]}
 
 
+def _deps(paths: list[str]) -> dict[str, list[str]]:
+    return {"deps": paths} if paths else {}
+
+
 def _shared(params: Params, experiment: str) -> Stages:
     """What an experiment may share with others: data, extractor, statistics, published weights."""
-    train, extractor = params.experiments[experiment].train, graph.extractor(params, experiment)
+    train, score = params.experiments[experiment].train, params.experiments[experiment].score
     stages = _data(params, train.dataset)
-    if extractor is not None:
-        trained_on = params.extractors[extractor].trained_on
-        data = [] if trained_on is None else [str(dataset_dir(trained_on))]
-        folder = extractor_dir(extractor)
-        weights, metrics = (str(folder / file) for file in EXTRACTOR_FILES)
-        stages |= {} if trained_on is None else _data(params, trained_on)
-        stages[f"extractor-{extractor}"] = {
-            "cmd": f"vct extractor {extractor}",
-            **({"deps": data} if data else {}),
-            **_decided_by(f"extractors.{extractor}", version="SCORING"),
-            "outs": [weights],
-            "metrics": [metrics],
-        }
+    if score.extractor is not None:
+        stages |= _extractor(params, score.extractor)
     for place in graph.statistics(params, experiment):
         stages[f"{place.what}-{place.dataset}-in-{place.extractor}"] = {
             "cmd": f"vct statistics {place}",
-            "deps": [str(dataset_dir(place.dataset)), str(extractor_dir(place.extractor))],
+            "deps": graph.statistics_inputs(place),
             **_decided_by(version="SCORING"),
             "outs": [str(place.file)],
         }
@@ -125,60 +117,66 @@ def _shared(params: Params, experiment: str) -> Stages:
 
 
 def _data(params: Params, name: str) -> Stages:
-    raw = graph.raw_inputs(params, name)
-    stage = {
-        "cmd": f"vct data {name}",
-        **({"deps": raw} if raw else {}),
-        **_decided_by(f"datasets.{name}", version="DATA"),
-        "outs": [str(dataset_dir(name))],
+    return {
+        f"data-{name}": {
+            "cmd": f"vct data {name}",
+            **_deps(graph.raw_inputs(params, name)),
+            **_decided_by(f"datasets.{name}", version="DATA"),
+            "outs": [str(dataset_dir(name))],
+        }
     }
-    return {f"data-{name}": stage}
+
+
+def _extractor(params: Params, name: str) -> Stages:
+    """The stage of an extractor, and that of the data that it is trained on."""
+    dataset = params.extractors[name].trained_on
+    weights, metrics = graph.files(str(extractor_dir(name)))
+    stage = {
+        "cmd": f"vct extractor {name}",
+        **_deps(graph.extractor_inputs(params, name)),
+        **_decided_by(f"extractors.{name}", version="SCORING"),
+        "outs": [weights],
+        "metrics": [metrics],
+    }
+    return {**(_data(params, dataset) if dataset else {}), f"extractor-{name}": stage}
 
 
 def _experiment(params: Params, name: str) -> Stages:
     """Training, samples and scores of all runs of an experiment, and its floor."""
     here, run = f"experiments.{name}", f"{name}/${{item.coupling}}/seed${{item.seed}}"
-    matrix = {"coupling": f"${{{here}.variants}}", "seed": f"${{{here}.seeds}}"}
-    data = str(dataset_dir(params.experiments[name].train.dataset))
+    deps = {
+        stage: [path.format(run=f"results/{run}") for path in paths]
+        for stage, paths in graph.inputs(params, name).items()
+    }
+    deps["train"].insert(1, str(TRACKING_READY))
 
-    def files(names: Iterable[str]) -> list[str]:
-        return [f"results/{run}/{file}" for file in names]
+    def of_runs(stage: str, outs: Iterable[str], *keys: str, version: str) -> dict[str, Any]:
+        return {
+            "matrix": {"coupling": f"${{{here}.variants}}", "seed": f"${{{here}.seeds}}"},
+            "cmd": f"vct {stage} {run}",
+            "deps": deps[stage],
+            **_decided_by(*keys, version=version),
+            "outs": [f"results/{run}/{file}" for file in outs],
+        }
 
-    def stage(command: str, deps: list[str], outs: Iterable[str], **decided: Any) -> dict[str, Any]:
-        first = {"matrix": matrix, "cmd": f"vct {command} {run}"}
-        return {**first, "deps": [data, *deps], **decided, "outs": files(outs)}
-
-    judged = [str(extractor_dir(extractor))] if (extractor := graph.extractor(params, name)) else []
-    judged += [str(place.file) for place in graph.statistics(params, name)]
-    scored = _decided_by(f"{here}.score", f"{here}.sample", version="SCORING")
-    score = stage(
-        "score",
-        [*judged, *files(("config.json", "samples.npz", "preview.png"))],
-        SCORE_FILES[1:],
-        **scored,
-    )
+    trained = (f"{here}.train", f"{here}.couplings.${{item.coupling}}")
+    scored = (f"{here}.score", f"{here}.sample")
+    metrics, *others = SCORE_FILES
     return {
-        f"train-{name}": stage(
-            "train",
-            [str(TRACKING_READY), *graph.initial_weights(params, name)],
-            graph.train_files(params, name),
-            **_decided_by(
-                f"{here}.train", f"{here}.couplings.${{item.coupling}}", version="TRAINING"
-            ),
+        f"train-{name}": of_runs(
+            "train", graph.train_files(params, name), *trained, version="TRAINING"
         ),
-        f"sample-{name}": stage(
-            "sample",
-            files(graph.files_to_sample(params, name)),
-            SAMPLE_FILES,
-            **_decided_by(f"{here}.sample", version="SAMPLING"),
-        ),
+        f"sample-{name}": of_runs("sample", SAMPLE_FILES, f"{here}.sample", version="SAMPLING"),
         f"floor-{name}": {
             "cmd": f"vct floor {name}",
-            "deps": [data, *judged],
-            **scored,
+            "deps": deps["floor"],
+            **_decided_by(*scored, version="SCORING"),
             "outs": [str(floor_file(name))],
         },
-        f"score-{name}": {**score, "metrics": files(SCORE_FILES[:1])},
+        f"score-{name}": {
+            **of_runs("score", others, *scored, version="SCORING"),
+            "metrics": [f"results/{run}/{metrics}"],
+        },
     }
 
 

@@ -98,32 +98,55 @@ def raw_inputs_known(params: Params, dataset: str) -> list[str]:
     return [path for path in raw_inputs(params, dataset) if made or Path(path).exists()]
 
 
-def data_files(dataset: str | None) -> list[str]:
-    """Files of a data set, if there is one."""
-    return [] if dataset is None else [str(dataset_dir(dataset) / file) for file in DATA_FILES]
+def files(*paths: str) -> list[str]:
+    """The paths, with the files of data sets and extractors in place of their folders."""
+    names = {dataset_dir(""): DATA_FILES, extractor_dir(""): EXTRACTOR_FILES}
+    folders = {path: names.get(Path(path).parent, ()) for path in paths}
+    inside = {path: [f"{path}/{name}" for name in known] for path, known in folders.items()}
+    return [file for path in paths for file in inside[path] or [path]]
 
 
 def extractor_inputs(params: Params, extractor: str) -> list[str]:
     """What making an extractor reads; published weights are no input, as their hash is fixed."""
-    return data_files(params.extractors[extractor].trained_on)
+    dataset = params.extractors[extractor].trained_on
+    return [] if dataset is None else [str(dataset_dir(dataset))]
 
 
-def extractor_files(extractor: str) -> list[str]:
-    """Files of an extractor."""
-    return [str(extractor_dir(extractor) / file) for file in EXTRACTOR_FILES]
+def statistics(params: Params, experiment: str) -> list[StatisticsId]:
+    """What scores of an experiment must know of its training images."""
+    train, score = params.experiment(experiment).train, params.experiment(experiment).score
+    return [StatisticsId(train.dataset, str(score.extractor), what) for what in score.statistics]
 
 
-def experiment_data(params: Params, experiment: str) -> list[str]:
-    """Files of an experiment's data set."""
-    return data_files(params.experiment(experiment).train.dataset)
+def statistics_inputs(place: StatisticsId) -> list[str]:
+    """What computing statistics reads."""
+    return [str(dataset_dir(place.dataset)), str(extractor_dir(place.extractor))]
 
 
-def initial_weights(params: Params, experiment: str) -> list[str]:
-    """The weights that trainings of an experiment start from, if a stage makes them: those of a run
-    or of an imported checkpoint."""
-    path = params.experiment(experiment).train.initial_weights
-    made = path is not None and (RunId.of_weights(path) or pretrained_name(path))
-    return [path] if path is not None and made else []
+def inputs(params: Params, experiment: str) -> dict[str, list[str]]:
+    """What the stages of an experiment read, by stage; `{run}` is the folder of a run."""
+    one = params.experiment(experiment)
+    data, start = str(dataset_dir(one.train.dataset)), one.train.initial_weights or ""
+    made_by_a_stage = RunId.of_weights(start) or pretrained_name(start)
+    averages = () if one.sample.ema_width is None else (AVERAGES_FILE,)
+    to_sample = ("model.safetensors", "config.json", "snapshots.safetensors", *averages)
+    to_score = ("config.json", "samples.npz", "preview.png")
+    judge = [str(place.file) for place in statistics(params, experiment)]
+    if one.score.extractor is not None:
+        judge = [str(extractor_dir(one.score.extractor)), *judge]
+    return {
+        "train": [data, *([start] if made_by_a_stage else [])],
+        "sample": [data, *(f"{{run}}/{file}" for file in to_sample)],
+        "floor": [data, *judge],
+        "score": [data, *judge, *(f"{{run}}/{file}" for file in to_score)],
+    }
+
+
+def input_files(params: Params, stage: str, wildcards: Any) -> list[str]:
+    """The same as files, for Snakemake; the wildcards are experiment, coupling and seed."""
+    names = [wildcards.get(key) for key in ("experiment", "coupling", "seed")]
+    run = "results/{}/{}/seed{}".format(*names)
+    return files(*(path.format(run=run) for path in inputs(params, names[0])[stage]))
 
 
 def keeps_averages(params: Params, experiment: str) -> bool:
@@ -135,32 +158,6 @@ def train_files(params: Params, experiment: str) -> tuple[str, ...]:
     """What a training of this experiment writes into the folder of its run."""
     extra = (AVERAGES_FILE,) if keeps_averages(params, experiment) else ()
     return (*TRAIN_FILES, *extra)
-
-
-def files_to_sample(params: Params, experiment: str) -> list[str]:
-    """What sampling a run of this experiment reads in its folder."""
-    rebuilds = params.experiment(experiment).sample.ema_width is not None
-    extra = [AVERAGES_FILE] if rebuilds else []
-    return ["model.safetensors", "config.json", "snapshots.safetensors", *extra]
-
-
-def extractor(params: Params, experiment: str) -> str | None:
-    """The extractor in whose features an experiment is scored; None where none is needed."""
-    return params.experiment(experiment).score.extractor
-
-
-def statistics(params: Params, experiment: str) -> list[StatisticsId]:
-    """What scores of an experiment must know of its training images."""
-    one, name = params.experiment(experiment), extractor(params, experiment)
-    kinds = () if name is None else one.score.statistics
-    return [StatisticsId(one.train.dataset, str(name), what) for what in kinds]
-
-
-def files_to_score(params: Params, experiment: str) -> list[str]:
-    """What scores of an experiment read beside samples and data."""
-    name = extractor(params, experiment)
-    files = [] if name is None else extractor_files(name)
-    return files + [str(place.file) for place in statistics(params, experiment)]
 
 
 # --- what a suite consists of ----------------------------------------------------------------
@@ -179,16 +176,16 @@ def suite_files(params: Params, suite: str) -> list[str]:
 
 def table_inputs(params: Params, suite: str) -> list[str]:
     """What the table reads."""
-    files = ("metrics.json", "config.json", "protocol.json")
+    names = ("metrics.json", "config.json", "protocol.json")
     floors = [str(floor_file(name)) for name in params.suite(suite)]
-    return floors + _of_runs(suite_runs(params, suite), files)
+    return floors + _of_runs(suite_runs(params, suite), names)
 
 
 def figure_inputs(params: Params, experiment: str) -> list[str]:
     """What the figures of an experiment read."""
-    files = ("training.csv", "trajectory.csv", "samples.npz")
-    data = experiment_data(params, experiment)
-    return [str(floor_file(experiment)), *data, *_of_runs(params.runs(experiment), files)]
+    names = ("training.csv", "trajectory.csv", "samples.npz")
+    data = files(str(dataset_dir(params.experiment(experiment).train.dataset)))
+    return [str(floor_file(experiment)), *data, *_of_runs(params.runs(experiment), names)]
 
 
 def rows_of(config: dict[str, Any], experiment: str) -> dict[str, Any]:
@@ -197,5 +194,5 @@ def rows_of(config: dict[str, Any], experiment: str) -> dict[str, Any]:
     return {"experiment": experiment, **rows}
 
 
-def _of_runs(runs: Iterable[RunId], files: tuple[str, ...]) -> list[str]:
-    return [str(run.directory / file) for run in runs for file in files]
+def _of_runs(runs: Iterable[RunId], names: tuple[str, ...]) -> list[str]:
+    return [str(run.directory / name) for run in runs for name in names]
