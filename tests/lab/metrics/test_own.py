@@ -42,6 +42,11 @@ class Short(Shift):
         return {"shift": 1.0}
 
 
+class Long(Shift):
+    def compute(self, samples):
+        return {**super().compute(samples), "more": 1.0}
+
+
 class Nameless(Metric):
     def compute(self, samples):
         return {}
@@ -142,8 +147,9 @@ def test_an_own_metric_comes_to_the_table(project, capsys):
     table = Path("results/own/table.csv").read_text()
     assert all(f",{name}," in table for name in scores)
 
-    project({f"{P}.score": {"metric": "own_scores.Short"}})
-    assert "must compute one number for each of its labels" in refused(f"score {RUN}", capsys)
+    for wrong in ("Short", "Long"):
+        project({f"{P}.score": {"metric": f"own_scores.{wrong}"}})
+        assert "must compute one number for each of its labels" in refused(f"score {RUN}", capsys)
     project({f"{P}.score": {"metric": "own_scores.Nameless"}})
     assert "must have labels" in refused(f"score {RUN}", capsys)
     project({f"{P}.score": {"metric": "own_scores.Means"}})

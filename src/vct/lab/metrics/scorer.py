@@ -9,7 +9,7 @@ from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import StatisticsId, extractor_dir
 from vct.lab.files.whole import file_sha256
-from vct.lab.metrics.base import Metric
+from vct.lab.metrics.base import Label, Metric
 from vct.lab.processes.launch import is_helper
 from vct.lab.records import ExtractorRecord
 from vct.lab.settings.experiment import ExperimentSettings
@@ -48,12 +48,23 @@ def make_metric(params: Params, experiment: ExperimentSettings, data: Dataset) -
         }
     metric: Metric = instantiate(score, **offered)
     metric.extractor = extractor
-    if not getattr(metric, "labels", None) or not all(map(NUMBER.fullmatch, metric.labels)):
+    if not _is_labelled(metric):
         raise UserError(
-            f"the metric '{score.member}' must have labels by the names of its numbers, which have "
-            "letters, digits, '_' and '-' alone; correct its labels."
+            f"the metric '{score.member}' must have labels: a vct.lab.metrics.base.Label for each "
+            "number, by a name of letters, digits, '_' and '-' alone; correct them."
         )
     return metric
+
+
+def _is_labelled(metric: Metric) -> bool:
+    labels = getattr(metric, "labels", None)
+    return (
+        isinstance(labels, dict)
+        and bool(labels)
+        and all(
+            isinstance(label, Label) and NUMBER.fullmatch(name) for name, label in labels.items()
+        )
+    )
 
 
 def load_features(params: Params, name: str) -> "tuple[Features, ExtractorRecord]":
