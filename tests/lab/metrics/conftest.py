@@ -31,9 +31,21 @@ def trained(digits):
 def data(digits):
     """The digits as a data set in memory."""
     from vct.lab.data.dataset import Dataset, Split
+    from vct.lab.records import DatasetRecord
 
     x, y = digits
-    return Dataset("digits", Split(x[:1297], y[:1297]), Split(x[1297:], y[1297:]), {})
+    meta = DatasetRecord(
+        format=1,
+        name="digits",
+        source={},
+        sha256="cd" * 32,
+        train=1297,
+        test=500,
+        shape=[1, 8, 8],
+        dtype="uint8",
+        classes=10,
+    )
+    return Dataset("digits", Split(x[:1297], y[:1297]), Split(x[1297:], y[1297:]), meta)
 
 
 @pytest.fixture(scope="session")

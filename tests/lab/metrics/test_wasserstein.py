@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from vct.lab.errors import UserError
 from vct.lab.metrics.wasserstein import POINTS, Wasserstein, mode_mass, wasserstein2
+from vct.lab.records import Modes
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_modes_of_another_dimension_are_refused():
 def test_samples_are_compared_with_as_many_training_points(generator):
     """At most `POINTS`; the masses stand under the names of the modes."""
     reference = generator.normal(0, 0.5, size=(POINTS + 50, 2, 1, 1)).astype(np.float32)
-    metric = Wasserstein(reference, {"means": MEANS, "std": 0.05})
+    metric = Wasserstein(reference, Modes(means=MEANS, std=0.05))
     assert metric.compared == POINTS
     samples = generator.normal(0, 0.4, size=(60, 2, 1, 1)).astype(np.float32)
     found, mass = metric(samples), mode_mass(samples, MEANS, 0.05)

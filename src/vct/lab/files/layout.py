@@ -67,6 +67,11 @@ class RunId:
         """Rolling checkpoints, lock and log of the run; no engine declares them."""
         return Path("state") / str(self)
 
+    @property
+    def started(self) -> Path:
+        """What training was started with, written before its first step."""
+        return self.state / "started.json"
+
 
 Statistic = Literal["moments", "features"]
 

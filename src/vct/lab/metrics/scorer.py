@@ -33,7 +33,7 @@ def make_metric(params: Params, experiment: ExperimentSettings, data: Dataset) -
     score, extractor = experiment.score, None
     offered: dict[str, Any] = {
         "reference": data.train.x,
-        "modes": data.meta.get("modes"),
+        "modes": data.meta.modes,
         "form": "points" if data.is_points else "images",
     }
     if score.extractor is not None:

@@ -5,7 +5,6 @@ import math
 import os
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +12,7 @@ from scipy.spatial.distance import cdist
 
 from vct.lab.errors import UserError
 from vct.lab.metrics.base import Metric
+from vct.lab.records import Modes
 from vct.lab.settings.score import label
 
 POINTS = 2048
@@ -27,19 +27,19 @@ class Wasserstein(Metric):
 
     Args:
         reference: float32 (M, C, H, W), stratified.
-        modes: what meta.json says of them: `means` (K, C H W), and `std`.
+        modes: what meta.json says of them.
 
     Raises:
         UserError: if nothing is known of the modes.
     """
 
-    def __init__(self, reference: NDArray[np.float32], modes: dict[str, Any] | None) -> None:
+    def __init__(self, reference: NDArray[np.float32], modes: Modes | None) -> None:
         if modes is None:
             raise UserError(
                 "the data set records no modes, which the score of points needs; make it again "
                 "with vct data, or score with another metric."
             )
-        self.means, self.std = modes["means"], modes["std"]
+        self.means, self.std = modes.means, modes.std
         self.reference = np.asarray(reference[:POINTS])
         self.compared = len(self.reference)
         self.masses = [f"mass_mode{index}" for index in range(len(self.means))]

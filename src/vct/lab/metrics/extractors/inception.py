@@ -6,12 +6,12 @@ from that file alone, whose hash is checked.
 """
 
 import io
-from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from vct.lab.data.download import NotFetched, fetch
 from vct.lab.errors import UserError
 from vct.lab.metrics.extractors.base import Extractor
 from vct.lab.metrics.extractors.published import PublishedKind
@@ -69,10 +69,9 @@ def _fetch() -> None:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     try:
-        FILE.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(URL_INCEPTION_V3, str(FILE), hash_prefix=SHA256)
-    except (OSError, HTTPException, RuntimeError) as error:  # the last: it has another hash
-        raise _missing(f"and could not be fetched ({getattr(error, 'reason', error)})") from None
+        fetch(URL_INCEPTION_V3, FILE, SHA256)
+    except NotFetched as error:
+        raise _missing(f"and could not be fetched ({error})") from None
 
 
 def _missing(why: str) -> UserError:
