@@ -76,9 +76,9 @@ def text(record: Record) -> str:
     return json.dumps(record.content())
 
 
-def write(record: Record, path: str | Path) -> None:
+def write(record: BaseModel, path: str | Path) -> None:
     """Write a record atomically, as indented JSON."""
-    write_json(path, record.content())
+    write_json(path, record.model_dump(mode="json", by_alias=True))
 
 
 def problem(error: ValidationError) -> str:
@@ -194,6 +194,25 @@ class SampleRecord(Record):
     files: dict[str, str]
 
 
+class Label(Record):
+    """What a table calls a number, and whether less or more of it is better, if either.
+
+    `heading` is the label for a narrow place; `decimals` the most that a table shows after the
+    point.
+    """
+
+    label: str
+    lower_is_better: bool = False
+    heading: str = ""
+    higher_is_better: bool = False
+    decimals: int = 3
+
+    @property
+    def short(self) -> str:
+        """The label for a narrow place."""
+        return self.heading or self.label
+
+
 class ExtractorRecord(Record):
     """A feature extractor in a protocol."""
 
@@ -217,8 +236,9 @@ class ReferenceRecord(Record):
 class ProtocolRecord(Record):
     """`protocol.json` of a run: what a reader must know to compare its scores with others.
 
-    `schedules` are the times at which the network was asked, by key of the samples; `files` the
-    hashes of what was scored and of the scores.
+    `schedules` are the times at which the network was asked, by key of the samples; `labels` what a
+    table calls the numbers of a user's metric; `files` the hashes of what was scored and of the
+    scores.
     """
 
     num_samples: Count
@@ -229,6 +249,7 @@ class ProtocolRecord(Record):
     extractor: ExtractorRecord | None
     reference: ReferenceRecord
     metrics: list[str]
+    labels: dict[str, Label] | None = optional()
     extras: dict[str, dict[str, int | float | str]] | None = optional()
     version: int
     sampling_version: int
@@ -268,6 +289,20 @@ class PublishedRecord(Record):
 
     source: str
     source_sha256: str
+
+
+class FactsRecord(RootModel[dict[str, Number | str]]):
+    """`metrics.json` of an extractor: a `ClassifierRecord`, `PublishedRecord`, or a user's."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class StatisticsRecord(Record):
+    """In a file of `results/statistics/`: what they are of, and of which version of scoring."""
+
+    data_sha256: str
+    extractor_sha256: str
+    version: int
 
 
 class PretrainedRecord(Record):
