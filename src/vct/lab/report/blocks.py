@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vct.lab.records import Label, ProtocolRecord
 from vct.lab.report import names
 from vct.lab.report.collect import Collected, ExperimentRows
 from vct.lab.report.protocol import comparable, sentence
@@ -22,21 +23,22 @@ Spreads = Mapping[tuple[str, str, str, str], Spread]
 class Column:
     """Numbers of one kind: a metric of samples by their key (empty: of the run itself).
 
-    The masses of all modes share one column, since each says little alone.
+    The masses of all modes share one column, since each says little alone. `first` is what the
+    first metric is called.
     """
 
     metrics: tuple[str, ...]
     samples: str
     decimals: int
+    first: Label
 
     @property
     def label(self) -> str:
         """What the numbers are; ↓ where less is better, ↑ where more is."""
         if self.metrics[0].startswith(_MODE):
             return "mass of each mode"
-        metric = names.metric(self.metrics[0])
-        arrow = " ↓" if metric.lower_is_better else " ↑" if metric.higher_is_better else ""
-        return metric.short + arrow
+        arrow = " ↓" if self.first.lower_is_better else " ↑" if self.first.higher_is_better else ""
+        return self.first.short + arrow
 
     @property
     def sampling(self) -> str:
@@ -46,8 +48,8 @@ class Column:
     @property
     def ranked(self) -> bool:
         """Whether the best of the column is worth marking."""
-        metric = names.metric(self.metrics[0])
-        return len(self.metrics) == 1 and (metric.lower_is_better or metric.higher_is_better)
+        compared = self.first.lower_is_better or self.first.higher_is_better
+        return len(self.metrics) == 1 and compared
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,9 @@ def blocks(collected: Collected) -> list[Block]:
 def _block(experiments: Sequence[ExperimentRows], collected: Collected, every: Spreads) -> Block:
     protocols = {each.experiment: collected.protocols[each.experiment] for each in experiments}
     here = {place: spread for place, spread in every.items() if place[0] in protocols}
-    columns = _columns(here, next(iter(protocols.values())).metrics)
+    columns = _columns(here, next(iter(protocols.values())))
     return Block(
-        f"{experiments[0].dataset}: {names.metric(columns[0].metrics[0]).label}",
+        f"{experiments[0].dataset}: {columns[0].first.label}",
         columns,
         tuple(_group(each, columns, here) for each in experiments),
         _floors(list(protocols), columns, collected),
@@ -111,20 +113,23 @@ def _block(experiments: Sequence[ExperimentRows], collected: Collected, every: S
 # --- columns ---------------------------------------------------------------------------------
 
 
-def _columns(spreads: Spreads, named: Sequence[str]) -> tuple[Column, ...]:
+def _columns(spreads: Spreads, protocol: ProtocolRecord) -> tuple[Column, ...]:
     """The metrics that the protocol names before others, each by number of steps; numbers of the
     run last."""
     found = dict.fromkeys(metric for _, _, metric, _ in spreads)
-    order = list(dict.fromkeys([*(metric for metric in named if metric in found), *found]))
+    order = list(
+        dict.fromkeys([*(metric for metric in protocol.metrics if metric in found), *found])
+    )
     modes = tuple(metric for metric in order if metric.startswith(_MODE))
     kinds = [(metric,) for metric in order if metric not in modes] + ([modes] if modes else [])
     columns = []
     for kind in kinds:
         mine = {place: spread for place, spread in spreads.items() if place[2] in kind}
         means = [spread.mean for spread in mine.values()]
-        decimals = _decimals(means, names.metric(kind[0]).decimals)
+        label = names.metric(kind[0], protocol)
+        decimals = _decimals(means, label.decimals)
         keys = sorted({key for *_, key in mine}, key=_by_steps)
-        columns += [Column(kind, key, decimals) for key in keys]
+        columns += [Column(kind, key, decimals, label) for key in keys]
     return tuple(sorted(columns, key=lambda column: not column.samples))
 
 
@@ -168,7 +173,7 @@ def _cells(experiment: ExperimentRows, column: Column, spreads: Spreads) -> list
         for coupling in experiment.couplings
     ]
     single = [row[0] for row in grid if row[0] is not None] if column.ranked else []
-    winner = best(single, names.metric(column.metrics[0]).lower_is_better)
+    winner = best(single, column.first.lower_is_better)
     bold = None if winner is None else single[winner]
     return [_cell(row, column.decimals, row[0] is bold and bold is not None) for row in grid]
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
 from vct.lab.errors import UserError
+from vct.lab.records import Label
 from vct.lab.report import names, style
 from vct.lab.report.collect import ExperimentRows
 from vct.lab.runs.provenance import SCORED, check_history, checked_scores
@@ -33,13 +34,14 @@ class Histories:
     """How the runs of an experiment went: long frames with the columns coupling and seed.
 
     `training` has the columns of training.csv as well; `trajectory` has step, and the values of
-    `metric` under `value`, of samples called `samples`.
+    `metric` under `value`, of samples called `samples`; `label` is what the metric is called.
     """
 
     training: pd.DataFrame
     trajectory: pd.DataFrame
     metric: str
     samples: str
+    label: Label
 
 
 def read_histories(experiment: ExperimentRows) -> Histories:
@@ -65,7 +67,9 @@ def read_histories(experiment: ExperimentRows) -> Histories:
             f"({', '.join(sorted(metrics))}); score them again."
         )
     first = next(iter(protocol.schedules))
-    return Histories(_stack(training), _stack(trajectories), metrics.pop(), first)
+    (metric,) = metrics
+    label = names.metric(metric, protocol)
+    return Histories(_stack(training), _stack(trajectories), metric, first, label)
 
 
 def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -105,7 +109,7 @@ def curves_figure(
             _panel(axes[1], training, "kl", with_kl, "KL to the prior (nats)")
         if len(trajectory):
             sampling = names.heading(histories.samples)
-            label = f"{names.metric(histories.metric).short}, {sampling}"
+            label = f"{histories.label.short}, {sampling}"
             _panel(axes[-1], trajectory, "value", couplings, label, floor)
         for here in axes:
             _scale(here)
