@@ -23,8 +23,7 @@ from vct.lab.runs import results, weights
 from vct.lab.sampling import to_uint8
 from vct.lab.settings.params import Params
 from vct.lab.settings.sample import SampleSettings
-from vct.lab.training import finished
-from vct.lab.training.trainer import snapshot_steps
+from vct.lab.training import outputs
 from vct.preconditioning import ConsistencyFunction
 from vct.samplers.few_step import sample_steps
 from vct.samplers.heun import heun, heun_times
@@ -49,8 +48,7 @@ def sample(params: Params, name: str) -> None:
     draw = Draw(data, sample, settings.train.t_max, settings.train.conditional, device)
     arrays = draw.all_steps(f, model.coupling, sample.num_samples)
     if sample.snapshot_samples:
-        trained = snapshot_steps(settings.train.steps, settings.train.snapshots)
-        arrays |= _snapshots(run_id, trained, draw, f, model, sample.snapshot_samples)
+        arrays |= _snapshots(run_id, draw, f, model, sample.snapshot_samples)
     if not current_group().main:
         return
     if data.is_points:
@@ -61,7 +59,7 @@ def sample(params: Params, name: str) -> None:
         np.savez(temporary, allow_pickle=False, **arrays)
     real = np.asarray(data.train.x[: sample.num_samples])
     preview(run_id.directory / "preview.png", results.scored(arrays), real)
-    finished.drop(run_id)
+    outputs.forget(run_id)
 
 
 class Draw:
@@ -151,7 +149,6 @@ class Draw:
 
 def _snapshots(
     run: RunId,
-    steps: list[int],
     draw: Draw,
     f: ConsistencyFunction,
     model: build.Model,
@@ -159,7 +156,7 @@ def _snapshots(
 ) -> dict[str, np.ndarray]:
     """Samples of the averaged network along training, with the fewest steps."""
     path = run.directory / "snapshots.safetensors"
-    by_step = weights.read_snapshots(path, steps)
+    by_step = weights.read_snapshots(path)
     arrays = {}
     final = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     first_step = draw.one_step()

@@ -67,6 +67,11 @@ class RunId:
         return Path("state") / str(self)
 
 
+def train_files(averages: bool) -> tuple[str, ...]:
+    """What a training writes into the folder of its run; `averages`: it keeps some."""
+    return (*TRAIN_FILES, AVERAGES_FILE) if averages else TRAIN_FILES
+
+
 def dataset_dir(name: str) -> Path:
     """Folder of a data set in the common format."""
     return Path("data") / name
