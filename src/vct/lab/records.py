@@ -4,10 +4,12 @@
 its inverse. A number that is not finite is `null` in a file and None in a record.
 """
 
+import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import NAME, RunId
@@ -23,7 +25,7 @@ def _none(value: Any) -> bool:
     return value is None
 
 
-R = TypeVar("R", bound="Record")
+R = TypeVar("R", bound=BaseModel)
 
 
 class Record(BaseModel):
@@ -34,6 +36,10 @@ class Record(BaseModel):
     def content(self) -> dict[str, Any]:
         """As JSON holds it, keys in the order of the fields."""
         return self.model_dump(mode="json")
+
+    def text(self) -> str:
+        """As JSON on one line, for a place inside another file; NaN is spelled as Python does."""
+        return json.dumps(self.content())
 
 
 def optional(**options: Any) -> Any:
@@ -86,6 +92,13 @@ def problem(error: ValidationError) -> str:
 # --- data ------------------------------------------------------------------------------------
 
 
+class Modes(Record):
+    """The modes of a mixture of isotropic Gaussians: K means of D numbers, a common deviation."""
+
+    means: Annotated[list[list[float]], Field(min_length=1)]
+    std: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class DatasetRecord(Record):
     """`data/NAME/meta.json`: what the arrays beside it are; a source may say more."""
 
@@ -100,6 +113,14 @@ class DatasetRecord(Record):
     shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
     dtype: Literal["uint8", "float32"]
     classes: Annotated[int, Field(ge=0, lt=2**31)]
+    modes: Modes | None = optional()
+
+    @model_validator(mode="after")
+    def _modes_are_samples(self) -> "DatasetRecord":
+        size = math.prod(self.shape)
+        if self.modes and any(len(mean) != size for mean in self.modes.means):
+            raise ValueError(f"modes.means should have {size} numbers each, as samples have")
+        return self
 
 
 class HashRecord(Record):
@@ -157,6 +178,13 @@ class RunRecord(Record):
         return (self.run, self.settings_sha256, self.data_sha256, self.code.training, *own)
 
 
+class WeightsRecord(Record):
+    """The metadata of `model.safetensors`: whose weights these are."""
+
+    run: str
+    settings_sha256: str
+
+
 class CheckpointHeader(Record):
     """The second line of a checkpoint: after which step it was written, and what it belongs to.
 
@@ -191,6 +219,18 @@ class LogRow(Record):
     grad_norm_max: float
     samples_per_s: float
     time: int
+
+
+class StartedRecord(Record):
+    """`state/<run>/started.json`: what training was started with, for whoever follows its log.
+
+    Args:
+        config: what `config.json` will hold, as far as it is known before the first step.
+        time: of the first start, in milliseconds since 1970; going on after a kill keeps it.
+    """
+
+    config: RunRecord
+    time: Count
 
 
 class SampleRecord(Record):
@@ -292,15 +332,7 @@ class PretrainedRecord(Record):
     left_out: list[str]
 
 
-# --- locks and tracking ----------------------------------------------------------------------
-
-
-class HolderRecord(Record):
-    """In a lock file: who holds it, since when."""
-
-    pid: int
-    host: str
-    start: str
+# --- tracking --------------------------------------------------------------------------------
 
 
 class TrackingReady(Record):
@@ -316,27 +348,22 @@ class TrackedRecord(Record):
 
 
 class StoreRecord(Record):
-    """`state/mlflow-ready.json`: which mlflow found the database with which schema."""
+    """`state/mlflow-ready.json`: which mlflow found the database with which schema.
+
+    So that asking whether it is in order needs no import of mlflow.
+    """
 
     mlflow: str
-    schema_version: str | None = Field(alias="schema")
-
-    def content(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", by_alias=True)
+    revision: str | None
 
 
 class TrackedRun(Record):
-    """`state/<run>/mlflow.json`: which MLflow run a training belongs to.
+    """`state/<run>/mlflow.json`: the MLflow run of a training.
 
     Args:
-        config: what training was started with, so that its metrics can be sent before it ends.
         uri: the store that `mlflow_run` is in, without password.
-        mlflow_run: the id, None while nothing was sent.
-        since: milliseconds since 1970; a run that started before in MLflow is of an earlier
-            training, even if it has the same tags.
+        mlflow_run: its id.
     """
 
-    config: RunRecord | None = None
-    uri: str | None = None
-    mlflow_run: str | None = None
-    since: int = 0
+    uri: str
+    mlflow_run: str

@@ -34,7 +34,7 @@ class FailsAt(Independent):
 
     def pair(self, x, eps, context):
         made = super().pair(x, eps, context)
-        if context.key[1] in self.steps:
+        if context.draw.step in self.steps:
             made.z[int(context.t.argmax())] = torch.nan
         return made
 
@@ -44,7 +44,7 @@ class KLFailsAt(Variational):
 
     def pair(self, x, eps, context):
         made = super().pair(x, eps, context)
-        if context.key[1] >= 10:
+        if context.draw.step >= 10:
             made.kl[0] = torch.inf
         return made
 

@@ -1,14 +1,13 @@
 """`vct train RUN`: train one coupling variant from one seed, or go on where it stopped."""
 
 import sys
-from pathlib import Path
 
 from vct.lab.data import dataset
 from vct.lab.files.layout import RunId
 from vct.lab.processes.group import current_group
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
-from vct.lab.tracking import BackgroundSync
+from vct.lab.tracking.watch import following
 from vct.lab.training import outputs, session
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.log import say
@@ -47,7 +46,7 @@ def run(params: Params, name: str, fresh: bool = False) -> None:
         if not group.main:
             trainer.run()
             return
-        first, tracked = outputs.begin(run_id), runtime.tracking
-        with BackgroundSync(Path(), name, record.content(), fresh=first, enabled=tracked):
+        outputs.begin(run_id, record)
+        with following(run_id, enabled=runtime.tracking, stops=Interrupted):
             outputs.store(run_id, record, trainer.run(), data)
         outputs.end(run_id)

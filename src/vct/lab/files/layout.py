@@ -66,6 +66,11 @@ class RunId:
         """Rolling checkpoints, lock and log of the run; no engine declares them."""
         return Path("state") / str(self)
 
+    @property
+    def started(self) -> Path:
+        """What training was started with, written before its first step."""
+        return self.state / "started.json"
+
 
 def train_files(averages: bool) -> tuple[str, ...]:
     """What a training writes into the folder of its run; `averages`: it keeps some."""

@@ -1,6 +1,5 @@
 """The final weights of a run on disk, and back."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,20 +15,20 @@ from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import AVERAGES_FILE, RunId
 from vct.lab.files.tensors import save_tensors
-from vct.lab.records import RunRecord
+from vct.lab.model import Model
+from vct.lab.records import RunRecord, WeightsRecord
 from vct.lab.settings.run import RunSettings
-from vct.preconditioning import ConsistencyFunction
 
 LARGEST_ERROR = 0.05
 """Of a rebuilt average's profile; beyond, it would be another average than the one asked for."""
 
 
-def save(path: Path, model: build.Model, record: RunRecord) -> None:
+def save(path: Path, model: Model, record: RunRecord) -> None:
     """Write averaged network and coupling, with what they are of as metadata."""
     # One key alone: the order of several in the header changes from process to process.
-    metadata = {"vct": json.dumps(record.model_dump(include={"run", "settings_sha256"}))}
+    of = WeightsRecord(run=record.run, settings_sha256=record.settings_sha256)
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    save_tensors(path, tensors, metadata)
+    save_tensors(path, tensors, {"vct": of.text()})
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -114,20 +113,13 @@ def rebuilt(path: Path, width: float) -> dict[str, Tensor]:
         return tensors
 
 
-def function(settings: RunSettings, model: build.Model) -> ConsistencyFunction:
-    """f of the sampler, with the boundary condition."""
-    train = settings.train
-    t_min = build.objective(train).t_min
-    return ConsistencyFunction(model.network, build.kernel(train), train.sigma_data, t_min)
-
-
 def load(
     run: RunId,
     settings: RunSettings,
     data: Dataset,
     device: torch.device,
     ema_width: float | None = None,
-) -> build.Model:
+) -> Model:
     """The trained model, for sampling; with `ema_width`, the average of that width, rebuilt."""
     path = run.directory / ("model.safetensors" if ema_width is None else AVERAGES_FILE)
     model = build.model(settings, data, run.seed)

@@ -7,7 +7,6 @@ warning.
 
 import hashlib
 import io
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -62,7 +61,7 @@ def save(folder: Path, step: int, identity: Identity, state: dict[str, Any]) -> 
     torch.save(state, buffer)
     payload = buffer.getbuffer()
     header = CheckpointHeader(format=FORMAT, step=step, **asdict(identity))
-    line = json.dumps(header.content()).encode() + b"\n"
+    line = header.text().encode() + b"\n"
     digest = hashlib.sha256(line)
     digest.update(payload)
     with atomic(path_of(folder, step)) as temporary, temporary.open("wb") as stream:

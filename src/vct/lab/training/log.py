@@ -1,6 +1,5 @@
 """Metrics along training: sums on the device, one row an interval, no wait in between."""
 
-import json
 import sys
 import time
 from contextlib import suppress
@@ -86,7 +85,7 @@ class LogFile:
 
     def text(self) -> str:
         """All rows, for a checkpoint."""
-        return "".join(map(_line, self.rows))
+        return "".join(row.text() + "\n" for row in self.rows)
 
     def restore(self, text: str) -> None:
         """Take the rows of a checkpoint, also in place of what is in the file."""
@@ -103,7 +102,7 @@ class LogFile:
         self.rows.append(row)
         try:
             with self.path.open("a") as stream:
-                stream.write(_line(row))
+                stream.write(row.text() + "\n")
         except OSError as error:
             raise UserError(
                 f"cannot write {self.path}: {error.strerror}; make room, then run the same command "
@@ -114,10 +113,6 @@ class LogFile:
         """training.csv."""
         rows = [[repr(getattr(row, key)) for key in COLUMNS] for row in self.rows]
         return "".join(",".join(words) + "\n" for words in [[*COLUMNS], *rows])
-
-
-def _line(row: LogRow) -> str:
-    return json.dumps(row.model_dump()) + "\n"
 
 
 class Progress:

@@ -9,6 +9,7 @@ sample` shows that they arrived.
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +19,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from vct.averages.ema import EMA
+from vct.averages.ema import Average
 from vct.averages.post_hoc import TrackedAverages
-from vct.lab import build
 from vct.lab.data.batches import to_float
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
@@ -28,9 +28,9 @@ from vct.lab.files.layout import AVERAGES_FILE, RunId, train_files
 from vct.lab.files.merging import merge
 from vct.lab.files.tensors import save_tensors
 from vct.lab.files.whole import atomic, file_sha256, hashes, read_text, write_text
-from vct.lab.records import Number, RunRecord, read, write
+from vct.lab.model import Model
+from vct.lab.records import Number, RunRecord, StartedRecord, read, write
 from vct.lab.runs import weights
-from vct.lab.settings.averages import PostHocSettings
 from vct.lab.settings.train import TrainSettings
 from vct.lab.training import checkpoint
 from vct.lab.training.log import LogFile, say
@@ -41,23 +41,9 @@ SEAL = "config.sha256"
 PENDING = ("snapshot-*.safetensors", "average-*.safetensors")
 """Names of the parts in the state folder."""
 UNFINISHED = "unfinished"
-"""Marks that a training has begun: the next one goes on in its MLflow run."""
+"""Marks that a training has begun: the next one goes on where it is, since then."""
 SUMMARY_SAMPLES = 4096
 """Data points on which a coupling's summary is measured."""
-
-
-def snapshot_steps(train: TrainSettings) -> list[int]:
-    """After which steps the averaged network is kept: evenly spaced, the last one at the end."""
-    return _evenly(train.steps, train.snapshots)
-
-
-def kept_steps(train: TrainSettings) -> list[int]:
-    """After which steps all tracked averages are kept; none where nothing is to be rebuilt."""
-    return _evenly(train.steps, train.ema.kept) if isinstance(train.ema, PostHocSettings) else []
-
-
-def _evenly(steps: int, count: int) -> list[int]:
-    return [round(steps * index / count) for index in range(1, count + 1)]
 
 
 class PendingFiles:
@@ -72,19 +58,18 @@ class PendingFiles:
     """
 
     def __init__(self, folder: Path, train: TrainSettings) -> None:
-        widths = train.ema.widths if isinstance(train.ema, PostHocSettings) else []
         self.snapshots = {
-            step: folder / f"snapshot-{step:09d}.safetensors" for step in snapshot_steps(train)
+            step: folder / f"snapshot-{step:09d}.safetensors" for step in train.snapshot_steps
         }
         self.averages = {
             (step, width): folder / f"average-{step:09d}-{width!r}.safetensors"
-            for step in kept_steps(train)
-            for width in widths
+            for step in train.kept_steps
+            for width in train.ema.tracked
         }
         self.folder = folder
         self.hashes: dict[str, str] = {}
 
-    def put_aside(self, step: int, ema: EMA[build.Model] | TrackedAverages[build.Model]) -> None:
+    def put_aside(self, step: int, ema: Average[Model]) -> None:
         """Write what is due after `step` steps: a snapshot of the averaged network, all averages
         that others are rebuilt from."""
         if path := self.snapshots.get(step):
@@ -144,7 +129,7 @@ class TrainingResult:
         nonfinite_steps, clipped_steps: how often a gradient was mended.
     """
 
-    model: build.Model
+    model: Model
     pending: PendingFiles
     log: LogFile
     nonfinite_steps: int
@@ -168,12 +153,13 @@ def _size(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def begin(run: RunId) -> bool:
-    """Mark that a training has begun; return whether none had that did not end."""
-    marker = run.state / UNFINISHED
-    first = not marker.exists()
+def begin(run: RunId, record: RunRecord) -> None:
+    """Leave word of what is trained since when, for whoever follows the log."""
+    marker, since = run.state / UNFINISHED, int(time.time() * 1000)
+    if marker.exists() and run.started.exists():
+        since = read(StartedRecord, run.started).time
+    write(StartedRecord(config=record, time=since), run.started)
     marker.touch()
-    return first
 
 
 def store(run: RunId, record: RunRecord, result: TrainingResult, data: Dataset) -> None:

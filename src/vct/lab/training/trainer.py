@@ -56,7 +56,7 @@ class Trainer:
         initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)
-        self.ema = build.ema(train.ema, self.model)
+        self.ema = build.average(train.ema, self.model)
         for module in (self.model, self.ema.module):
             build.prepare(module, train, self.device)
         self.loss = BatchLoss(
