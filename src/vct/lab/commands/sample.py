@@ -56,6 +56,5 @@ def _snapshots(run: RunId, drawing: Drawing) -> dict[str, np.ndarray]:
     arrays = {}
     for step, tensors in sorted(weights.read_snapshots(path).items()):
         weights.fill(network, tensors, path)
-        count = drawing.sample.snapshot_samples
-        arrays[f"snapshot{step}"] = drawing.first_result(count)
+        arrays[f"snapshot{step}"] = drawing.first_result(drawing.sample.snapshot_samples)
     return arrays

@@ -25,8 +25,7 @@ from vct.lab.data.batches import to_float
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import AVERAGES_FILE, RunId, train_files
-from vct.lab.files.merging import merge
-from vct.lab.files.tensors import save_tensors
+from vct.lab.files.tensors import merge_tensors, save_tensors
 from vct.lab.files.whole import atomic, file_sha256, hashes, read_text, write_text
 from vct.lab.model import Model
 from vct.lab.records import Number, RunRecord, StartedRecord, read, write
@@ -115,7 +114,7 @@ class PendingFiles:
             averages = [
                 (f"{step}/{width!r}", path) for (step, width), path in self.averages.items()
             ]
-            merge(averages, folder / AVERAGES_FILE)
+            merge_tensors(averages, folder / AVERAGES_FILE)
 
 
 @dataclass
