@@ -139,10 +139,11 @@ class TrainingResult:
         network, everything = _size(self.model.network), _size(self.model)
         device = next(self.model.parameters()).device
         x = to_float(data, torch.from_numpy(np.array(data.train.x[:SUMMARY_SAMPLES])))
+        measured = self.model.coupling.summary(x.to(device))
         return {
             "parameters": network,
             "coupling_parameters": everything - network,
-            **self.model.coupling.summary(x.to(device)),
+            **{name: float(value) for name, value in measured.items()},
             "nonfinite_steps": self.nonfinite_steps,
             "clipped_steps": self.clipped_steps,
         }
