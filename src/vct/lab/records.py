@@ -37,6 +37,10 @@ class Record(BaseModel):
         """As JSON holds it, keys in the order of the fields."""
         return self.model_dump(mode="json")
 
+    def text(self) -> str:
+        """As JSON on one line, for a place inside another file; NaN is spelled as Python does."""
+        return json.dumps(self.content())
+
 
 def optional(**options: Any) -> Any:
     """A field that is left out of the file where it is None."""
@@ -171,6 +175,55 @@ class RunRecord(Record):
     def dataset(self) -> str:
         """Name of the data that were trained on."""
         return str(self.settings["train"]["dataset"])
+
+    @property
+    def origin(self) -> tuple[Any, ...]:
+        """All that decides what a training makes: two of the same origin make the same."""
+        own = (self.initial_weights_sha256, self.own_code)
+        return (self.run, self.settings_sha256, self.data_sha256, self.code.training, *own)
+
+
+class WeightsRecord(Record):
+    """The metadata of `model.safetensors`: whose weights these are."""
+
+    run: str
+    settings_sha256: str
+
+
+class CheckpointHeader(Record):
+    """The second line of a checkpoint: after which step it was written, and what it belongs to.
+
+    `settings` are those of the run, with the hashes of initial weights and own classes.
+    """
+
+    format: Literal[3]
+    step: Count
+    settings: dict[str, Any]
+    data_sha256: str
+    training_version: int
+    seed: int
+
+
+class LogRow(Record):
+    """A line of `state/<run>/log.jsonl`: means over the steps since the last one.
+
+    `<name>_max` are the largest, `time` is in milliseconds since 1970. A number that is not finite
+    stays what it is: NaN and infinity are spelled as Python does.
+    """
+
+    step: Count
+    loss: float
+    consistency_loss: float
+    kl: float
+    grad_norm: float
+    learning_rate: float
+    grid_points: int
+    nonfinite_fraction: float
+    clipped_fraction: float
+    loss_max: float
+    grad_norm_max: float
+    samples_per_s: float
+    time: int
 
 
 class StartedRecord(Record):

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from vct.lab.errors import UserError
 from vct.lab.files import tensors
-from vct.lab.files.tensors import load_sealed, save_sealed, save_tensors
+from vct.lab.files.tensors import load_sealed, merge_tensors, save_sealed, save_tensors
 
 TENSORS = {"a": torch.arange(3.0)}
 
@@ -80,3 +80,30 @@ def test_another_or_no_file_is_refused(sealed):
     sealed.unlink()
     with pytest.raises(UserError, match="missing; make it with: vct make"):
         load_sealed(sealed, "net", "vct make")
+
+
+def test_merged_file_holds_every_tensor(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    parts, expected = [], {}
+    for prefix, shapes in {"a/1": [(3,), (2, 5)], "b": [(), (7,)], "c": [(1, 1)]}.items():
+        tensors = {
+            f"w{i}": torch.randn(shape, generator=generator) for i, shape in enumerate(shapes)
+        }
+        tensors["count"] = torch.arange(3)
+        tensors["half"] = torch.ones(3, dtype=torch.float16)
+        path = tmp_path / f"{len(parts)}.safetensors"
+        save_file(tensors, path, {"note": "not a tensor"})
+        parts.append((prefix, path))
+        expected |= {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+    merge_tensors(parts, tmp_path / "all.safetensors")
+    found = load_file(tmp_path / "all.safetensors")
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+
+
+def test_a_missing_part_leaves_no_file(tmp_path):
+    with pytest.raises(OSError):
+        merge_tensors([("a", tmp_path / "none.safetensors")], tmp_path / "all.safetensors")
+    assert not list(tmp_path.iterdir())

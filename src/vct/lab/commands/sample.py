@@ -10,7 +10,7 @@ from vct.lab.report.preview import preview
 from vct.lab.runs import provenance, samples, weights
 from vct.lab.sampling import Drawing
 from vct.lab.settings.params import Params
-from vct.lab.training import finished
+from vct.lab.training import outputs
 
 
 def sample(params: Params, name: str) -> None:
@@ -29,7 +29,7 @@ def sample(params: Params, name: str) -> None:
     drawing = Drawing(f, model.coupling, sampler, data, sample, classes, device)
     arrays = drawing.all_results()
     if sample.snapshot_samples:
-        arrays |= _snapshots(run, train.snapshot_steps, drawing)
+        arrays |= _snapshots(run, drawing)
     if not current_group().main:
         return
     if data.is_points:
@@ -37,15 +37,14 @@ def sample(params: Params, name: str) -> None:
     samples.write(run, arrays, provenance.sample_record(sample, record, files))
     real = np.asarray(data.train.x[: sample.num_samples])
     preview(run.directory / "preview.png", samples.scored(arrays), real)
-    finished.drop(run)
+    outputs.forget(run)
 
 
-def _snapshots(run: RunId, steps: list[int], drawing: Drawing) -> dict[str, np.ndarray]:
+def _snapshots(run: RunId, drawing: Drawing) -> dict[str, np.ndarray]:
     """Samples of the averaged network along training, with the fewest steps."""
     path, network = run.directory / "snapshots.safetensors", drawing.f.network
     arrays = {}
-    for step, tensors in sorted(weights.read_snapshots(path, steps).items()):
+    for step, tensors in sorted(weights.read_snapshots(path).items()):
         weights.fill(network, tensors, path)
-        count = drawing.sample.snapshot_samples
-        arrays[f"snapshot{step}"] = drawing.first_result(count)
+        arrays[f"snapshot{step}"] = drawing.first_result(drawing.sample.snapshot_samples)
     return arrays

@@ -110,6 +110,11 @@ class StatisticsId:
         return Path("results/statistics") / f"{self}.safetensors"
 
 
+def train_files(averages: bool) -> tuple[str, ...]:
+    """What a training writes into the folder of its run; `averages`: it keeps some."""
+    return (*TRAIN_FILES, AVERAGES_FILE) if averages else TRAIN_FILES
+
+
 def dataset_dir(name: str) -> Path:
     """Folder of a data set in the common format."""
     return Path("data") / name

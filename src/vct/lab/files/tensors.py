@@ -1,8 +1,9 @@
-"""Tensors in safetensors files, plain or sealed by a hash of their values."""
+"""Tensors in safetensors files: plain, sealed by a hash of their values, merged."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,39 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().view(-1).numpy().data)
     return digest.hexdigest()
+
+
+def merge_tensors(parts: Iterable[tuple[str, Path]], path: Path) -> None:
+    """Write the tensors of all files `parts`, (prefix, file), to `path` as `<prefix>/<name>`.
+
+    None of them is held in memory.
+
+    The layout is that of safetensors: the length of the header (8 bytes, little-endian), a JSON
+    header with the place of each tensor, and their bytes, which are copied as they are.
+    """
+    parts = list(parts)
+    header: dict[str, Any] = {}
+    base = 0
+    for prefix, part in parts:
+        entries, start = _header(part)
+        for name, entry in entries.items():
+            begin, end = entry["data_offsets"]
+            header[f"{prefix}/{name}"] = {**entry, "data_offsets": [base + begin, base + end]}
+        base += part.stat().st_size - start
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic(path) as temporary, temporary.open("wb") as out:
+        out.write(len(text).to_bytes(8, "little") + text)
+        for _, part in parts:
+            with part.open("rb") as file:
+                file.seek(_header(part)[1])
+                shutil.copyfileobj(file, out, 1 << 20)
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """Entries of the tensors, and where their bytes begin."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(length))
+    entries.pop("__metadata__", None)
+    return entries, 8 + length

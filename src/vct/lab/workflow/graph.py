@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vct.lab.errors import UserError
+from vct.lab.files import layout
 from vct.lab.files.layout import (
     AVERAGES_FILE,
     DATA_FILES,
@@ -16,7 +17,6 @@ from vct.lab.files.layout import (
     RAW,
     TABLE_FILES,
     TRACKED_FILE,
-    TRAIN_FILES,
     RunId,
     StatisticsId,
     dataset_dir,
@@ -156,8 +156,7 @@ def keeps_averages(params: Params, experiment: str) -> bool:
 
 def train_files(params: Params, experiment: str) -> tuple[str, ...]:
     """What a training of this experiment writes into the folder of its run."""
-    extra = (AVERAGES_FILE,) if keeps_averages(params, experiment) else ()
-    return (*TRAIN_FILES, *extra)
+    return layout.train_files(keeps_averages(params, experiment))
 
 
 # --- what a suite consists of ----------------------------------------------------------------
