@@ -8,6 +8,7 @@ from vct.averages.ema import EMA
 from vct.couplings.base import Coupling
 from vct.kernels import Kernel
 from vct.lab.data.sources.base import Source, Split
+from vct.lab.metrics.base import Label, Metric
 from vct.objectives.base import Levels, Objective
 from vct.samplers.base import Sampler
 
@@ -104,3 +105,22 @@ class Halves(Sampler):
             x_t = time * noise[0] if x is None else f.kernel(x, coupling.couple(x, noise[0]), t)
             x = f(x_t, t, labels)
         yield x
+
+
+LABELS = {"radius_error": Label(label="error of the radius", lower_is_better=True)}
+
+
+class Radius(Metric):
+    """Mean distance of the samples from the middle, against that of the data."""
+
+    labels = LABELS
+
+    def __init__(self, reference, power=1):
+        self.power = power
+        self.radius = self._radius(reference)
+
+    def compute(self, samples):
+        return {"radius_error": abs(self._radius(samples) - self.radius)}
+
+    def _radius(self, points):
+        return float((np.linalg.norm(points.reshape(len(points), -1), axis=1) ** self.power).mean())

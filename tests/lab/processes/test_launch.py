@@ -85,7 +85,8 @@ def test_one_that_still_saves_when_all_are_stopped_is_waited_for(stub, capfd, mo
 def test_sigterm_goes_to_all(tmp_path):
     program = f"open(f'{tmp_path}/{{rank}}', 'w').close(); time.sleep(60)"
     script = (
-        f"import sys; from vct.lab.processes import launch; launch.COMMAND = [sys.executable, '-c', {STUB!r}];"
+        "import sys; from vct.lab.processes import launch;"
+        f"launch.COMMAND = [sys.executable, '-c', {STUB!r}];"
         f"sys.exit(launch.run([{program!r}], 2))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
