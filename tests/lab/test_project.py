@@ -6,6 +6,7 @@ import tomllib
 
 import pytest
 import yaml
+from packaging.version import Version
 from support import ROOT
 
 from vct import __version__
@@ -22,12 +23,15 @@ def canonical(requirement):
     return re.sub(r"[-_.]+", "-", name.strip()).lower(), version.strip()
 
 
+def extras():
+    """What the extras ask for, but for other extras of this project."""
+    listed = sum(PROJECT["optional-dependencies"].values(), [])
+    return [requirement for requirement in listed if not requirement.startswith("vct[")]
+
+
 def pinned():
     """Every pin of pyproject.toml."""
-    requirements = list(PROJECT["dependencies"])
-    for extra in PROJECT["optional-dependencies"].values():
-        requirements += extra
-    return dict(canonical(requirement) for requirement in requirements)
+    return dict(map(canonical, extras()))
 
 
 def conda():
@@ -37,10 +41,19 @@ def conda():
     return plain, nested["pip"]
 
 
-def test_every_requirement_is_an_exact_pin_stated_once():
-    count = len(PROJECT["dependencies"])
-    count += sum(len(extra) for extra in PROJECT["optional-dependencies"].values())
-    assert len(pinned()) == count
+def test_every_requirement_of_an_extra_is_an_exact_pin_stated_once():
+    assert len(pinned()) == len(extras())
+
+
+def test_the_library_needs_three_packages_and_its_bounds_admit_the_pins():
+    """A user's environment has a torch of its own; the laboratory's numbers were made with one."""
+    bounds = dict(requirement.split(">=") for requirement in PROJECT["dependencies"])
+    assert sorted(bounds) == ["numpy", "scipy", "torch"]
+    assert all(Version(pinned()[name]) >= Version(least) for name, least in bounds.items())
+
+
+def test_development_has_everything_that_the_tests_use():
+    assert "vct[lab,docs]" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_environment_and_pyproject_agree_on_every_pin():
