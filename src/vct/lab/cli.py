@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         return stage
 
     add("check", "Validate params.yaml and stop.")
+    add("schema", "Write the JSON schema of params.yaml, for editors.")
     add("data", "Make a data set in the common format.", "DATASET", "a name under datasets")
     add("check-data", "Hash a data set again.", "DATASET", "a name under datasets")
     add("extractor", "Make a feature extractor.", "EXTRACTOR", "a name under extractors")
@@ -160,6 +161,8 @@ def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
 
     if options.stage == "import-edm":  # needs no settings, and no folder with them
         return _command("import_edm", "import_edm")(options.name)
+    if options.stage == "schema":  # says what params.yaml may hold, whatever it holds
+        return _command("schema", "schema")()
     params = reading.load()
     if options.stage in DIVIDED and not launch.is_member():
         if params.runtime.gpus:
