@@ -1,6 +1,7 @@
 """Files at the top agree with each other and with the package."""
 
 import ast
+import itertools
 import re
 import tomllib
 
@@ -25,7 +26,7 @@ def canonical(requirement):
 
 def extras():
     """What the extras ask for, but for other extras of this project."""
-    listed = sum(PROJECT["optional-dependencies"].values(), [])
+    listed = itertools.chain(*PROJECT["optional-dependencies"].values())
     return [requirement for requirement in listed if not requirement.startswith("vct[")]
 
 
