@@ -6,6 +6,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,7 +25,10 @@ class Kernel(ABC):
         t_max: T, the time at which x_t is (nearly) noise.
     """
 
-    t_max: float
+    t_max: float = 80.0
+
+    bounded: ClassVar[bool] = False
+    """Whether times beyond T have no meaning."""
 
     @abstractmethod
     def data_scale(self, t: Tensor) -> Tensor:
@@ -51,6 +55,8 @@ class VarianceExploding(Kernel):
 
 class LinearInterpolation(Kernel):
     """x_t = (1 - t/T) x + t z (flow matching with time t/T and noise T z)."""
+
+    bounded = True
 
     def data_scale(self, t: Tensor) -> Tensor:
         return 1 - t / self.t_max

@@ -7,7 +7,8 @@ an undisturbed one draws, and adding a purpose changes no other.
 import hashlib
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch.quasirandom import SobolEngine
@@ -55,3 +56,38 @@ def dropout(*parts: int | str) -> Iterator[None]:
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(seed)
     yield
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is random in one training step, for one part of the batch.
+
+    Numbers of a sample are the same however the batch is divided; masks of dropout depend on the
+    part, since each is drawn for a part as a whole.
+
+    Args:
+        seed: of the run.
+        step: k.
+        start: place of the first of the part's samples in the batch.
+        total: samples of the batch; None where the part is all of it.
+    """
+
+    seed: int
+    step: int
+    start: int = 0
+    total: int | None = None
+
+    def uniform(self, purpose: str, like: torch.Tensor) -> torch.Tensor:
+        """Uniform numbers in [0, 1), one a sample, for the samples of `like` (B, ...)."""
+        count, device = len(like), like.device
+        numbers = torch.rand(
+            self.total or count,
+            generator=generator(self.seed, self.step, purpose, device=device),
+            device=device,
+        )
+        return numbers[self.start : self.start + count]
+
+    def dropout(self, purpose: str) -> AbstractContextManager[None]:
+        """Masks of dropout inside; see `dropout`."""
+        place = () if self.total is None else (self.start,)
+        return dropout(self.seed, self.step, *place, purpose)

@@ -1,6 +1,7 @@
 """Exponential moving averages of parameters and buffers."""
 
 import copy
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -35,54 +36,88 @@ def ramped_decay(step: int, decay: float, warm_up: float) -> float:
     return min(decay, 0.5 ** (1 / (warm_up * step))) if step else 0.0
 
 
-class EMA(Generic[M]):
+class Average(ABC, Generic[M]):
     """A module that follows another one.
 
     Args:
         trained: the module to follow; `module` begins as its copy.
-        decay: constant decay beta in [0, 1), or None for the power-function average.
-        width: relative width w of the power-function average.
-        warm_up: for the constant decay, see `ramped_decay`; None starts with the full decay.
     """
 
-    def __init__(
-        self,
-        trained: M,
-        decay: float | None,
-        width: float = 0.1,
-        warm_up: float | None = None,
-    ) -> None:
+    module: M
+
+    @abstractmethod
+    def update(self, step: int) -> None:
+        """Move towards the trained module after step k = `step`."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+
+
+class EMA(Average[M]):
+    """An exponential average: module <- beta_k module + (1 - beta_k) trained."""
+
+    def __init__(self, trained: M) -> None:
         self.module = copy.deepcopy(trained).eval().requires_grad_(False)
-        self.decay, self.warm_up = decay, warm_up
-        self.exponent = None if decay is not None else power_exponent(width)
         # Walking through the modules at every step would cost more than a small average.
         pairs = list(zip(_tensors(self.module), _tensors(trained), strict=True))
         self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
         self._others = [pair for pair in pairs if not pair[0].is_floating_point()]
 
+    @abstractmethod
+    def decay_at(self, step: int) -> float:
+        """beta_k of step k = `step`."""
+
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move towards the trained module after step k = `step`."""
         decay = self.decay_at(step)
         averages, targets = zip(*self._floats, strict=True)
         torch._foreach_lerp_(list(averages), list(targets), 1 - decay)
         for average, target in self._others:
             average.copy_(target)
 
-    def decay_at(self, step: int) -> float:
-        """beta of step k = `step`."""
-        if self.decay is None:
-            assert self.exponent is not None
-            return power_decay(step, self.exponent)
-        return self.decay if self.warm_up is None else ramped_decay(step, self.decay, self.warm_up)
-
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: the averaged module's."""
         return self.module.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
         self.module.load_state_dict(state)
+
+
+class ConstantAverage(EMA[M]):
+    """The exponential average of constant decay.
+
+    Args:
+        trained: the module to follow.
+        decay: beta, in [0, 1).
+        warm_up: see `ramped_decay`; None starts with the full decay.
+    """
+
+    def __init__(self, trained: M, decay: float = 0.9999, warm_up: float | None = None) -> None:
+        super().__init__(trained)
+        self.decay, self.warm_up = decay, warm_up
+
+    def decay_at(self, step: int) -> float:
+        return self.decay if self.warm_up is None else ramped_decay(step, self.decay, self.warm_up)
+
+
+class PowerAverage(EMA[M]):
+    """EDM2's power-function average (arXiv 2312.02696, Section 3).
+
+    Args:
+        trained: the module to follow.
+        width: relative width w.
+    """
+
+    def __init__(self, trained: M, width: float = 0.1) -> None:
+        super().__init__(trained)
+        self.exponent = power_exponent(width)
+
+    def decay_at(self, step: int) -> float:
+        return power_decay(step, self.exponent)
 
 
 def _tensors(module: nn.Module) -> list[torch.Tensor]:

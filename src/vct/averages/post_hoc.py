@@ -6,18 +6,18 @@ another profile is the combination of theirs that is nearest to it in the least-
 """
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from vct.averages.ema import EMA, power_exponent
+from vct.averages.ema import Average, PowerAverage, power_exponent
 
 M = TypeVar("M", bound=nn.Module)
 
 
-class TrackedAverages(Generic[M]):
+class TrackedAverages(Average[M]):
     """Several power-function averages of a module.
 
     Args:
@@ -26,20 +26,17 @@ class TrackedAverages(Generic[M]):
     """
 
     def __init__(self, trained: M, widths: list[float]) -> None:
-        self.averages = {width: EMA(trained, None, width) for width in widths}
+        self.averages = {width: PowerAverage(trained, width) for width in widths}
         self.module = self.averages[widths[0]].module
 
     def update(self, step: int) -> None:
-        """Move towards the trained module after step k = `step`."""
         for average in self.averages.values():
             average.update(step)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: all averages, by width."""
         return {repr(width): each.state_dict() for width, each in self.averages.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
         for width, average in self.averages.items():
             average.load_state_dict(state[repr(width)])
 

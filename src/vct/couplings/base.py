@@ -1,47 +1,47 @@
 """The interface of a coupling."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from vct import rng
 from vct.kernels import Kernel
+from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
+
+Couple = Callable[[Tensor, Tensor], Tensor]
+"""(x, eps) to z, each (B, C, H, W)."""
+
+
+def undivided(couple: Couple, x: Tensor, eps: Tensor) -> Tensor:
+    """z where the whole batch is here."""
+    return couple(x, eps)
 
 
 @dataclass(frozen=True)
-class Context:
+class PairingContext:
     """What a coupling may look at beside the batch.
 
     Args:
         t: upper noise levels (B,), in (0, T].
         r: lower noise levels (B,), in [0, t).
         kernel: makes x_t.
-        ema_model: f of the averaged weights, f(x_t, t, labels); for couplings that pair with
+        averaged: f of the averaged weights, f(x_t, t, labels); for couplings that pair with
             generated points.
-        key: (seed, step), and where the batch is divided the place of this part, from which a
-            coupling derives its own randomness with `vct.rng`.
-        labels: one-hot labels (B, K) of the data for `ema_model`, or None.
-        start: place of the first of these B samples in the global batch.
-        total: size of the global batch; None says B.
+        draw: the coupling's own randomness.
+        labels: one-hot labels (B, K) of the data for `averaged`, or None.
+        whole: calls `couple` with the whole batch where these are some of its samples, and gives
+            back theirs.
     """
 
     t: Tensor
     r: Tensor
     kernel: Kernel
-    ema_model: Any
-    key: tuple[int, ...]
+    averaged: ConsistencyFunction
+    draw: Draw
     labels: Tensor | None = None
-    start: int = 0
-    total: int | None = None
-
-    def uniform(self, purpose: str) -> Tensor:
-        """Uniform numbers in [0, 1), one a sample (B,), however the batch is divided."""
-        count, device = len(self.t), self.t.device
-        generator = rng.generator(*self.key[:2], purpose, device=device)
-        numbers = torch.rand(self.total or count, generator=generator, device=device)
-        return numbers[self.start : self.start + count]
+    whole: Callable[[Couple, Tensor, Tensor], Tensor] = undivided
 
 
 @dataclass(frozen=True)
@@ -59,27 +59,33 @@ class Pair:
     z: Tensor
     kl: Tensor
 
+    def part(self, part: slice) -> "Pair":
+        """Those of some samples."""
+        return Pair(self.x[part], self.z[part], self.kl[part])
+
 
 class Coupling(nn.Module):
     """Turns (x, eps) into the pair (x, z) that training uses.
 
-    A subclass overrides `couple`; one whose pairing needs the noise levels or the EMA model, or
-    which adds a KL term, overrides `pair`. Parameters of the module are trained and averaged along
-    with the network. A class of your own is named in params.yaml by its dotted path and is built
-    as `Class(shape=(C, H, W), sigma_data=..., **options)`.
+    A subclass overrides `couple`; one whose pairing needs the noise levels or the averaged model,
+    or which adds a KL term, overrides `pair`. Parameters of the module are trained and averaged
+    along with the network; its `scope` is then "sample".
 
-    Where a batch is divided (`runtime.micro_batch`, several devices), a coupling with parameters
-    pairs each part on its own; one without pairs all that is on its device, and may pair the whole
-    batch with `vct.couplings.gathering`.
+    Args:
+        shape: (C, H, W) of the data, for couplings that need it.
+        sigma_data: standard deviation of the data.
     """
+
+    scope: Literal["sample", "device", "batch"] = "batch"
+    """What z of a sample depends on: the sample alone, all samples that its device holds, or the
+    whole batch, whatever the number of devices."""
 
     kl_weight: float = 0.0
     """Weight of the KL term before the objective's schedule multiplies it (VCT, eq. 14)."""
 
-    def __init__(self, shape: tuple[int, int, int], sigma_data: float) -> None:
+    def __init__(self, shape: tuple[int, int, int] | None = None, sigma_data: float = 0.5) -> None:
         super().__init__()
-        self.shape = shape
-        self.sigma_data = sigma_data
+        self.shape, self.sigma_data = shape, sigma_data
 
     def couple(self, x: Tensor, eps: Tensor) -> Tensor:
         """Noise z for data x (B, C, H, W), from base noise eps ~ N(0, I) of the same shape.
@@ -88,9 +94,10 @@ class Coupling(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} must define couple(x, eps)")
 
-    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
+    def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         """The pair that training uses at the noise levels of `context`."""
-        return Pair(x, self.couple(x, eps), torch.zeros(len(x), device=x.device))
+        whole = context.whole if self.scope == "batch" else undivided
+        return Pair(x, whole(self.couple, x, eps), x.new_zeros(len(x)))
 
     def summary(self, x: Tensor) -> dict[str, float]:
         """Numbers to record after training, measured on data x (N, C, H, W)."""

@@ -2,11 +2,12 @@
 arXiv 2406.09570)."""
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from vct.couplings.base import Context, Coupling, Pair
+from vct.couplings.base import Coupling, Pair, PairingContext
 from vct.kernels import expand
 
 
@@ -18,8 +19,6 @@ class GeneratorAugmented(Coupling):
     rebuilt from xhat. Where r = 0 the lower point is x, and so is xhat.
 
     Args:
-        shape: (C, H, W) of the data.
-        sigma_data: standard deviation of the data.
         base: gives the noise, any other coupling. Its parameters are trained as without GC.
         mu: probability of a replacement, in [0, 1].
         noise: which z goes with xhat. "keep": the one that the base gave x, the published choice;
@@ -30,24 +29,22 @@ class GeneratorAugmented(Coupling):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
-        sigma_data: float,
         base: Coupling,
         mu: float = 0.5,
-        noise: str = "keep",
+        noise: Literal["keep", "recouple"] = "keep",
     ) -> None:
-        super().__init__(shape, sigma_data)
+        super().__init__()
         self.base, self.mu, self.recouple = base, mu, noise == "recouple"
-        self.kl_weight = base.kl_weight
+        self.kl_weight, self.scope = base.kl_weight, base.scope
 
     def couple(self, x: Tensor, eps: Tensor) -> Tensor:
         """The base's noise: what the sampler re-noises is generated already."""
         return self.base.couple(x, eps)
 
-    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
+    def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         pair = self.base.pair(x, eps, context)
         mixed = torch.where(
-            expand(context.uniform("generator-augmented") < self.mu, x),
+            expand(context.draw.uniform("generator-augmented", x) < self.mu, x),
             _generate(pair, context),
             pair.x,
         )
@@ -60,9 +57,9 @@ class GeneratorAugmented(Coupling):
 
 
 @torch.no_grad()
-def _generate(pair: Pair, context: Context) -> Tensor:
+def _generate(pair: Pair, context: PairingContext) -> Tensor:
     """f_ema(x_r, r) (B, C, H, W), and x where r = 0; no gradient reaches the coupling."""
     # ln(0) would spoil the batch where r = 0; there the model's answer is not used.
     r = torch.where(context.r > 0, context.r, context.t)
-    made = context.ema_model(context.kernel(pair.x, pair.z, r), r, context.labels)
+    made = context.averaged(context.kernel(pair.x, pair.z, r), r, context.labels)
     return torch.where(expand(context.r > 0, pair.x), made, pair.x)

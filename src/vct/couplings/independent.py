@@ -8,5 +8,7 @@ from vct.couplings.base import Coupling
 class Independent(Coupling):
     """z = eps."""
 
+    scope = "sample"
+
     def couple(self, x: Tensor, eps: Tensor) -> Tensor:
         return eps

@@ -1,11 +1,12 @@
 """Minibatch optimal transport coupling (Multisample flow matching, arXiv 2304.14772)."""
 
+from typing import Literal
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from vct.couplings.base import Context, Coupling, Pair
-from vct.couplings.gathering import pair_gathered
+from vct.couplings.base import Coupling
 
 
 class MinibatchOT(Coupling):
@@ -15,23 +16,16 @@ class MinibatchOT(Coupling):
     T only scales what is left: a linear assignment that maximises sum <x_i, eps_pi(i)>.
 
     Args:
-        shape: (C, H, W) of the data.
-        sigma_data: standard deviation of the data.
-        over: "batch" solves it on the global batch, whatever the number of devices; "device" on
-            what each device holds.
+        over: "batch" solves it on the whole batch, whatever the number of devices; "device" on what
+            each device holds.
     """
 
-    def __init__(self, shape: tuple[int, int, int], sigma_data: float, over: str = "batch") -> None:
-        super().__init__(shape, sigma_data)
-        self.over = over
+    def __init__(self, over: Literal["batch", "device"] = "batch") -> None:
+        super().__init__()
+        self.scope = over
 
     def couple(self, x: Tensor, eps: Tensor) -> Tensor:
         return eps[assignment(x, eps)]
-
-    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
-        if self.over == "batch":
-            return pair_gathered(self, x, eps)
-        return super().pair(x, eps, context)
 
 
 @torch.no_grad()

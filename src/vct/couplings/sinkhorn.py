@@ -2,13 +2,13 @@
 
 import hashlib
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from vct import rng
-from vct.couplings.base import Context, Coupling, Pair
-from vct.couplings.gathering import pair_gathered
+from vct.couplings.base import Coupling
 
 
 class Sinkhorn(Coupling):
@@ -22,8 +22,6 @@ class Sinkhorn(Coupling):
     independent.
 
     Args:
-        shape: (C, H, W) of the data.
-        sigma_data: standard deviation of the data.
         entropy: lambda, in units of the standard deviation of the cost over the pairs of the
             batch, without the parts that depend on x_i or eps_j alone: so it means the same for
             every T, dimension and scale of the data.
@@ -34,19 +32,12 @@ class Sinkhorn(Coupling):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
-        sigma_data: float,
         entropy: float = 0.1,
         iterations: int = 100,
-        over: str = "batch",
+        over: Literal["batch", "device"] = "batch",
     ) -> None:
-        super().__init__(shape, sigma_data)
-        self.entropy, self.iterations, self.over = entropy, iterations, over
-
-    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
-        if self.over == "batch":
-            return pair_gathered(self, x, eps)
-        return super().pair(x, eps, context)
+        super().__init__()
+        self.entropy, self.iterations, self.scope = entropy, iterations, over
 
     @torch.no_grad()
     def couple(self, x: Tensor, eps: Tensor) -> Tensor:
@@ -55,14 +46,14 @@ class Sinkhorn(Coupling):
         The draw's seed is a hash of eps, since the sampler has no other key; a cryptographic hash
         says nothing of the size or place of what it hashes.
         """
-        found = plan(x.flatten(1), eps.flatten(1), self.entropy, self.iterations)
+        found = transport_plan(x.flatten(1), eps.flatten(1), self.entropy, self.iterations)
         content = eps.contiguous().cpu().numpy().tobytes()
         key = hashlib.blake2b(content, digest_size=16).hexdigest()
         columns = torch.multinomial(found.cpu(), 1, generator=rng.generator(key, "sinkhorn"))
         return eps[columns[:, 0].to(eps.device)]
 
 
-def plan(
+def transport_plan(
     x: Tensor, eps: Tensor, entropy: float, iterations: int, tolerance: float = 1e-3
 ) -> Tensor:
     """P (B, B) >= 0 between x and eps (B, D): rows and columns sum to 1/B; float64.

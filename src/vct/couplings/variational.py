@@ -6,31 +6,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct import rng
-from vct.couplings.base import Context, Coupling, Pair
+from vct.couplings.base import Coupling, Pair, PairingContext
 
 
 class Variational(Coupling):
     """z = mu(x) + std(x) eps with q(z|x) = N(mu, std^2) from an encoder, trained jointly with F.
 
     Args:
-        shape: (C, H, W) of the data.
-        sigma_data: the encoder sees x / sigma_data.
         encoder: network G(x, c_noise, labels) with 2C output channels; its time input is 0.
         kl_weight: weight of KL(q(z|x) || N(0, I)), before the objective's schedule.
+        sigma_data: the encoder sees x / sigma_data.
         initial_std: std(x) of an encoder whose output is zero. The published encoder has
             softplus(0) = ln 2; 1 starts at the prior, with a KL near zero.
     """
 
+    scope = "sample"
+
     def __init__(
         self,
-        shape: tuple[int, int, int],
-        sigma_data: float,
         encoder: nn.Module,
         kl_weight: float,
+        sigma_data: float = 0.5,
         initial_std: float = 1.0,
     ) -> None:
-        super().__init__(shape, sigma_data)
+        super().__init__(sigma_data=sigma_data)
         self.encoder = encoder
         self.kl_weight = kl_weight
         self.shift = math.log(math.expm1(initial_std))
@@ -46,8 +45,8 @@ class Variational(Coupling):
         mean, std = self.posterior(x)
         return mean + std * eps
 
-    def pair(self, x: Tensor, eps: Tensor, context: Context) -> Pair:
-        with rng.dropout(*context.key, "encoder"):
+    def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
+        with context.draw.dropout("encoder"):
             mean, std = self.posterior(x)
         return Pair(x, mean + std * eps, gaussian_kl(mean, std))
 

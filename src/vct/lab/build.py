@@ -1,48 +1,92 @@
 """Objects from settings: everything that a training or a sampler is made of."""
 
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import nn
+import inspect
+from typing import TYPE_CHECKING, Any
 
-from vct import rng
-from vct.averages.ema import EMA
-from vct.averages.post_hoc import TrackedAverages
-from vct.couplings.base import Coupling
-from vct.kernels import Kernel
-from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
-from vct.lab.processes import precision
-from vct.lab.processes.group import local_rank
 from vct.lab.settings import registry
-from vct.lab.settings.averages import AverageSettings, PostHocSettings
-from vct.lab.settings.base import OwnSettings
-from vct.lab.settings.couplings import (
-    CouplingSettings,
-    GeneratorAugmentedSettings,
-    VariationalSettings,
-)
-from vct.lab.settings.networks import NetworkSettings
-from vct.lab.settings.objectives import ECMSettings, EDMSettings, ObjectiveSettings
-from vct.lab.settings.optimizer import OptimizerSettings
-from vct.lab.settings.run import RunSettings
-from vct.lab.settings.runtime import RuntimeSettings
-from vct.lab.settings.train import TrainSettings
-from vct.objectives.base import Objective as Base
+from vct.lab.settings.base import FamilySettings
+from vct.lab.settings.networks import Outputs
+from vct.samplers.few_step import FewStep
 
-INTERFACES: dict[str, type] = {"network": nn.Module, "coupling": Coupling, "objective": Base}
-"""What a user's own class must be."""
+if TYPE_CHECKING:  # scores of points ask for a sampler's times, and do without torch
+    import torch
+    from torch import nn
+
+    from vct.averages.ema import Average
+    from vct.kernels import Kernel
+    from vct.lab.data.dataset import Dataset
+    from vct.lab.model import Model
+    from vct.lab.settings.averages import AverageSettings
+    from vct.lab.settings.optimizer import OptimizerSettings
+    from vct.lab.settings.run import RunSettings
+    from vct.lab.settings.runtime import RuntimeSettings
+    from vct.lab.settings.sample import SampleSettings
+    from vct.lab.settings.train import TrainSettings
+    from vct.objectives.base import Objective
+    from vct.preconditioning import ConsistencyFunction
+    from vct.samplers.base import Sampler
 
 
-class Model(nn.Module):
-    """What is trained together: the network F and the coupling with what it learns."""
+def instantiate(section: FamilySettings, **offered: Any) -> Any:
+    """What a section of params.yaml builds.
 
-    network: nn.Module
-    coupling: Coupling
+    It is called with the section's fields (a user's class with its `options`), of which sections of
+    a family are built first, and with those of `offered` that its signature takes.
 
-    def __init__(self, network: nn.Module, coupling: Coupling) -> None:
-        super().__init__()
-        self.network, self.coupling = network, coupling
+    Raises:
+        UserError: if it cannot be imported or does not fit, or if a user's class fails or is not
+            what its family asks for.
+    """
+    if why := section.misfit(**offered):
+        raise UserError(why)
+    target = registry.find(section.builds, section.family)
+    taken = accepted(target)
+    given = {name: value for name, value in offered.items() if name in taken}
+    for name, value in section.arguments().items():
+        nested = isinstance(value, FamilySettings)
+        given[name] = instantiate(value, **_inside(section, name, offered)) if nested else value
+    if not section.is_own:
+        return target(**given)
+    try:
+        made = target(**given)
+    except Exception as error:  # the user's class may fail in any way
+        raise UserError(
+            f"the {section.family} '{section.member}' does not take these settings "
+            f"({type(error).__name__}: {error}); correct its options in params.yaml."
+        ) from error
+    if section.interface and not isinstance(made, registry.find(section.interface)):
+        base = section.interface.replace(":", ".")
+        raise UserError(
+            f"the {section.family} '{section.member}' is no {base}; derive the class from that one."
+        )
+    return made
+
+
+def accepted(target: Any) -> set[str]:
+    """Names of the arguments that a class or a function takes, with those that **kwargs of a class
+    hands on to the classes above it."""
+    names: set[str] = set()
+    for level in target.__mro__ if isinstance(target, type) else [target]:
+        call = level.__dict__.get("__init__") if isinstance(level, type) else level
+        if call is None:
+            continue
+        parameters = inspect.signature(call).parameters.values()
+        names |= {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            break
+    return names
+
+
+def _inside(section: FamilySettings, name: str, offered: dict[str, Any]) -> dict[str, Any]:
+    """What is offered to a section inside another one: a network there knows no classes."""
+    marks = type(section).model_fields[name].metadata
+    factor = next((mark.factor for mark in marks if isinstance(mark, Outputs)), None)
+    if factor is None:
+        return offered
+    return {**offered, "outputs": factor * offered["shape"][0], "classes": 0}
 
 
 def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
@@ -50,14 +94,21 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
 
     All couplings of an experiment start from the same network.
     """
+    import torch
+
+    from vct import rng
+    from vct.lab.model import Model
+
     train = settings.train
     classes = _classes(train, dataset) if train.conditional else 0
     network_rng, coupling_rng = rng.key(seed, "init", "network"), rng.key(seed, "init", "coupling")
+    shape = dataset.shape
+    data = {"shape": shape, "classes": classes, "sigma_data": train.sigma_data}
     with torch.random.fork_rng():
         torch.manual_seed(network_rng)
-        net = network(train.network, dataset.shape, dataset.shape[0], classes)
+        net = instantiate(train.network, outputs=shape[0], **data)
         torch.manual_seed(coupling_rng)
-        return Model(net, coupling(settings.coupling, dataset.shape, train.sigma_data))
+        return Model(net, instantiate(settings.coupling, t_max=train.t_max, **data))
 
 
 def _classes(train: TrainSettings, dataset: Dataset) -> int:
@@ -71,91 +122,48 @@ def _classes(train: TrainSettings, dataset: Dataset) -> int:
     return classes
 
 
-def network(
-    settings: NetworkSettings, shape: tuple[int, int, int], outputs: int, classes: int = 0
-) -> nn.Module:
-    """A network F with `outputs` channels."""
-    cls = registry.find("network", settings.kind)
-    coarsest = 2 ** (len(getattr(settings, "mult", [1])) - 1)
-    if shape[1] % coarsest or shape[2] % coarsest:
-        raise UserError(
-            f"network.mult shrinks images {coarsest} times, which does not divide {shape[1]} x "
-            f"{shape[2]} pixels; use fewer levels."
-        )
-    return _make("network", cls, settings, shape=shape, outputs=outputs, classes=classes)
-
-
-def coupling(
-    settings: CouplingSettings, shape: tuple[int, int, int], sigma_data: float
-) -> Coupling:
-    """A coupling, with its encoder if it has one."""
-    cls = registry.find("coupling", settings.kind)
-    given: dict[str, Any] = {"shape": shape, "sigma_data": sigma_data}
-    if isinstance(settings, VariationalSettings):
-        given["encoder"] = network(settings.encoder, shape, 2 * shape[0])
-    if isinstance(settings, GeneratorAugmentedSettings):
-        given["base"] = coupling(settings.base, shape, sigma_data)
-    return _make("coupling", cls, settings, **given)
-
-
 def kernel(train: TrainSettings) -> Kernel:
     """The transition kernel."""
-    return registry.find("kernel", train.kernel)(train.t_max)
+    return instantiate(train.kernel, t_max=train.t_max)
 
 
-def objective(train: TrainSettings) -> Any:
+def objective(train: TrainSettings) -> Objective:
     """The objective."""
-    settings: ObjectiveSettings = train.objective
-    given: dict[str, Any] = {"t_max": train.t_max}
-    if isinstance(settings, ECMSettings | EDMSettings):
-        given |= {"sigma_data": train.sigma_data, "clip": train.kernel == "li"}
-    return _make("objective", registry.find("objective", settings.kind), settings, **given)
+    facts = {"t_max": train.t_max, "sigma_data": train.sigma_data, "clip": kernel(train).bounded}
+    return instantiate(train.objective, **facts)
 
 
-def _make(family: str, cls: Any, settings: Any, **given: Any) -> Any:
-    """Call a class with its settings; a user's class gets its `options`."""
-    if isinstance(settings, OwnSettings):
-        options = settings.options
-    else:
-        options = {name: getattr(settings, name) for name in type(settings).model_fields}
-        for name in ("kind", "clip_grad_norm"):  # the latter is the trainer's business
-            options.pop(name, None)
-    if not isinstance(settings, OwnSettings):
-        return cls(**{**options, **given})
-    try:
-        made = cls(**{**options, **given})
-    except Exception as error:  # the user's class may fail in any way
-        raise UserError(
-            f"the {family} '{settings.kind}' does not take these settings "
-            f"({type(error).__name__}: {error}); correct its options in params.yaml."
-        ) from error
-    base = INTERFACES[family]
-    if not isinstance(made, base):
-        raise UserError(
-            f"the {family} '{settings.kind}' is no {base.__module__}.{base.__qualname__}; derive "
-            "the class from that one."
-        )
-    return made
+def consistency_function(train: TrainSettings, network: nn.Module) -> ConsistencyFunction:
+    """f of the sampler, with the boundary condition."""
+    from vct.preconditioning import ConsistencyFunction
+
+    return ConsistencyFunction(network, kernel(train), train.sigma_data, objective(train).t_min)
+
+
+def sampler(sample: SampleSettings, t_max: float) -> Sampler:
+    """The sampler: few steps, unless another is asked for."""
+    times = [t_max, *sample.mid_times]
+    if sample.sampler is None:
+        return FewStep(times)
+    return instantiate(sample.sampler, times=times, t_max=t_max)
 
 
 def optimizer(settings: OptimizerSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """RAdam or Adam over `parameters`."""
-    rate, betas = settings.learning_rate, settings.betas
-    if settings.kind == "adam":
-        return torch.optim.Adam(parameters, lr=rate, betas=betas, fused=True)
-    return torch.optim.RAdam(parameters, lr=rate, betas=betas, foreach=True)
+    """The optimiser of `parameters`."""
+    return instantiate(settings, params=parameters, lr=settings.learning_rate)
 
 
-def ema(settings: AverageSettings, module: Model) -> EMA[Model] | TrackedAverages[Model]:
+def average(settings: AverageSettings, module: Model) -> Average[Model]:
     """The average that is sampled from, with others where any width may be asked for later."""
-    if isinstance(settings, PostHocSettings):
-        return TrackedAverages(module, settings.widths)
-    decay = settings.decay if settings.kind == "constant" else None
-    return EMA(module, decay, settings.width, settings.warm_up)
+    return instantiate(settings, trained=module)
 
 
 def prepare(module: Model, train: TrainSettings, device: torch.device) -> None:
-    """Have the network and the encoder computed as `train` says; see `precision`."""
+    """Have the network and the encoder computed as `train` says; see `precision.prepare`."""
+    from torch import nn
+
+    from vct.lab.processes import precision
+
     encoders = [part.encoder for part in module.coupling.modules() if hasattr(part, "encoder")]
     for part in (module.network, *encoders):
         if isinstance(part, nn.Module):
@@ -168,6 +176,11 @@ def device(runtime: RuntimeSettings) -> torch.device:
     Raises:
         UserError: if a GPU is asked for that is not there.
     """
+    import torch
+
+    from vct.lab.processes import precision
+    from vct.lab.processes.group import local_rank
+
     name, count = runtime.device, torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and not count and not runtime.gpus):
         return torch.device("cpu")

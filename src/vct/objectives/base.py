@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vct import rng
 from vct.couplings.base import Pair
 from vct.kernels import expand
 from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,13 @@ class LossRecord:
 class Objective(ABC):
     """A way to train f: where to compare it with itself, and how."""
 
-    t_min: float
+    t_min: float = 0.0
     """Smallest time; f of the sampler is the identity there."""
 
-    train_t_min: float | None
-    """`t_min` of the scalings in training; None trains with the plain ones."""
+    @property
+    def train_t_min(self) -> float | None:
+        """`t_min` of the scalings in training; None trains with the plain ones."""
+        return self.t_min
 
     @abstractmethod
     def levels(self, step: int, total: int, batch: int, generator: torch.Generator) -> Levels:
@@ -77,15 +79,16 @@ class Objective(ABC):
         levels: Levels,
         labels: Tensor | None,
         kl_weight: float,
-        key: tuple[int, ...],
+        draw: Draw,
     ) -> LossRecord:
         """Compare f at both levels of each pair; the teacher runs without gradient.
 
-        Student and teacher use the same weights, the same (x, z) and the same dropout mask.
+        Student and teacher use the same weights, the same (x, z) and the same dropout mask, which
+        is of `draw`.
         """
-        with rng.dropout(*key, "network"):
+        with draw.dropout("network"):
             student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
-        distance = self.distance(student, self.target(f, pair, levels, labels, key))
+        distance = self.distance(student, self.target(f, pair, levels, labels, draw))
         each = levels.weight * distance
         kl = pair.kl.mean()
         total = each.mean() + kl_weight * levels.kl_scale * kl
@@ -97,11 +100,11 @@ class Objective(ABC):
         pair: Pair,
         levels: Levels,
         labels: Tensor | None,
-        key: tuple[int, ...],
+        draw: Draw,
     ) -> Tensor:
         """What the student is compared with (B, C, H, W): the teacher's answer, and x at r = 0."""
         x, z = pair.x, pair.z
-        with torch.no_grad(), rng.dropout(*key, "network"):
+        with torch.no_grad(), draw.dropout("network"):
             # ln(0) would spoil the batch where r = 0; there the teacher's answer is not used.
             safe = torch.where(levels.r > 0, levels.r, levels.t)
             teacher = f(f.kernel(x, z, safe), safe, labels)

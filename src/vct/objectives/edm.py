@@ -7,6 +7,7 @@ from vct.couplings.base import Pair
 from vct.objectives.base import Levels, Objective
 from vct.objectives.ecm import edm_weight
 from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 
 
 class EDM(Objective):
@@ -23,7 +24,6 @@ class EDM(Objective):
         clip: whether to clip t at T.
     """
 
-    t_min = 0.0
     train_t_min = None
 
     def __init__(
@@ -51,7 +51,7 @@ class EDM(Objective):
         pair: Pair,
         levels: Levels,
         labels: Tensor | None,
-        key: tuple[int, ...],
+        draw: Draw,
     ) -> Tensor:
         """The data: no teacher is asked."""
         return pair.x

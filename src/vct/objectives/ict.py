@@ -38,7 +38,7 @@ class ICT(Objective):
         self.t_max, self.s0, self.s1, self.rho = t_max, s0, s1, rho
         self.p_mean, self.p_std = p_mean, p_std
         self.huber_c, self.per_element = huber_c, distance == "per-element"
-        self.t_min = self.train_t_min = t_min
+        self.t_min = t_min
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self._last: dict[int, float] = {}
 

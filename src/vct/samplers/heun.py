@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from vct.samplers.base import Sampler
 
 if TYPE_CHECKING:  # scoring asks for the times, and does without torch
     from torch import Tensor
 
+    from vct.couplings.base import Coupling
     from vct.preconditioning import ConsistencyFunction
+
+
+class Heun(Sampler):
+    """Samples in double precision, from x = T noise along dx/dt = (x - D(x, t))/t.
+
+    The ODE is the same for both kernels: with x_t = s x + t z and s = 1 - t/T, the expected
+    velocity E[z - x/T | x_t] is (x_t - D)/t too. Each step is corrected by the slope at its end,
+    but for the last one to t = 0, which is D itself; so n steps take 2n - 1 calls.
+
+    Args:
+        t_max: T.
+        steps: n, at least 2.
+        t_min: the last time before 0.
+        rho: exponent of the times, see `heun_times`.
+    """
+
+    def __init__(
+        self, t_max: float, steps: int = 18, t_min: float = 0.002, rho: float = 7.0
+    ) -> None:
+        self.times = heun_times(steps, t_max, t_min, rho)
+        self.schedules = {f"heun{steps}": self.times[:-1]}
+
+    def __call__(
+        self,
+        f: ConsistencyFunction,
+        coupling: Coupling,
+        noise: Sequence[Tensor],
+        labels: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        yield heun(f, self.times, noise[0], labels)
 
 
 def heun(
@@ -17,15 +50,10 @@ def heun(
     noise: Tensor,
     labels: Tensor | None = None,
 ) -> Tensor:
-    """Samples (B, C, H, W) in double precision, from x = t_0 noise along dx/dt = (x - D(x, t))/t.
-
-    The ODE is the same for both kernels: with x_t = s x + t z and s = 1 - t/T, the expected
-    velocity E[z - x/T | x_t] is (x_t - D)/t too. Each step is corrected by the slope at its end,
-    but for a last one to t = 0, which is D itself; so n + 1 times with 0 take 2n - 1 calls.
+    """Samples (B, C, H, W) along times t_0 > t_1 > ... >= 0 from x = t_0 noise; see `Heun`.
 
     Args:
         denoiser: D(x_t, t, labels).
-        times: t_0 > t_1 > ... >= 0.
         noise: base noise (B, C, H, W).
     """
     x = times[0] * noise.double()
@@ -40,8 +68,7 @@ def heun(
 
 
 def _slope(denoiser: ConsistencyFunction, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
-    each = x.new_full((len(x),), t)
-    return (x - denoiser(x, each, labels)) / t
+    return (x - denoiser(x, x.new_full((len(x),), t), labels)) / t
 
 
 def heun_times(steps: int, t_max: float, t_min: float, rho: float) -> list[float]:

@@ -11,6 +11,6 @@ def data(params: Params, name: str) -> None:
     """Write `data/<name>/`."""
     settings = params.dataset(name)
     with lock(dataset_state(name)):
-        source = registry.find("data source", settings.source)(settings)
+        source = registry.find(settings.builds, settings.family)(settings)
         meta = dataset.write(name, source, settings.model_dump(mode="json"))
     print(f"{name}: {meta['train']} for training, {meta['test']} held out")

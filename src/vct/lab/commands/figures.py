@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vct.lab import build
 from vct.lab.commands.table import rows
 from vct.lab.data import dataset
 from vct.lab.data.dataset import Dataset
@@ -43,6 +44,7 @@ def figures(params: Params, name: str) -> None:
     for run_id in params.runs(experiment_name):
         _check_histories(run_id)
     histories = read_histories(rows(params, experiment_name))
+    denoises = experiment.train.objective.trains == "denoiser"
     floor = read_floor(experiment_name).scores.get(histories.metric)
     curves_figure(
         folder / f"{experiment_name}-curves.png",
@@ -50,7 +52,7 @@ def figures(params: Params, name: str) -> None:
         floor,
         title=experiment_name,
         couplings=experiment.variants,
-        loss="denoising error" if experiment.train.objective.kind == "edm" else "consistency loss",
+        loss="denoising error" if denoises else "consistency loss",
         sampling="1 step" if experiment.sample.sampler is None else "Heun",
     )
 
@@ -73,7 +75,13 @@ def _called(experiment: ExperimentSettings) -> str:
     sampler = experiment.sample.sampler
     if sampler is None:
         return "one-step samples\n$f(T z, T)$"
-    return "samples\n(" + names.heading(f"heun{sampler.steps}") + ")"
+    return (
+        "samples\n("
+        + names.heading(
+            next(iter(build.sampler(experiment.sample, experiment.train.t_max).schedules))
+        )
+        + ")"
+    )
 
 
 def _couplings(
@@ -91,7 +99,7 @@ def _couplings(
         panels,
         data.meta["modes"]["means"],
         data.meta["modes"]["std"],
-        kernel=train.kernel,
+        kernel=train.kernel.member,
         t_max=train.t_max,
         sigma_data=train.sigma_data,
         samples=_called(experiment),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vct.lab import versions
+from vct.lab import build, versions
 from vct.lab.data import dataset
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
@@ -17,10 +17,8 @@ from vct.lab.files.whole import hashes, write_json, write_text
 from vct.lab.metrics.scorer import Scorer, make_scorer
 from vct.lab.processes.launch import is_helper
 from vct.lab.runs import results
-from vct.lab.settings.averages import PostHocSettings
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.params import Params
-from vct.samplers.heun import heun_times
 
 KEPT_IN_METRICS = ("aggregate_variance",)
 READ = ("config.json", "samples.npz")
@@ -95,8 +93,8 @@ def protocol_of(
     sample, extras = experiment.sample, scorer.extras(scored)
     return {
         "num_samples": sample.num_samples,
-        "schedules": _schedules(experiment),
-        "ema": _average(experiment),
+        "schedules": build.sampler(sample, experiment.train.t_max).schedules,
+        "ema": experiment.train.ema.described(sample.ema_width),
         "sample_seed": sample.seed,
         "noise": sample.noise,
         "extractor": scorer.extractor,
@@ -111,24 +109,3 @@ def protocol_of(
         "version": versions.SCORING,
         "sampling_version": versions.SAMPLING,
     }
-
-
-def _average(experiment: ExperimentSettings) -> str:
-    """Which average of the weights was sampled from."""
-    ema, width = experiment.train.ema, experiment.sample.ema_width
-    if isinstance(ema, PostHocSettings):
-        return f"power {ema.widths[0]}" if width is None else f"power {width}, rebuilt"
-    if ema.kind == "power":
-        return f"power {ema.width}"
-    warm_up = "" if ema.warm_up is None else f", warm-up {ema.warm_up}"
-    return f"constant {ema.decay}{warm_up}"
-
-
-def _schedules(experiment: ExperimentSettings) -> dict[str, list[float]]:
-    """The times at which the network was asked, by key of the samples; Heun's without the 0."""
-    sampler, t_max = experiment.sample.sampler, experiment.train.t_max
-    if sampler is not None:
-        times = heun_times(sampler.steps, t_max, sampler.t_min, sampler.rho)
-        return {f"heun{sampler.steps}": times[:-1]}
-    times = [t_max, *experiment.sample.mid_times]
-    return {f"steps{n}": times[:n] for n in range(1, len(times) + 1)}

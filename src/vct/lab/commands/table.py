@@ -18,8 +18,8 @@ def rows(params: Params, name: str) -> ExperimentRows:
     return ExperimentRows(
         experiment=name,
         dataset=experiment.train.dataset,
-        kernel=experiment.train.kernel,
-        objective=experiment.train.objective.kind,
+        kernel=experiment.train.kernel.member,
+        objective=experiment.train.objective.member,
         couplings=tuple(experiment.variants),
         seeds=tuple(experiment.seeds),
     )

@@ -128,7 +128,8 @@ def sampling_flop(train: TrainSettings, sample: SampleSettings, counts: Counts) 
     """
     snapshots = train.snapshots * sample.snapshot_samples
     if sample.sampler is not None:
-        calls = 2 * sample.sampler.steps - 1
+        times = next(iter(build.sampler(sample, train.t_max).schedules.values()))
+        calls = 2 * len(times) - 1
         return (sample.num_samples + snapshots) * calls * counts.forward
     later = len(sample.mid_times) * (counts.forward + counts.couple)
     return sample.num_samples * (counts.forward + later) + snapshots * counts.forward

@@ -21,9 +21,10 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
-from vct.couplings.base import Context
+from vct.couplings.base import PairingContext
 from vct.lab import build
 from vct.lab.data.dataset import Dataset
+from vct.lab.model import Model
 from vct.lab.settings.couplings import (
     CouplingSettings,
     GeneratorAugmentedSettings,
@@ -34,6 +35,7 @@ from vct.lab.settings.couplings import (
 from vct.lab.settings.run import RunSettings
 from vct.objectives.base import Levels, Objective
 from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _without_values(levels: Levels, mode: FakeTensorMode) -> Levels:
 class Step:
     """A micro-batch of a training step, in the order of `vct.lab.training.step`."""
 
-    model: build.Model
+    model: Model
     objective: Objective
     f: ConsistencyFunction
     x: Tensor
@@ -140,11 +142,11 @@ class Step:
 
     def loss(self) -> Tensor:
         """The loss to differentiate."""
-        levels, coupling, key = self.levels, self.model.coupling, (0, 0)
-        context = Context(levels.t, levels.r, self.f.kernel, self.f, key, self.labels)
+        levels, coupling, draw = self.levels, self.model.coupling, Draw(0, 0)
+        context = PairingContext(levels.t, levels.r, self.f.kernel, self.f, draw, self.labels)
         pair = coupling.pair(self.x, torch.empty_like(self.x), context)
         weight = coupling.kl_weight
-        return self.objective.loss(self.f, pair, levels, self.labels, weight, key).total
+        return self.objective.loss(self.f, pair, levels, self.labels, weight, draw).total
 
 
 class Kept:

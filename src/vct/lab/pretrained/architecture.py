@@ -19,7 +19,7 @@ from vct.lab import build
 from vct.lab.errors import UserError
 from vct.lab.files.differences import mismatches
 from vct.lab.pretrained.records import Module, shown
-from vct.lab.settings.networks import NetworkSettings
+from vct.lab.settings.networks import Network, NetworkSettings
 
 WRAPPERS = {"EDMPrecond": "model", "Precond": "unet"}
 """Class around the network, and its name in there: EDM's and EDM2's."""
@@ -184,13 +184,13 @@ def _prove(
 ) -> int:
     """The network of these settings has these tensors; return its number of parameters."""
     try:
-        settings: NetworkSettings = TypeAdapter(NetworkSettings).validate_python(network)
+        settings: NetworkSettings = TypeAdapter(Network).validate_python(network)
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{first['loc'][-1]} {first['input']!r:.50}"
         raise Unknown(f"holds a network with an impossible setting, {problem}") from None
     with torch.device("meta"):
-        ours = build.network(settings, shape, shape[0], classes)
+        ours = build.instantiate(settings, shape=shape, outputs=shape[0], classes=classes)
     differing = mismatches(tensors, ours.state_dict())
     if differing:
         raise Unknown(f"holds a {network['kind']} network of another kind: {differing}")

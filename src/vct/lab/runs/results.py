@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from vct.lab import versions
+from vct.lab import build, versions
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError, quoted
 from vct.lab.files.differences import differences
@@ -116,6 +116,7 @@ def check_samples(
     path = run.directory / "samples.npz"
     found = parse_sample_record(run, samples.get("record"))
     trained = record.get("files", {})
+    keys = sample_keys(sample, record["settings"]["train"]["t_max"])
     both = trained.keys() & found["files"].keys()
     same = found["data_sha256"] == record["data_sha256"] and all(
         found["files"][name] == trained[name] for name in both
@@ -124,8 +125,8 @@ def check_samples(
         why = f"by version {found['version']} of the sampler, not {versions.SAMPLING}"
     elif found["settings"] != sample.model_dump(mode="json"):
         why = "with other settings than params.yaml holds"
-    elif set(scored(samples)) != set(sample_keys(sample)):
-        why = f"with other steps than {', '.join(sample_keys(sample))}"
+    elif set(scored(samples)) != set(keys):
+        why = f"with other steps than {', '.join(keys)}"
     elif not same:
         why = "from other weights or data than config.json beside it records"
     else:
@@ -133,11 +134,9 @@ def check_samples(
     raise UserError(f"{path} was drawn {why}, so it is not scored; draw again: vct sample {run}")
 
 
-def sample_keys(sample: SampleSettings) -> list[str]:
+def sample_keys(sample: SampleSettings, t_max: float) -> list[str]:
     """Names of what is scored: `steps1`, `steps2`, ... for each time, or `heun18`."""
-    if sample.sampler is not None:
-        return [f"heun{sample.sampler.steps}"]
-    return [f"steps{count}" for count in range(1, len(sample.mid_times) + 2)]
+    return list(build.sampler(sample, t_max).schedules)
 
 
 def parse_sample_record(run: RunId, text: np.ndarray | None) -> dict[str, Any]:

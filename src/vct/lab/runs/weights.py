@@ -16,11 +16,11 @@ from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError, quoted
 from vct.lab.files.layout import AVERAGES_FILE, RunId
 from vct.lab.files.tensors import save_tensors
+from vct.lab.model import Model
 from vct.lab.settings.run import RunSettings
-from vct.preconditioning import ConsistencyFunction
 
 
-def save(path: Path, model: build.Model, record: dict[str, Any]) -> None:
+def save(path: Path, model: Model, record: dict[str, Any]) -> None:
     """Write averaged network and coupling, with the run's record as metadata."""
     # One key alone: the order of several in the header changes from process to process.
     metadata = {"vct": json.dumps({key: record[key] for key in ("run", "settings_sha256")})}
@@ -124,20 +124,13 @@ def rebuilt(path: Path, width: float) -> dict[str, torch.Tensor]:
         return tensors
 
 
-def function(settings: RunSettings, model: build.Model) -> ConsistencyFunction:
-    """f of the sampler, with the boundary condition."""
-    train = settings.train
-    t_min = build.objective(train).t_min
-    return ConsistencyFunction(model.network, build.kernel(train), train.sigma_data, t_min)
-
-
 def load(
     run: RunId,
     settings: RunSettings,
     data: Dataset,
     device: torch.device,
     ema_width: float | None = None,
-) -> build.Model:
+) -> Model:
     """The trained model, for sampling; with `ema_width`, the average of that width, rebuilt."""
     path = run.directory / ("model.safetensors" if ema_width is None else AVERAGES_FILE)
     model = build.model(settings, data, run.seed)

@@ -1,36 +1,97 @@
 """Averages of the weights: `ema` of a training."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from vct.lab.settings.base import Probability, Section, _default
+from vct.lab.settings.base import (
+    DottedPath,
+    FamilySettings,
+    OwnSettings,
+    Probability,
+    any_of,
+    default,
+)
 
 Width = Annotated[float, Field(ge=1e-3, lt=0.28)]
 
 
-class EMASettings(Section):
-    """Exponential (constant decay) or power-function average of the weights."""
+class AverageSettings(FamilySettings):
+    """An average of the weights, which samples are drawn with."""
 
-    kind: Literal["constant", "power"] = "constant"
+    family = "average"
+    interface = "vct.averages.ema:Average"
+
+    @property
+    def tracked(self) -> list[float]:
+        """Widths of the averages that are kept along training, to rebuild others from."""
+        return []
+
+    @property
+    def times_kept(self) -> int:
+        """How often they are kept."""
+        return 0
+
+    def described(self, width: float | None) -> str:
+        """What a protocol calls the average that samples were drawn with.
+
+        Args:
+            width: of a rebuilt average, or None.
+        """
+        return self.member
+
+
+class EMASettings(AverageSettings):
+    """What exponential averages share."""
+
+    kind: str
     decay: Probability = 0.9999
     width: Width = 0.1
     warm_up: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None, exclude_if=_default(None)
+        default=None, exclude_if=default(None)
     )
 
-    @model_validator(mode="after")
-    def _warm_up_of_constant(self) -> "EMASettings":
-        if self.kind == "power" and self.warm_up is not None:
-            raise ValueError("warm_up is for kind constant; a power-function average needs none")
-        return self
+
+class ConstantSettings(EMASettings):
+    """An average of constant `decay`; `warm_up` bounds its half-life by that share of the steps."""
+
+    target = "vct.averages.ema:ConstantAverage"
+    aside = ("width",)
+
+    kind: Literal["constant"] = "constant"
+
+    def described(self, width: float | None) -> str:
+        warm_up = "" if self.warm_up is None else f", warm-up {self.warm_up}"
+        return f"constant {self.decay}{warm_up}"
 
 
-class PostHocSettings(Section):
+class PowerSettings(EMASettings):
+    """EDM2's power-function average of relative `width` (arXiv 2312.02696)."""
+
+    target = "vct.averages.ema:PowerAverage"
+    aside = ("decay", "warm_up")
+
+    kind: Literal["power"]
+
+    @field_validator("warm_up")
+    @classmethod
+    def _of_constant(cls, value: float | None) -> float | None:
+        if value is not None:
+            raise ValueError("it is for kind constant; a power-function average needs none")
+        return value
+
+    def described(self, width: float | None) -> str:
+        return f"power {self.width}"
+
+
+class PostHocSettings(AverageSettings):
     """Power-function averages, kept along training to rebuild others (EDM2, arXiv 2312.02696).
 
     The first width is the one that is sampled from unless `sample.ema_width` asks for another.
     """
+
+    target = "vct.averages.post_hoc:TrackedAverages"
+    aside = ("kept",)
 
     kind: Literal["post_hoc"]
     widths: Annotated[list[Width], Field(min_length=2)] = [0.05, 0.1]
@@ -43,16 +104,25 @@ class PostHocSettings(Section):
             raise ValueError("a width stands there twice")
         return value
 
+    @property
+    def tracked(self) -> list[float]:
+        return self.widths
 
-def _ema_tag(value: Any) -> str:
-    """Tag of the union by `kind`, which is constant unless another is given."""
-    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return "constant" if kind is None else str(kind)
+    @property
+    def times_kept(self) -> int:
+        return self.kept
+
+    def described(self, width: float | None) -> str:
+        return f"power {self.widths[0]}" if width is None else f"power {width}, rebuilt"
 
 
-AverageSettings = Annotated[
-    Annotated[EMASettings, Tag("constant")]
-    | Annotated[EMASettings, Tag("power")]
-    | Annotated[PostHocSettings, Tag("post_hoc")],
-    Discriminator(_ema_tag),
-]
+class OwnAverageSettings(OwnSettings, AverageSettings):
+    """A user's average, called as Class(trained=module, **options)."""
+
+    kind: DottedPath
+
+
+if TYPE_CHECKING:
+    AnyAverage = AverageSettings
+else:
+    AnyAverage = any_of(AverageSettings, default="constant")

@@ -1,50 +1,77 @@
 """Section `couplings` of an experiment."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
-from vct.lab.settings.base import Count, OwnSettings, Positive, Section, Weight, _default, _tag
-from vct.lab.settings.networks import NetworkSettings
+from vct.lab.settings.base import (
+    Count,
+    DottedPath,
+    FamilySettings,
+    OwnSettings,
+    Positive,
+    Weight,
+    any_of,
+    default,
+)
+from vct.lab.settings.networks import Network, Outputs
 
 
-class CouplingSection(Section):
+class CouplingSettings(FamilySettings):
     """What every coupling may set: its own `optimizer.clip_grad_norm`, in place of the common one.
 
     The published trainings clip those of variational couplings alone.
     """
 
-    clip_grad_norm: Positive | None = Field(default=None, exclude_if=_default(None))
+    family = "coupling"
+    interface = "vct.couplings.base:Coupling"
+    aside = ("clip_grad_norm",)
+
+    clip_grad_norm: Positive | None = Field(default=None, exclude_if=default(None))
+
+    def needs_teacher(self) -> bool:
+        """Whether it asks the averaged model, and so does nothing where none is trained."""
+        return False
 
 
-class IndependentSettings(CouplingSection):
+class IndependentSettings(CouplingSettings):
     """z = eps."""
+
+    target = "vct.couplings.independent:Independent"
 
     kind: Literal["independent"]
 
 
 # On the global batch, or on what each device holds.
-Over = Annotated[Literal["batch", "device"], Field(exclude_if=_default("batch"))]
+Over = Annotated[Literal["batch", "device"], Field(exclude_if=default("batch"))]
 
 
-class MinibatchOTSettings(CouplingSection):
+class MinibatchOTSettings(CouplingSettings):
     """Optimal transport between the images and the noise of a batch."""
+
+    target = "vct.couplings.minibatch_ot:MinibatchOT"
+    label = "minibatch OT"
 
     kind: Literal["ot"]
     over: Over = "batch"
 
 
-class VariationalSettings(CouplingSection):
+class VariationalSettings(CouplingSettings):
     """An encoder gives the noise of each image (VCT, Section 4)."""
+
+    target = "vct.couplings.variational:Variational"
 
     kind: Literal["variational"]
     kl_weight: Weight
-    encoder: NetworkSettings
+    encoder: Annotated[Network, Outputs(2)]
     initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
 
 
-class SinkhornSettings(CouplingSection):
+class SinkhornSettings(CouplingSettings):
     """Entropic optimal transport between the images and the noise of a batch."""
+
+    target = "vct.couplings.sinkhorn:Sinkhorn"
+    label = "minibatch OT (Sinkhorn)"
 
     kind: Literal["sinkhorn"]
     entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 0.1
@@ -52,25 +79,27 @@ class SinkhornSettings(CouplingSection):
     over: Over = "batch"
 
 
-class OwnCouplingSettings(OwnSettings, CouplingSection):
-    """A user's coupling."""
+class OwnCouplingSettings(OwnSettings, CouplingSettings):
+    """A user's coupling, called as Class(**options); also with shape, sigma_data, t_max or classes
+    where its signature takes them."""
+
+    kind: DottedPath
 
 
-_BaseKinds = (
-    Annotated[IndependentSettings, Tag("independent")]
-    | Annotated[MinibatchOTSettings, Tag("ot")]
-    | Annotated[SinkhornSettings, Tag("sinkhorn")]
-    | Annotated[VariationalSettings, Tag("variational")]
-    | Annotated[OwnCouplingSettings, Tag("own")]
-)
-BaseCouplingSettings = Annotated[_BaseKinds, Discriminator(_tag)]
+if TYPE_CHECKING:
+    BaseCoupling = CouplingSettings
+else:
+    BaseCoupling = any_of(CouplingSettings)
 
 
-class GeneratorAugmentedSettings(CouplingSection):
+class GeneratorAugmentedSettings(CouplingSettings):
     """Some data points are replaced by the averaged model's (GC, arXiv 2406.09570)."""
 
+    target = "vct.couplings.generator_augmented:GeneratorAugmented"
+    label = "generator-augmented"
+
     kind: Literal["generator_augmented"]
-    base: BaseCouplingSettings = IndependentSettings(kind="independent")
+    base: BaseCoupling = IndependentSettings(kind="independent")
     mu: Annotated[float, Field(gt=0, le=1)] = 0.5
     noise: Literal["keep", "recouple"] = "keep"
 
@@ -82,8 +111,11 @@ class GeneratorAugmentedSettings(CouplingSection):
             )
         return self
 
+    def needs_teacher(self) -> bool:
+        return True
 
-CouplingSettings = Annotated[
-    _BaseKinds | Annotated[GeneratorAugmentedSettings, Tag("generator_augmented")],
-    Discriminator(_tag),
-]
+
+if TYPE_CHECKING:
+    Coupling = CouplingSettings
+else:
+    Coupling = any_of(CouplingSettings)

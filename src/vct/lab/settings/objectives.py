@@ -1,25 +1,54 @@
 """Objectives of a training."""
 
 import math
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from vct.lab.settings.base import (
     Count,
+    DottedPath,
+    FamilySettings,
     LogTime,
     LogTimeSpread,
     OwnSettings,
     Positive,
-    Section,
     Time,
     Weight,
-    _tag,
+    any_of,
 )
 
+Trained = Literal["consistency", "denoiser"]
 
-class ICTSettings(Section):
+
+class ObjectiveSettings(FamilySettings):
+    """What a network is trained for."""
+
+    family = "objective"
+    interface = "vct.objectives.base:Objective"
+
+    trains: ClassVar[Trained | None] = "consistency"
+    """What comes out: a consistency function, which is called, or a denoiser, which is integrated;
+    None where only the class knows."""
+
+    @property
+    def least_time(self) -> float:
+        """Smallest time that sampling may use."""
+        return getattr(self, "t_min", 0.0)
+
+    def check(self, t_max: float) -> None:
+        """Raise ValueError where the objective cannot do with T = `t_max`."""
+        if self.least_time >= t_max:
+            raise ValueError(
+                f"t_max ({t_max}) must be larger than objective.t_min ({self.least_time})"
+            )
+
+
+class ICTSettings(ObjectiveSettings):
     """iCT, arXiv 2310.14189."""
+
+    target = "vct.objectives.ict:ICT"
+    label = "iCT"
 
     kind: Literal["ict"]
     s0: Count = 10
@@ -37,9 +66,31 @@ class ICTSettings(Section):
             raise ValueError(f"s1 ({self.s1}) must not be smaller than s0 ({self.s0})")
         return self
 
+    def check(self, t_max: float) -> None:
+        """The lognormal must reach the grid, or no interval has a probability; and neighbours of
+        the grid must differ in float32, or a loss is divided by zero."""
+        super().check(t_max)
+        low, high = (time ** (1 / self.rho) for time in (self.t_min, t_max))
+        gap = 1 - (1 - (1 - low / high) / self.s1) ** self.rho
+        if gap < 1e-6:
+            raise ValueError(
+                f"objective.s1 ({self.s1}) puts points of the time grid closer than float32 can "
+                "tell; make it smaller, or t_min and t_max more different"
+            )
+        reach = 5 * self.p_std
+        low, high = math.log(self.t_min) - reach, math.log(t_max) + reach
+        if not low < self.p_mean < high:
+            raise ValueError(
+                f"objective.p_mean ({self.p_mean}) is too far from ln t for t between t_min and "
+                f"t_max; choose it between {low:.3g} and {high:.3g}"
+            )
 
-class ECMSettings(Section):
+
+class ECMSettings(ObjectiveSettings):
     """ECM of ECT, arXiv 2406.14548."""
+
+    target = "vct.objectives.ecm:ECM"
+    label = "ECM"
 
     kind: Literal["ecm"]
     q: Annotated[float, Field(gt=1)] = 2.0
@@ -62,18 +113,28 @@ class ECMSettings(Section):
         return self
 
 
-class EDMSettings(Section):
+class EDMSettings(ObjectiveSettings):
     """Diffusion pretraining of EDM, arXiv 2206.00364."""
+
+    target = "vct.objectives.edm:EDM"
+    label = "EDM"
+    trains = "denoiser"
 
     kind: Literal["edm"]
     p_mean: LogTime = -1.2
     p_std: LogTimeSpread = 1.2
 
 
-ObjectiveSettings = Annotated[
-    Annotated[ICTSettings, Tag("ict")]
-    | Annotated[ECMSettings, Tag("ecm")]
-    | Annotated[EDMSettings, Tag("edm")]
-    | Annotated[OwnSettings, Tag("own")],
-    Discriminator(_tag),
-]
+class OwnObjectiveSettings(OwnSettings, ObjectiveSettings):
+    """A user's objective, called as Class(**options); also with t_max, sigma_data or clip (whether
+    times beyond T are out of the kernel's range) where its signature takes them."""
+
+    trains = None
+
+    kind: DottedPath
+
+
+if TYPE_CHECKING:
+    Objective = ObjectiveSettings
+else:
+    Objective = any_of(ObjectiveSettings)

@@ -1,16 +1,28 @@
 """Optimisers and schedules of the learning rate."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from vct.lab.settings.base import Count, Positive, Probability, Rate, Section
+from vct.lab.settings.base import (
+    Count,
+    DottedPath,
+    FamilySettings,
+    OwnSettings,
+    Positive,
+    Probability,
+    Rate,
+    any_of,
+)
 
 
-class OptimizerSettings(Section):
-    """RAdam or Adam, with a learning-rate schedule over the training."""
+class OptimizerSettings(FamilySettings):
+    """An optimiser, with a learning-rate schedule over the training and a bound on gradients."""
 
-    kind: Literal["radam", "adam"] = "radam"
+    family = "optimizer"
+    interface = "torch.optim:Optimizer"
+
+    kind: str
     learning_rate: Rate = 1e-4
     betas: tuple[Probability, Probability] = (0.9, 0.999)
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"
@@ -23,3 +35,46 @@ class OptimizerSettings(Section):
     @classmethod
     def _from_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+
+class RAdamSettings(OptimizerSettings):
+    """RAdam, arXiv 1908.03265."""
+
+    target = "torch.optim:RAdam"
+
+    kind: Literal["radam"] = "radam"
+
+    def arguments(self) -> dict[str, Any]:
+        return {"betas": self.betas, "foreach": True}
+
+
+class AdamSettings(OptimizerSettings):
+    """Adam, arXiv 1412.6980."""
+
+    target = "torch.optim:Adam"
+
+    kind: Literal["adam"]
+
+    def arguments(self) -> dict[str, Any]:
+        return {"betas": self.betas, "fused": True}
+
+
+class OwnOptimizerSettings(OwnSettings, OptimizerSettings):
+    """Another optimiser, such as torch.optim.AdamW, called as Class(parameters, lr=..., **options).
+
+    The schedule moves `lr` of all parameter groups.
+    """
+
+    kind: DottedPath
+
+    @model_validator(mode="after")
+    def _in_options(self) -> "OwnOptimizerSettings":
+        if "betas" in self.model_fields_set:
+            raise ValueError("betas: give what your optimiser takes under 'options'")
+        return self
+
+
+if TYPE_CHECKING:
+    Optimizer = OptimizerSettings
+else:
+    Optimizer = any_of(OptimizerSettings, default="radam")

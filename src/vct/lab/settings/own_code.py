@@ -11,25 +11,26 @@ from contextlib import suppress
 from typing import Any
 
 from vct.lab.settings import registry
-from vct.lab.settings.base import OwnSettings
+from vct.lab.settings.base import FamilySettings
 
 
 def own_classes(part: Any) -> Iterator[str]:
-    """Dotted paths of the user's classes that stand somewhere in these settings."""
-    if isinstance(part, OwnSettings):
-        yield part.kind
+    """Places, "module:class", of the user's classes that stand somewhere in these settings."""
+    if isinstance(part, FamilySettings) and part.is_own:
+        yield part.builds
     for field in getattr(type(part), "model_fields", {}):
         yield from own_classes(getattr(part, field))
 
 
 def own_code(settings: Any) -> dict[str, dict[str, str]]:
     """{"own_code": hash of the file by class}, for the run's record; empty without such a class."""
-    found = {path: _sha256(path) for path in sorted(set(own_classes(settings)))}
+    places = sorted(set(own_classes(settings)))
+    found = {place.replace(":", "."): _sha256(place) for place in places}
     return {"own_code": found} if found else {}
 
 
-def _sha256(path: str) -> str:
-    file = registry.file_of(path)
+def _sha256(place: str) -> str:
+    file = registry.file_of(place)
     if file is None:
         return "no file"
     content = file.read_bytes()

@@ -10,9 +10,9 @@ from vct.lab.errors import UserError
 from vct.lab.files.layout import NAME, RAW, RunId
 from vct.lab.settings import registry
 from vct.lab.settings.base import Section
-from vct.lab.settings.data import DatasetSettings, _check_labels, _colour
+from vct.lab.settings.data import AnyDataset, DatasetSettings
 from vct.lab.settings.experiment import ExperimentSettings
-from vct.lab.settings.extractors import ClassifierSettings, ExtractorSettings
+from vct.lab.settings.extractors import ExtractorSettings
 from vct.lab.settings.runtime import RuntimeSettings
 
 PARAMS = Path("params.yaml")
@@ -21,7 +21,7 @@ PARAMS = Path("params.yaml")
 class Params(Section):
     """The whole of params.yaml."""
 
-    datasets: dict[str, DatasetSettings]
+    datasets: dict[str, AnyDataset]
     extractors: dict[str, ExtractorSettings] = {}
     experiments: dict[str, ExperimentSettings]
     suites: dict[str, Annotated[list[str], Field(min_length=1)]]
@@ -45,50 +45,64 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _references(self) -> "Params":
-        for name, settings in self.extractors.items():
-            if name.lower() == "inception" and settings.kind != "inception":
-                raise ValueError(
-                    f"extractors.{name}: its distances would be called FID, which is of kind "
-                    f"inception, not {settings.kind}; choose another name"
-                )
-            if not isinstance(settings, ClassifierSettings):
-                continue
-            _refer(f"extractors.{name}.dataset", "data set", settings.dataset, self.datasets)
-            if self.datasets[settings.dataset].source == "mixture":
-                raise ValueError(f"extractors.{name}.dataset: give images, not points")
-            _check_labels(f"extractors.{name}", "a classifier", settings.dataset, self.datasets)
-        for name, experiment in self.experiments.items():
-            here = f"experiments.{name}"
-            dataset = experiment.train.dataset
-            _refer(f"{here}.train.dataset", "data set", dataset, self.datasets)
-            if experiment.train.conditional:
-                _check_labels(f"{here}.train", "conditional training", dataset, self.datasets)
-            if experiment.score.extractor is not None:
-                extractor = experiment.score.extractor
-                _refer(f"{here}.score.extractor", "extractor", extractor, self.extractors)
-                self._check_inception_score(name)
-            # None where only the files know; then training says it before its first step.
-            available = getattr(self.datasets[dataset], "train", None)
-            batch = experiment.train.batch_size
-            if available is not None and batch > available:
-                raise ValueError(
-                    f"{here}.train.batch_size: {batch} is more than the {available} training "
-                    f"samples of data set '{dataset}'; make it smaller"
-                )
-            self._check_start(name)
-            is_mixture = self.datasets[dataset].source == "mixture"
-            if is_mixture and experiment.train.flip:
-                raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
-            if is_mixture != (experiment.score.metric == "wasserstein"):
-                raise ValueError(
-                    f"{here}.score.metric: points are scored by wasserstein, images by fid"
-                )
+        for name in self.extractors:
+            self._check_extractor(name)
+        for name in self.experiments:
+            self._check_experiment(name)
         for suite, members in self.suites.items():
             for member in members:
                 _refer(f"suites.{suite}", "experiment", member, self.experiments)
             if len(set(members)) < len(members):
                 raise ValueError(f"suites.{suite}: an experiment stands there twice")
         return self
+
+    def _check_extractor(self, name: str) -> None:
+        settings = self.extractors[name]
+        if name.lower() == "inception" and settings.kind != "inception":
+            raise ValueError(
+                f"extractors.{name}: its distances would be called FID, which is of kind "
+                f"inception, not {settings.kind}; choose another name"
+            )
+        dataset = getattr(settings, "dataset", None)
+        if dataset is None:
+            return
+        _refer(f"extractors.{name}.dataset", "data set", dataset, self.datasets)
+        if self.datasets[dataset].form == "points":
+            raise ValueError(f"extractors.{name}.dataset: give images, not points")
+        self._check_labels(f"extractors.{name}", "a classifier", dataset)
+
+    def _check_experiment(self, name: str) -> None:
+        here, experiment = f"experiments.{name}", self.experiments[name]
+        dataset, train, score = experiment.train.dataset, experiment.train, experiment.score
+        _refer(f"{here}.train.dataset", "data set", dataset, self.datasets)
+        if train.conditional:
+            self._check_labels(f"{here}.train", "conditional training", dataset)
+        if score.extractor is not None:
+            _refer(f"{here}.score.extractor", "extractor", score.extractor, self.extractors)
+            self._check_inception_score(name)
+        # None where only the files know; then training says it before its first step.
+        available = self.datasets[dataset].train_size
+        if available is not None and train.batch_size > available:
+            raise ValueError(
+                f"{here}.train.batch_size: {train.batch_size} is more than the {available} "
+                f"training samples of data set '{dataset}'; make it smaller"
+            )
+        self._check_start(name)
+        form = self.datasets[dataset].form
+        if form == "points" and train.flip:
+            raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
+        wanted = {"wasserstein": "points", "fid": "images"}.get(score.metric)
+        if form and wanted and form != wanted:
+            raise ValueError(
+                f"{here}.score.metric: points are scored by wasserstein, images by fid"
+            )
+
+    def _check_labels(self, key: str, what: str, name: str) -> None:
+        if self.datasets[name].has_labels is False:
+            raise ValueError(
+                f"{key}: {what} needs class labels, and data set '{name}' has none; of an image "
+                "folder, choose 'labels: folders' or 'json'"
+            )
 
     def _check_inception_score(self, name: str) -> None:
         """It needs the logits of an Inception network, which knows things by their colours too."""
@@ -102,7 +116,7 @@ class Params(Section):
                 f"{here}: inception_score needs an extractor of kind inception, and '{extractor}' "
                 f"is of kind {kind}; remove it or score with another extractor"
             )
-        if not _colour(self.datasets[experiment.train.dataset]):
+        if self.datasets[experiment.train.dataset].is_colour is False:
             raise ValueError(
                 f"{here}: inception_score is for colour images, and data set "
                 f"'{experiment.train.dataset}' is grey; remove it"

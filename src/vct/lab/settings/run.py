@@ -8,7 +8,7 @@ from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.settings import registry
 from vct.lab.settings.base import Section
-from vct.lab.settings.couplings import CouplingSettings
+from vct.lab.settings.couplings import Coupling
 from vct.lab.settings.params import PARAMS, Params
 from vct.lab.settings.train import TrainSettings
 
@@ -17,7 +17,7 @@ class RunSettings(Section):
     """What one training computes, but for its seed."""
 
     train: TrainSettings
-    coupling: CouplingSettings
+    coupling: Coupling
 
     @property
     def clip_grad_norm(self) -> float | None:

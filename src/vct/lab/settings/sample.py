@@ -5,16 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from vct.lab.settings.averages import Width
-from vct.lab.settings.base import Count, Points, Positive, Section, Seed, Time, _default
-
-
-class HeunSettings(Section):
-    """EDM's deterministic sampler, for objective edm (arXiv 2206.00364, Algorithm 1)."""
-
-    kind: Literal["heun"]
-    steps: Annotated[int, Field(ge=2, le=10_000)] = 18
-    t_min: Positive = 0.002
-    rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0
+from vct.lab.settings.base import Count, Points, Section, Seed, Time, default
+from vct.lab.settings.samplers import AnySampler
 
 
 class SampleSettings(Section):
@@ -30,8 +22,8 @@ class SampleSettings(Section):
     seed: Seed = 0
     noise: Literal["gaussian", "sobol"] = "gaussian"
     snapshot_samples: Annotated[int, Field(ge=0, le=10_000_000)] = 0
-    ema_width: Width | None = Field(default=None, exclude_if=_default(None))
-    sampler: HeunSettings | None = Field(default=None, exclude_if=_default(None))
+    ema_width: Width | None = Field(default=None, exclude_if=default(None))
+    sampler: AnySampler | None = Field(default=None, exclude_if=default(None))
 
     @field_validator("snapshot_samples")
     @classmethod

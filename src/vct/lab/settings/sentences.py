@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from vct.lab.errors import LONGEST
 from vct.lab.settings import registry
+from vct.lab.settings.base import FamilySettings, members
 
 
 def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str:
@@ -21,8 +22,8 @@ def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str
         )
     if kind == "missing":
         return f"{key}: this key is missing; add it."
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return _kind_sentence(key, first)
+    if kind == "unknown_member":
+        return _member_sentence(key, first)
     if kind == "value_error":
         message = str(context["error"]).rstrip(".")
         end = "" if message.endswith("?") else "."
@@ -35,38 +36,31 @@ def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str
 
 def _real_keys(path: list[str], content: Any) -> list[str]:
     """Drop the tags that pydantic puts into the path of a union."""
-    keys, here = [], content
+    keys, here, words = [], content, _words()
     for part in path:
         if isinstance(here, dict) and part in {str(key) for key in here}:
             here = next(value for key, value in here.items() if str(key) == part)
         elif isinstance(here, list) and part.isdigit() and int(part) < len(here):
             here = here[int(part)]
-        elif isinstance(here, dict) and part in _tags(here):
+        elif isinstance(here, dict) and part in words:
             continue
         keys.append(part)
     return keys
 
 
-def _tags(section: dict[Any, Any]) -> tuple[Any, ...]:
-    """What pydantic may call a section in a path; an average without a kind is constant."""
-    return (section.get("kind", "constant"), section.get("source"), "own")
+def _words() -> set[str]:
+    """What pydantic may call a member of a family in a path."""
+    return {word for base in FamilySettings.__subclasses__() for _, word in members(base)}
 
 
-def _kind_sentence(key: str, first: Any) -> str:
-    context = first["ctx"]
+def _member_sentence(key: str, first: Any) -> str:
+    """On a section whose word is missing or unknown."""
+    family, word, known = (first["ctx"][name] for name in ("family", "word", "known"))
     given = first["input"]
-    field = str(context.get("discriminator", "kind")).strip("'")
-    field = "kind" if "_tag" in field else field
-    if not isinstance(given, dict) or field not in given:
-        return f"{key}: the key '{field}' is missing; add it."
-    tags = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-    known = [tag for tag in tags if tag != "own"]
-    family = key.split(".")[-1] if field == "kind" else "data source"
-    if ".couplings." in f".{key}." and not key.endswith("encoder"):
-        family = "coupling"
-    if key.startswith("extractors."):
-        family = "extractor"
-    return f"{key}: {registry.unknown(family, str(given[field]), known)}"
+    if isinstance(given, dict) and word not in given:
+        return f"{key}: the key '{word}' is missing; add it."
+    wrong = given[word] if isinstance(given, dict) else given
+    return f"{key}: {registry.unknown(family, str(wrong), known.split(', '))}"
 
 
 def _near_key(key: str, known_keys: list[str]) -> str:

@@ -1,7 +1,8 @@
-"""The loss of a global batch and its gradients, over micro-batches and devices.
+"""One training step's loss and gradients: pair the batch, compare, differentiate.
 
-Whatever the division, a step draws the same data, noise and noise levels, and couples the same
-pairs; only masks of dropout differ, since each micro-batch draws its own.
+The batch may be divided over micro-batches and devices. However it is, a step draws the same
+data, noise and noise levels, and couples the same pairs; only masks of dropout differ, since each
+micro-batch draws its own.
 """
 
 from collections.abc import Iterator
@@ -12,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from vct import rng
-from vct.couplings.base import Context, Pair
+from vct.couplings.base import Couple, Pair, PairingContext
 from vct.kernels import Kernel
-from vct.lab.build import Model
 from vct.lab.data.batches import Batch
+from vct.lab.model import Model
 from vct.lab.processes.group import Group
 from vct.lab.settings.train import TrainSettings
 from vct.objectives.base import Levels, LossRecord, Objective
 from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,11 @@ class BatchLoss:
     ) -> Iterator[tuple[slice, Pair, Tensor | None]]:
         """The micro-batches: their places in the global batch, and their pairs."""
         mine = self.group.share(self.train.batch_size)
-        # Pairs that depend on the batch are made for all of it; an encoder's graph must fit the
-        # micro-batch that it is differentiated with.
-        learns = next(self.model.coupling.parameters(), None) is not None
-        paired = None if learns else self._pair(step, mine, batch, eps[mine], levels)
+        coupling = self.model.coupling
+        # An encoder's graph must fit the micro-batch that it is differentiated with; pairs that
+        # depend on other samples are made for all that is here.
+        alone = coupling.scope == "sample" or next(coupling.parameters(), None) is not None
+        paired = None if alone else self._pair(step, mine, batch, eps[mine], levels)
         width = self.micro_batch or mine.stop - mine.start
         for start in range(mine.start, mine.stop, width):
             part = slice(start, min(start + width, mine.stop))
@@ -82,28 +85,35 @@ class BatchLoss:
                 share = Batch(batch.x[here], labels)
                 yield part, self._pair(step, part, share, eps[part], levels), labels
             else:
-                yield part, Pair(paired.x[here], paired.z[here], paired.kl[here]), labels
+                yield part, paired.part(here), labels
 
     def _pair(self, step: int, part: slice, batch: Batch, eps: Tensor, levels: Levels) -> Pair:
         mine = levels.part(part)
-        context = Context(
+        context = PairingContext(
             mine.t,
             mine.r,
             self.kernel,
             self._f(self.averaged.network),
-            self._key(step, part),
+            self._draw(step, part),
             batch.labels,
-            part.start,
-            self.train.batch_size,
+            self._gathered,
         )
         return self.model.coupling.pair(batch.x, eps, context)
+
+    def _gathered(self, couple: Couple, x: Tensor, eps: Tensor) -> Tensor:
+        """z of this process's samples, from the samples of all devices.
+
+        Every process couples the same whole batch, so that they need not tell each other.
+        """
+        z = couple(self.group.gather(x), self.group.gather(eps))
+        return z[self.group.share(len(z))]
 
     def _backward(
         self, part: slice, pair: Pair, levels: Levels, labels: Tensor | None, step: int
     ) -> LossRecord:
-        coupling, key = self.model.coupling, self._key(step, part)
+        coupling, draw = self.model.coupling, self._draw(step, part)
         f = self._f(self.model.network)
-        loss = self.objective.loss(f, pair, levels, labels, coupling.kl_weight, key)
+        loss = self.objective.loss(f, pair, levels, labels, coupling.kl_weight, draw)
         share = (part.stop - part.start) / self.train.batch_size
         if share < 1:
             total, consistency, kl = share * loss.total, share * loss.consistency, share * loss.kl
@@ -127,10 +137,10 @@ class BatchLoss:
         sigma_data = self.train.sigma_data
         return ConsistencyFunction(network, self.kernel, sigma_data, self.objective.train_t_min)
 
-    def _key(self, step: int, part: slice) -> tuple[int, ...]:
-        """What the randomness of a part depends on: the step, for the whole batch."""
-        whole = part.stop - part.start == self.train.batch_size
-        return (self.seed, step) if whole else (self.seed, step, part.start)
+    def _draw(self, step: int, part: slice) -> Draw:
+        total = self.train.batch_size
+        whole = part.stop - part.start == total
+        return Draw(self.seed, step, part.start, None if whole else total)
 
 
 @torch.no_grad()

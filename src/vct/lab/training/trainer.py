@@ -18,6 +18,7 @@ from vct.lab.data.batches import Batches
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.tensors import save_tensors
+from vct.lab.model import Model
 from vct.lab.processes import precision
 from vct.lab.processes.group import current_group
 from vct.lab.settings.averages import PostHocSettings
@@ -44,7 +45,7 @@ class Interrupted(Exception):
 class Finished:
     """A finished training: the averaged model and how often a gradient was mended."""
 
-    model: build.Model
+    model: Model
     nonfinite_steps: int
     clipped_steps: int
 
@@ -81,7 +82,7 @@ class Trainer:
         initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)
-        self.ema = build.ema(train.ema, self.model)
+        self.ema = build.average(train.ema, self.model)
         for module in (self.model, self.ema.module):
             build.prepare(module, train, self.device)
         self.loss = BatchLoss(

@@ -25,7 +25,6 @@ from vct.lab.files.layout import (
     suite_dir,
 )
 from vct.lab.settings import reading, registry
-from vct.lab.settings.data import ImageFolderSettings
 from vct.lab.settings.extractors import ClassifierSettings
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
@@ -85,8 +84,8 @@ def raw_inputs(params: Params, dataset: str) -> list[str]:
 
     Downloads are no inputs: their checksums are fixed, and the data stage fetches them itself.
     """
-    settings = params.datasets[dataset]
-    return [str(RAW / settings.raw)] if isinstance(settings, ImageFolderSettings) else []
+    raw = params.datasets[dataset].raw_input
+    return [] if raw is None else [str(RAW / raw)]
 
 
 def raw_inputs_known(params: Params, dataset: str) -> list[str]:
@@ -107,7 +106,7 @@ def data_files_of(params: Params, experiment: str) -> list[str]:
 
 def keeps_averages(params: Params, experiment: str) -> bool:
     """Whether trainings of an experiment keep averages, to rebuild others from."""
-    return params.experiment(experiment).train.ema.kind == "post_hoc"
+    return bool(params.experiment(experiment).train.ema.times_kept)
 
 
 def train_files(params: Params, experiment: str) -> tuple[str, ...]:

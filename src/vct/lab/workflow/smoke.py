@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from vct.lab.errors import UserError
-from vct.lab.estimate.shapes import KNOWN
 from vct.lab.files.layout import (
     NAME,
     RAW,
@@ -49,7 +48,7 @@ def reduced_suite(params: Params, suite: str, steps: int) -> Params:
         UserError: if there is no such suite.
     """
     members = params.suite(suite)
-    if steps < 2 and any(params.experiments[name].train.ema.kind == "post_hoc" for name in members):
+    if steps < 2 and any(params.experiments[name].train.ema.times_kept for name in members):
         raise UserError("--steps must be at least 2, as averages are kept in this suite.")
     experiments = {name: params.experiments[name] for name in _with_starts(params, members)}
     names = {one.score.extractor for one in experiments.values()} - {None}
@@ -121,12 +120,12 @@ def _data(name: str, settings: DatasetSettings) -> dict[str, Any]:
     return given
 
 
-def _stand_in(name: str, settings: TorchvisionSettings | ImageFolderSettings) -> dict[str, Any]:
-    if isinstance(settings, TorchvisionSettings):
-        (channels, size, _), classes = KNOWN[settings.name]
-    else:
-        channels, size = settings.channels, settings.size or SIZE
-        classes = (settings.classes or CLASSES) if settings.labels != "none" else 0
+def _stand_in(name: str, settings: DatasetSettings) -> dict[str, Any]:
+    channels, size = 3 if settings.is_colour else 1, SIZE
+    classes = CLASSES if settings.has_labels else 0
+    if settings.facts:
+        (channels, size, _), known = settings.facts
+        classes = classes if known is None else known
     shape = {"size": size, "channels": channels, "classes": classes}
     return {"source": "stand_in", "of": name, **shape, "train": TRAIN, "test": TEST}
 
@@ -173,8 +172,9 @@ def _experiment(
         "batch_size": min(one.sample.batch_size, SAMPLES),
         "snapshot_samples": 0,
     }
-    if one.sample.sampler is not None:
-        sample["sampler"]["steps"] = min(one.sample.sampler.steps, HEUN_STEPS)
+    sampler = sample.get("sampler", {})
+    if "steps" in sampler:
+        sampler["steps"] = min(sampler["steps"], HEUN_STEPS)
     if one.score.extractor is not None:
         score["extractor"] = smoke_name(one.score.extractor)
         if not _has_weights(extractors[one.score.extractor]):
