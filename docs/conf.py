@@ -34,7 +34,7 @@ autodoc_default_options = {"members": True, "member-order": "bysource", "show-in
 autodoc_typehints = "none"  # docstrings say shapes and ranges, which types do not
 napoleon_use_param = napoleon_use_ivar = False
 default_role = "py:obj"
-toc_object_entries_show_parents = "hide"
+toc_object_entries = False
 python_use_unqualified_type_names = True
 
 html_theme = "furo"

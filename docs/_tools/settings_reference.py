@@ -8,6 +8,8 @@ import re
 from vct.lab.settings.schema import schema
 
 PAGE, MARK = "settings", "<!-- settings -->"
+WORDS = ("kind", "source", "metric")
+"""Keys that name a member of a family."""
 
 
 class Reference:
@@ -45,13 +47,13 @@ class Reference:
     def choice(self, name):
         """How params.yaml chooses a class among others: `kind: ict`; None for the only one."""
         properties = self.definitions[name]["properties"]
-        key = next((key for key in ("kind", "source", "metric") if key in properties), None)
-        if key is None or "default" in properties[key]:
+        key = next((key for key in WORDS if key in properties), None)
+        if key is None:
             return None
         node = properties[key]
         if values := node.get("enum", [node["const"]] if "const" in node else []):
             return " or ".join(f"`{key}: {value}`" for value in values)
-        return f"`{key}:` a dotted path"
+        return f"`{key}:` a class of your own"
 
     def section(self, name, path, level):
         if name in self.known:
@@ -75,8 +77,7 @@ class Reference:
         rows = [
             f"| `{key}` | {self.kind(node)} | {default(key, node, required)} |"
             for key, node in definition["properties"].items()
-            if not (key in ("kind", "source", "metric") and ("const" in node or "enum" in node))
-            or "default" in node
+            if not (key in WORDS and ("const" in node or "enum" in node))
         ]
         if rows:
             self.lines += ["| key | takes | default |", "| --- | --- | --- |", *rows, ""]

@@ -63,6 +63,8 @@ def test_params_name_the_schema_for_editors():
         ("experiments.digits.train.stepz", 5, False),
         ("experiments.digits.train.steps", 0, False),
         ("experiments.digits.train.steps", "5", False),
+        ("experiments.digits.train.kernel", {"kind": "li"}, True),
+        ("experiments.digits.train.kernel", "own.Kernel", True),
         ("experiments.digits.train.kernel", "vee", False),
         ("experiments.digits.score", None, False),
         ("runtime.device", "gpu", False),
