@@ -33,7 +33,9 @@ def small_params():
 
 
 def merged(old, new):
-    if not (isinstance(old, dict) and isinstance(new, dict)):
+    """`new` over `old`; a section that names a member of a family replaces the one before."""
+    names_one = isinstance(new, dict) and {"kind", "source", "metric"} & new.keys()
+    if names_one or not (isinstance(old, dict) and isinstance(new, dict)):
         return new
     return old | {key: merged(old.get(key), value) for key, value in new.items()}
 
