@@ -14,7 +14,7 @@ def escape(app, what, name, obj, options, lines):
 
 
 def restore(app, what, name, obj, options, lines):
-    """Napoleon takes what stands before the first colon of an attribute's docstring for its type."""
+    """Napoleon takes what stands before a colon in the docstring of an attribute for its type."""
     lines[:] = ATTRIBUTES.pop(name, lines)
 
 

@@ -1,4 +1,4 @@
-"""The documentation builds without a warning, names all settings, and loads nothing from elsewhere."""
+"""The documentation builds without a warning, names all settings, and loads nothing from afar."""
 
 import re
 import subprocess
