@@ -10,9 +10,11 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vct.couplings.base import PairingContext
 from vct.kernels import LinearInterpolation, VarianceExploding
 from vct.lab.data.dataset import Dataset, Split
 from vct.lab.settings.run import RunSettings
+from vct.rng import Draw
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = {"ve": VarianceExploding(80.0), "li": LinearInterpolation(80.0)}
@@ -162,3 +164,9 @@ def tiny_network(channels: int = 2) -> TinyNetwork:
     draw = np.random.default_rng(2)
     weight = draw.normal(size=(channels, channels, 3, 3)).astype(np.float32)
     return TinyNetwork(weight, draw.normal(size=channels).astype(np.float32))
+
+
+def pairing(size=5, t=1.0, r=0.5, kernel="ve", **more) -> PairingContext:
+    """A context for pairs: noise levels, kernel, and a draw of its own."""
+    given = {"averaged": None, "draw": Draw(0, 0), **more}
+    return PairingContext(torch.full((size,), t), torch.full((size,), r), KERNELS[kernel], **given)

@@ -8,13 +8,14 @@ import torch
 from support import TinyNetwork
 
 from vct.averages.ema import power_decay, power_exponent
-from vct.couplings.base import Context
+from vct.couplings.base import PairingContext
 from vct.couplings.independent import Independent
 from vct.couplings.variational import Variational
 from vct.kernels import LinearInterpolation, VarianceExploding
 from vct.objectives.ecm import ECM, edm_weight
 from vct.objectives.ict import ICT
 from vct.preconditioning import ConsistencyFunction, boundary_scalings, plain_scalings
+from vct.rng import Draw
 from vct.samplers.few_step import sample_steps
 from vct.schedules import ecm_lower_time, ecm_stage, grid_points, interval_probabilities
 
@@ -97,10 +98,10 @@ def test_power_ema(golden, width):
 
 def _coupling(golden, prefix):
     if "vae" not in prefix:
-        return Independent(SHAPE, 0.5)
+        return Independent()
     encoder = TinyNetwork(golden[f"{prefix}_enc_w"], golden[f"{prefix}_enc_b"])
     kl_weight = 30.0 if prefix.startswith("ict") else 90.0 if "edmweight" in prefix else 10.0
-    return Variational(SHAPE, 0.5, encoder, kl_weight, initial_std=math.log(2))
+    return Variational(encoder, kl_weight, 0.5, initial_std=math.log(2))
 
 
 def _objective(golden, prefix, kernel):
@@ -136,9 +137,9 @@ def test_loss_and_gradients(golden, prefix):
     objective, levels = _objective(golden, prefix, kernel)
     f = ConsistencyFunction(network, KERNELS[kernel], 0.5, objective.train_t_min)
     x, eps = tensor(golden[f"{prefix}_x"]), tensor(golden[f"{prefix}_eps"])
-    context = Context(levels.t, levels.r, KERNELS[kernel], None, (0, 0))
+    context = PairingContext(levels.t, levels.r, KERNELS[kernel], None, Draw(0, 0))
     pair = coupling.pair(x, eps, context)
-    loss = objective.loss(f, pair, levels, None, coupling.kl_weight, (0, 0))
+    loss = objective.loss(f, pair, levels, None, coupling.kl_weight, Draw(0, 0))
     loss.total.backward()
     close(loss.total, golden[f"{prefix}_loss"])
     close(loss.consistency, golden[f"{prefix}_consistency_loss"])

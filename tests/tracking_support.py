@@ -6,17 +6,17 @@ from pathlib import Path
 import vct
 from vct.lab.files.layout import RunId
 from vct.lab.files.whole import write_json
-from vct.lab.tracking import client as mlflow_client
-from vct.lab.tracking.disk import RunFiles
-from vct.lab.tracking.run import RunTracker
+from vct.lab.records import RunRecord, StartedRecord, write
+from vct.lab.tracking.run import MlflowRun, RunFiles
+from vct.lab.tracking.store import Store
 
-RUN = "digits/variational/seed0"
+RUN = RunId.parse("digits/variational/seed0")
 SOURCE = str(Path(vct.__file__).parents[1])
 
 
 def config(**settings):
     return {
-        "run": RUN,
+        "run": str(RUN),
         "settings": {"train": {"steps": 100, "optimizer": {"lr": 1e-3}}, **settings},
         "settings_sha256": "a" * 64,
         "data_sha256": "b" * 64,
@@ -25,8 +25,17 @@ def config(**settings):
     }
 
 
+def record(**changes):
+    return RunRecord.model_validate(config() | changes)
+
+
 def files(root):
-    return RunFiles(root, RunId.parse(RUN))
+    return RunFiles(root, RUN)
+
+
+def start(root, time=0, **changes):
+    """Leave word of a training as it does before its first step."""
+    write(StartedRecord(config=record(**changes), time=time), root / RUN.started)
 
 
 def write_log(root, steps, **values):
@@ -38,23 +47,23 @@ def write_log(root, steps, **values):
             stream.write(json.dumps({**row, **values}) + "\n")
 
 
-def finish(root, metrics=None):
+def finish(root, metrics=None, **changes):
     results = files(root).results
-    write_json(results / "config.json", config())
+    write(record(**changes), results / "config.json")
     if metrics is not None:
         write_json(results / "metrics.json", metrics)
 
 
-def opened(root, **options):
-    return RunTracker.open(mlflow_client.connect(root), files(root), config(), **options)
+def opened(root, running=False, **changes):
+    return MlflowRun(Store(root), files(root), record(**changes), running)
 
 
 def history(root, mlflow_run, key="loss"):
-    metrics = mlflow_client.connect(root).get_metric_history(mlflow_run, key)
+    metrics = Store(root).connect().get_metric_history(mlflow_run, key)
     return [metric.step for metric in sorted(metrics, key=lambda metric: metric.step)]
 
 
-def runs(root):
-    client = mlflow_client.connect(root)
-    experiment = client.get_experiment_by_name("digits")
+def runs(root, name="digits"):
+    client = Store(root).connect()
+    experiment = client.get_experiment_by_name(name)
     return client.search_runs([experiment.experiment_id]) if experiment else []

@@ -132,7 +132,7 @@ def make(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params(), sort_keys=False))
     for name, settings in reading.load(folder / "params.yaml").datasets.items():
-        source = registry.find("data source", settings.source)(settings)
+        source = registry.find(settings.builds)(settings)
         dataset.write(name, source, settings.model_dump(mode="json"), folder)
 
 

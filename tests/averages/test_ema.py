@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from vct.averages.ema import EMA, power_decay, power_exponent, ramped_decay
+from vct.averages.ema import (
+    ConstantAverage,
+    PowerAverage,
+    power_decay,
+    power_exponent,
+    ramped_decay,
+)
 
 
 class Scalar(nn.Module):
@@ -20,7 +26,7 @@ class Scalar(nn.Module):
 def follow(start, values, decay, width=0.1):
     """The average after a training whose weight went through `values`."""
     model = Scalar(start)
-    ema = EMA(model, decay, width)
+    ema = PowerAverage(model, width) if decay is None else ConstantAverage(model, decay)
     for step, value in enumerate(values):
         with torch.no_grad():
             model.value.fill_(value)
@@ -76,7 +82,7 @@ def test_half_life_never_exceeds_its_share_of_the_past(decay, warm_up):
 def test_warm_up_forgets_the_start():
     values = [1.0] * 30
     model = Scalar(1e6)
-    slow, ramped = EMA(model, 0.999), EMA(model, 0.999, warm_up=0.1)
+    slow, ramped = ConstantAverage(model, 0.999), ConstantAverage(model, 0.999, warm_up=0.1)
     for step, value in enumerate(values):
         with torch.no_grad():
             model.value.fill_(value)
@@ -95,7 +101,7 @@ def test_power_decay_rises_from_zero_to_one():
 
 def test_buffers_and_integers_are_followed():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    ema = EMA(model, 0.75)
+    ema = ConstantAverage(model, 0.75)
     before = model[1].running_mean.clone()
     model(torch.randn(16, 3, generator=torch.Generator().manual_seed(0)))
     ema.update(0)
@@ -106,7 +112,7 @@ def test_buffers_and_integers_are_followed():
 
 def test_average_is_a_frozen_copy_in_evaluation_mode():
     model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)).train()
-    ema = EMA(model, 0.9)
+    ema = ConstantAverage(model, 0.9)
     assert not any(module.training for module in ema.module.modules())
     assert not any(parameter.requires_grad for parameter in ema.module.parameters())
     assert model.training
@@ -119,7 +125,7 @@ def test_average_is_a_frozen_copy_in_evaluation_mode():
 
 def test_update_leaves_the_model_alone():
     model = Scalar(0.0)
-    ema = EMA(model, 0.5)
+    ema = ConstantAverage(model, 0.5)
     with torch.no_grad():
         model.value.fill_(2.0)
     ema.update(0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from vct.averages.ema import EMA, power_exponent
+from vct.averages.ema import PowerAverage, power_exponent
 from vct.averages.post_hoc import Profile, TrackedAverages, combine
 
 STEPS = 960
@@ -43,7 +43,7 @@ def walk():
     generator = torch.Generator().manual_seed(0)
     model, profiles = Walk(), kept(32)
     tracked = TrackedAverages(model, WIDTHS)
-    direct = {width: EMA(model, None, width) for width in (0.05, 0.06, 0.08, 0.1, 0.13, 0.15)}
+    direct = {width: PowerAverage(model, width) for width in (0.05, 0.06, 0.08, 0.1, 0.13, 0.15)}
     found = {}
     for step in range(STEPS):
         model.move(step, generator)

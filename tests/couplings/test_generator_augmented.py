@@ -6,10 +6,11 @@ import pytest
 import torch
 from support import COUPLINGS, KERNELS, dataset, randomise, run_settings
 
-from vct.couplings.base import Context
+from vct.couplings.base import PairingContext
 from vct.couplings.minibatch_ot import assignment
 from vct.couplings.variational import gaussian_kl
 from vct.lab import build
+from vct.rng import Draw
 
 SHAPE = (2, 4, 4)
 BASES = {name: COUPLINGS[name] for name in ("independent", "ot", "variational", "sinkhorn")}
@@ -30,7 +31,7 @@ def batch(size=5, seed=0):
 
 def context(model, size=5, kernel="li", key=(0, 0), **changes):
     t, r = torch.linspace(1, 5, size), torch.linspace(0.5, 2, size)
-    return replace(Context(t, r, KERNELS[kernel], model, key), **changes)
+    return replace(PairingContext(t, r, KERNELS[kernel], model, Draw(*key)), **changes)
 
 
 def squash(x_t, t, labels):

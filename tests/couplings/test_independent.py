@@ -7,7 +7,7 @@ from vct.couplings.independent import Independent
 
 def test_noise_stays_as_it_is_and_costs_nothing():
     x, eps = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
-    coupling = Independent((2, 3, 3), 0.5)
+    coupling = Independent()
     pair = coupling.pair(x, eps, None)
     assert torch.equal(pair.x, x)
     assert torch.equal(pair.z, eps)

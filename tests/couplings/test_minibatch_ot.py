@@ -4,11 +4,12 @@ import itertools
 
 import pytest
 import torch
+from support import pairing
 
 from vct.couplings.minibatch_ot import MinibatchOT, assignment
 
 SHAPE = (2, 2, 2)
-COUPLING = MinibatchOT(SHAPE, 0.5)
+COUPLING = MinibatchOT()
 
 
 def batch(seed, size=6):
@@ -50,7 +51,7 @@ def test_noise_follows_its_image():
 
 def test_images_keep_their_places_beside_their_labels():
     x, eps = batch(0), batch(1)
-    pair = COUPLING.pair(x, eps, None)
+    pair = COUPLING.pair(x, eps, pairing(6))
     assert torch.equal(pair.x, x)
     assert torch.equal(pair.z, COUPLING.couple(x, eps))
     assert pair.kl.tolist() == [0] * 6

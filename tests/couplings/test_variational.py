@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from support import KERNELS, MLP, UNET, dataset, randomise, run_settings
+from support import KERNELS, MLP, UNET, dataset, pairing, randomise, run_settings
 from torch.distributions import Normal, kl_divergence
 
-from vct.couplings.base import Context
 from vct.couplings.variational import Variational, gaussian_kl
 from vct.lab import build
 from vct.objectives.base import Levels
 from vct.objectives.ict import ICT
+from vct.rng import Draw
 
 SHAPE = (2, 4, 4)
 
@@ -30,8 +30,7 @@ def images(size, seed=0):
 
 
 def context(size, t=1.0, r=0.5):
-    t, r = torch.full((size,), t), torch.full((size,), r)
-    return Context(t, r, KERNELS["ve"], None, (0, 0))
+    return pairing(size, t, r)
 
 
 def test_divergence_is_that_of_torch(trained):
@@ -120,7 +119,7 @@ class OneSided:
 def test_gradient_reaches_the_encoder_through_the_student_alone(trained, level, reached):
     pair = trained.pair(images(5), torch.randn(5, *SHAPE), context(5))
     levels = Levels(torch.ones(5), torch.full((5,), 0.5), torch.ones(5), 1.0, 11)
-    loss = ICT(80.0).loss(OneSided(level), pair, levels, None, 0.0, (0, 0))
+    loss = ICT(80.0).loss(OneSided(level), pair, levels, None, 0.0, Draw(0, 0))
     loss.total.backward()
     size = sum(parameter.grad.abs().sum() for parameter in trained.parameters())
     assert bool(size > 0) == reached
@@ -129,7 +128,7 @@ def test_gradient_reaches_the_encoder_through_the_student_alone(trained, level, 
 def test_divergence_teaches_the_encoder(trained):
     pair = trained.pair(images(5), torch.randn(5, *SHAPE), context(5))
     levels = Levels(torch.ones(5), torch.full((5,), 0.5), torch.zeros(5), 0.25, 11)
-    record = ICT(80.0).loss(OneSided(-1.0), pair, levels, None, 8.0, (0, 0))
+    record = ICT(80.0).loss(OneSided(-1.0), pair, levels, None, 8.0, Draw(0, 0))
     assert record.total.item() == pytest.approx(8 * 0.25 * pair.kl.mean().item(), rel=1e-5)
     record.total.backward()
     assert sum(parameter.grad.abs().sum() for parameter in trained.parameters()) > 0
@@ -143,7 +142,7 @@ def test_encoder_sees_scaled_images_at_time_zero_without_labels():
             seen.update(x=x, c_noise=c_noise, labels=labels)
             return torch.cat([x, x], dim=1)
 
-    coupling = Variational(SHAPE, 0.25, Encoder(), 1.0)
+    coupling = Variational(Encoder(), 1.0, sigma_data=0.25)
     x = images(3)
     coupling.posterior(x)
     torch.testing.assert_close(seen["x"], x * 4)
@@ -156,8 +155,7 @@ def test_dropout_of_the_encoder_depends_on_the_step():
     x, eps = images(5), torch.randn(5, *SHAPE)
 
     def z(step):
-        keyed = Context(torch.ones(5), torch.zeros(5), KERNELS["ve"], None, (0, step))
-        return coupling.pair(x, eps, keyed).z
+        return coupling.pair(x, eps, pairing(draw=Draw(0, step))).z
 
     assert torch.equal(z(1), z(1))
     assert not torch.equal(z(1), z(2))

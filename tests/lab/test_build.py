@@ -119,13 +119,49 @@ def test_optimizer_settings():
         assert optimizer.defaults["weight_decay"] == 0
 
 
-def test_ema_settings():
+def test_average_settings():
     model = build.model(run_settings(), POINTS, 0)
-    chosen = run_settings(ema={"kind": "constant", "decay": 0.75}).train.ema
-    assert build.ema(chosen, model).decay == 0.75
-    power = build.ema(run_settings(ema={"kind": "power", "width": 0.1}).train.ema, model)
-    assert power.decay is None
+
+    def built(**ema):
+        return build.average(run_settings(ema=ema).train.ema, model)
+
+    assert built(kind="constant", decay=0.75).decay_at(9) == 0.75
+    assert built(decay=0.75).decay_at(9) == 0.75
+    power = built(kind="power", width=0.1)
     assert power.exponent == pytest.approx(6.94, abs=0.01)
+    assert list(built(kind="post_hoc", widths=[0.1, 0.2], kept=2).averages) == [0.1, 0.2]
+
+
+class Above:
+    def __init__(self, shape, sigma_data=0.5):
+        pass
+
+
+class Plain(Above):
+    pass
+
+
+class Passing(Above):
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+
+
+class Closed(Passing):
+    def __init__(self, scale):
+        super().__init__(scale, shape=None)
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        (Plain, {"shape", "sigma_data"}),
+        (Passing, {"scale", "shape", "sigma_data"}),
+        (Closed, {"scale"}),
+        (lambda train, test: None, {"train", "test"}),
+    ],
+)
+def test_arguments_that_a_class_takes(target, names):
+    assert build.accepted(target) - {"self"} == names
 
 
 def test_device():

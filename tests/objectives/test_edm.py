@@ -9,6 +9,7 @@ from torch import nn
 from vct.couplings.base import Pair
 from vct.objectives.edm import EDM
 from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 
 COUNT = 200_000
 
@@ -47,7 +48,7 @@ def test_analytic_denoiser_has_the_least_loss(kernel, direction):
 
     def loss(by):
         f = ConsistencyFunction(Moved(KERNELS[kernel], by, direction), KERNELS[kernel], SD, None)
-        return objective.loss(f, pair, given, None, 0.0, (0, 0)).total.item()
+        return objective.loss(f, pair, given, None, 0.0, Draw(0, 0)).total.item()
 
     least, up, down = loss(0.0), loss(1.0), loss(-1.0)
     assert min(up, down) > least
@@ -62,7 +63,7 @@ def test_weight_makes_every_level_count_the_same():
     def loss(by):
         network = Moved(KERNELS["ve"], by, "constant")
         f = ConsistencyFunction(network, KERNELS["ve"], SD, None)
-        return objective.loss(f, pair, given, None, 0.0, (0, 0)).total.item()
+        return objective.loss(f, pair, given, None, 0.0, Draw(0, 0)).total.item()
 
     assert (loss(0.3) + loss(-0.3)) / 2 - loss(0.0) == pytest.approx(0.09, rel=1e-3)
 
@@ -90,7 +91,7 @@ def test_network_is_asked_once_and_keeps_its_gradient():
     x, z = torch.randn(2, 5, 2, 4, 4)
     f = ConsistencyFunction(counted, KERNELS["ve"], SD, objective.train_t_min)
     pair = Pair(x / 2, z, torch.arange(5.0))
-    record = objective.loss(f, pair, levels(objective, 5), None, 0.5, (0, 0))
+    record = objective.loss(f, pair, levels(objective, 5), None, 0.5, Draw(0, 0))
     assert counted.calls == 1
     assert record.kl.item() == 2
     record.total.backward()

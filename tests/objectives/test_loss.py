@@ -11,6 +11,7 @@ from vct.objectives.base import Levels
 from vct.objectives.ecm import ECM
 from vct.objectives.ict import ICT
 from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 
 SHAPE = (2, 4, 4)
 OBJECTIVES = {
@@ -53,7 +54,7 @@ class Watched(nn.Module):
 def test_teacher_runs_below_and_without_gradient(name):
     objective, network, labels = OBJECTIVES[name], Watched(), torch.eye(5)
     t, r = [0.5, 1.0, 2.0, 4.0, 8.0], [0.1, 0.2, 0.3, 0.4, 0.5]
-    objective.loss(function(network, objective), pair(), levels(t, r), labels, 1.0, (0, 0))
+    objective.loss(function(network, objective), pair(), levels(t, r), labels, 1.0, Draw(0, 0))
     student, teacher = network.calls
     assert [student[0], teacher[0]] == [True, False]
     torch.testing.assert_close(student[1], torch.tensor(t))
@@ -85,7 +86,7 @@ def test_gradient_is_that_of_a_constant_target(name):
 
     def total(student):
         f = function(Sides(student, network), objective)
-        return objective.loss(f, batch, given, None, 0.0, (0, 0)).total
+        return objective.loss(f, batch, given, None, 0.0, Draw(0, 0)).total
 
     def moved(size):
         student = tiny_network().double()
@@ -106,7 +107,7 @@ def test_student_and_teacher_drop_the_same_units(name, network):
     objective = OBJECTIVES[name]
     same = [0.5, 1.0, 2.0, 4.0, 8.0]
     f = function(model.network, objective)
-    record = objective.loss(f, pair(), levels(same, same), None, 0.0, (0, 0))
+    record = objective.loss(f, pair(), levels(same, same), None, 0.0, Draw(0, 0))
     assert record.consistency.item() == pytest.approx(0, abs=1e-15)
     # Another step has another mask: dropout is on.
     x_t, t = pair().x, torch.ones(5)
@@ -125,7 +126,7 @@ def test_target_at_zero_is_the_data(name):
     f, batch = function(network, objective), pair(4)
     t = torch.tensor([0.5, 1.0, 2.0, 4.0])
     student = f(f.kernel(batch.x, batch.z, t), t)
-    all_data = objective.loss(f, batch, levels(t.tolist(), [0.0] * 4), None, 0.0, (0, 0))
+    all_data = objective.loss(f, batch, levels(t.tolist(), [0.0] * 4), None, 0.0, Draw(0, 0))
     expected = objective.distance(student, batch.x).mean()
     assert all_data.consistency.item() == pytest.approx(expected.item(), rel=1e-6)
     r = torch.tensor([0.0, 0.25, 0.0, 1.0])
@@ -135,7 +136,7 @@ def test_target_at_zero_is_the_data(name):
             for i in range(4)
         ]
     )
-    mixed = objective.loss(f, batch, levels(t.tolist(), r.tolist()), None, 0.0, (0, 0))
+    mixed = objective.loss(f, batch, levels(t.tolist(), r.tolist()), None, 0.0, Draw(0, 0))
     expected = objective.distance(student, target).mean()
     assert mixed.consistency.item() == pytest.approx(expected.item(), rel=1e-5)
     mixed.total.backward()
@@ -148,10 +149,10 @@ def test_order_of_the_batch_does_not_matter(name):
     t, r = torch.tensor([0.5, 1.0, 2.0, 4.0, 8.0]), torch.tensor([0.0, 0.2, 0.3, 0.4, 0.5])
     weight, shuffle = 1 / (t - r), torch.tensor([3, 0, 4, 1, 2])
     batch, f = pair(), function(network, objective)
-    first = objective.loss(f, batch, Levels(t, r, weight, 0.5, 11), None, 2.0, (0, 0))
+    first = objective.loss(f, batch, Levels(t, r, weight, 0.5, 11), None, 2.0, Draw(0, 0))
     moved = Pair(batch.x[shuffle], batch.z[shuffle], batch.kl[shuffle])
     shuffled = Levels(t[shuffle], r[shuffle], weight[shuffle], 0.5, 11)
-    second = objective.loss(f, moved, shuffled, None, 2.0, (0, 0))
+    second = objective.loss(f, moved, shuffled, None, 2.0, Draw(0, 0))
     torch.testing.assert_close(second.total, first.total)
     torch.testing.assert_close(second.consistency, first.consistency)
 
@@ -163,18 +164,18 @@ def test_total_is_weighted_distance_and_divergence(name):
 
     def total(weight, kl_weight):
         given = levels(t, r, torch.full((5,), weight))
-        return objective.loss(f, pair(), given, None, kl_weight, (0, 0))
+        return objective.loss(f, pair(), given, None, kl_weight, Draw(0, 0))
 
     record = total(1.0, 0.0)
     torch.testing.assert_close(record.total.detach(), record.consistency)
     torch.testing.assert_close(total(3.0, 0.0).total, 3 * record.total)
     # Each weight multiplies its own sample.
     one_each = [
-        objective.loss(f, pair(), levels(t, r, row), None, 0.0, (0, 0)).total
+        objective.loss(f, pair(), levels(t, r, row), None, 0.0, Draw(0, 0)).total
         for row in torch.eye(5)
     ]
     weight = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])
-    mixed = objective.loss(f, pair(), levels(t, r, weight), None, 0.0, (0, 0)).total
+    mixed = objective.loss(f, pair(), levels(t, r, weight), None, 0.0, Draw(0, 0)).total
     torch.testing.assert_close(mixed, (weight * torch.stack(one_each)).sum())
     assert len({round(total.item(), 5) for total in one_each}) == 5
     assert record.kl.item() == pytest.approx(0.2)

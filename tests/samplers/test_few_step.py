@@ -13,7 +13,7 @@ from vct.kernels import expand
 from vct.lab.data.batches import to_float
 from vct.lab.sampling import to_uint8
 from vct.preconditioning import ConsistencyFunction, boundary_scalings
-from vct.samplers.few_step import sample_steps
+from vct.samplers.few_step import FewStep
 
 T, T_MIN, MEAN, STD = 80.0, 0.002, 0.3, 0.5
 POINTS = (1, 1, 1)
@@ -53,15 +53,15 @@ def noise(count, size):
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("times", [[T], [T, 0.821], [T, 5.0, 0.3]])
 def test_samples_have_the_distribution_of_the_data(name, times):
-    coupling = Independent(POINTS, STD)
-    *_, last = sample_steps(gaussian(name), coupling, times, noise(len(times), 200_000))
+    coupling = Independent()
+    *_, last = FewStep(times)(gaussian(name), coupling, noise(len(times), 200_000))
     assert last.mean().item() == pytest.approx(MEAN, abs=6e-3)
     assert last.std().item() == pytest.approx(STD, rel=6e-3)
 
 
 def test_one_step_is_f_at_the_largest_time():
     eps = noise(1, 10)
-    (x,) = sample_steps(gaussian("ve"), Independent(POINTS, STD), [T], eps)
+    (x,) = FewStep([T])(gaussian("ve"), Independent(), eps)
     expected = gaussian("ve")(T * eps[0], torch.full((10,), T, dtype=torch.float64))
     torch.testing.assert_close(x, expected)
 
@@ -84,8 +84,8 @@ def test_later_steps_couple_as_training_does():
             seen.append((x_t, t, given))
             return torch.tanh(x_t)
 
-    coupling, eps = Recorder(POINTS, STD), noise(3, 10)
-    steps = list(sample_steps(F(), coupling, [T, 2.0, 0.5], eps, labels))
+    coupling, eps = Recorder(), noise(3, 10)
+    steps = list(FewStep([T, 2.0, 0.5])(F(), coupling, eps, labels))
     assert len(steps) == 3
     # The first step has nothing to pair with; later ones pair with what they re-noise.
     assert [entry[0] is step for entry, step in zip(coupling.asked, steps, strict=False)] == [
@@ -105,7 +105,7 @@ def test_later_steps_couple_as_training_does():
 
 def test_each_step_needs_noise():
     with pytest.raises(ValueError):
-        list(sample_steps(gaussian("ve"), Independent(POINTS, STD), [T, 1.0], noise(1, 2)))
+        list(FewStep([T, 1.0])(gaussian("ve"), Independent(), noise(1, 2)))
 
 
 def test_to_uint8_rounds_and_clips():

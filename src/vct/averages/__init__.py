@@ -1,1 +1,11 @@
-"""Averages of weights along training."""
+"""Averages of weights along training. One method, one file."""
+
+from vct.lazy import exports
+
+__getattr__ = exports(
+    globals(),
+    {
+        "vct.averages.ema": "Average ConstantAverage PowerAverage",
+        "vct.averages.post_hoc": "TrackedAverages",
+    },
+)

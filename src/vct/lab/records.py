@@ -23,7 +23,7 @@ def _none(value: Any) -> bool:
     return value is None
 
 
-R = TypeVar("R", bound="Record")
+R = TypeVar("R", bound=BaseModel)
 
 
 class Record(BaseModel):
@@ -151,6 +151,18 @@ class RunRecord(Record):
         return str(self.settings["train"]["dataset"])
 
 
+class StartedRecord(Record):
+    """`state/<run>/started.json`: what training was started with, for whoever follows its log.
+
+    Args:
+        config: what `config.json` will hold, as far as it is known before the first step.
+        time: of the first start, in milliseconds since 1970; going on after a kill keeps it.
+    """
+
+    config: RunRecord
+    time: Count
+
+
 class SampleRecord(Record):
     """The entry `record` of `samples.npz`: what the samples were drawn with and from."""
 
@@ -274,27 +286,22 @@ class TrackedRecord(Record):
 
 
 class StoreRecord(Record):
-    """`state/mlflow-ready.json`: which mlflow found the database with which schema."""
+    """`state/mlflow-ready.json`: which mlflow found the database with which schema.
+
+    So that asking whether it is in order needs no import of mlflow.
+    """
 
     mlflow: str
-    schema_version: str | None = Field(alias="schema")
-
-    def content(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", by_alias=True)
+    revision: str | None
 
 
 class TrackedRun(Record):
-    """`state/<run>/mlflow.json`: which MLflow run a training belongs to.
+    """`state/<run>/mlflow.json`: the MLflow run of a training.
 
     Args:
-        config: what training was started with, so that its metrics can be sent before it ends.
         uri: the store that `mlflow_run` is in, without password.
-        mlflow_run: the id, None while nothing was sent.
-        since: milliseconds since 1970; a run that started before in MLflow is of an earlier
-            training, even if it has the same tags.
+        mlflow_run: its id.
     """
 
-    config: RunRecord | None = None
-    uri: str | None = None
-    mlflow_run: str | None = None
-    since: int = 0
+    uri: str
+    mlflow_run: str

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vct.lab import cli
-from vct.lab.commands import sample
 from vct.lab.runs import results, weights
+from vct.lab.sampling import Drawing
 
 RUN = "small/variational/seed0"
 
@@ -122,7 +122,7 @@ def test_samples_without_origin_are_refused(project, refused, record):
 def test_samples_are_of_the_weights_they_were_drawn_from(project, refused, monkeypatch, capsys):
     """A training of the run ends while its samples are being drawn."""
     run = folder(project)
-    draw = sample.Draw.all_steps
+    draw = Drawing.all_results
 
     def slow(self, *arguments):
         arrays = draw(self, *arguments)
@@ -132,7 +132,7 @@ def test_samples_are_of_the_weights_they_were_drawn_from(project, refused, monke
         change(run / "config.json", files={**record["files"], other.name: digest(other)})
         return arrays
 
-    monkeypatch.setattr(sample.Draw, "all_steps", slow)
+    monkeypatch.setattr(Drawing, "all_results", slow)
     assert cli.main(["sample", RUN]) == 0
     capsys.readouterr()
     assert "samples.npz was drawn from other weights" in refused("score", RUN)

@@ -9,12 +9,13 @@ import yaml
 from safetensors.torch import load_file
 from support import MLP, dataset, params, run_settings
 
+from vct.couplings.independent import Independent
 from vct.lab import cli
 from vct.lab.estimate import costs
 from vct.lab.estimate.costs import Device
 from vct.lab.estimate.counting import count
 from vct.lab.estimate.rows import rows
-from vct.lab.settings import reading, registry
+from vct.lab.settings import reading
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training import checkpoint
 from vct.lab.training.checkpoint import Identity
@@ -148,11 +149,11 @@ def test_own_classes_are_counted_if_they_can_be():
     assert "cannot be imported" in missing.unknown
 
 
-class Shifted(registry.find("coupling", "independent")):
+class Shifted(Independent):
     def couple(self, x, eps):
         return eps + x.mean()
 
 
-class Sorted(registry.find("coupling", "independent")):
+class Sorted(Independent):
     def couple(self, x, eps):
         return eps[np.argsort(x.flatten(1)[:, 0].numpy())]

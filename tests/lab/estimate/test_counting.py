@@ -210,7 +210,7 @@ def test_published_sizes():
     """EDM2-S has 280 million parameters and takes 102 billion multiply-adds (EDM2, table 2)."""
     settings = reading.load(ROOT / "params.yaml").experiment("ecm-imagenet64-li").train.network
     with torch.device("meta"):
-        network = build.network(settings, (3, 64, 64), 3, 1000).eval()
+        network = build.instantiate(settings, shape=(3, 64, 64), outputs=3, classes=1000).eval()
         call = [torch.empty(1, 3, 64, 64), torch.empty(1), torch.empty(1, 1000)]
         with torch.no_grad():
             found = flops(lambda: network(*call))

@@ -29,7 +29,7 @@ def folder_of(changes, **train):
 @pytest.mark.parametrize("name", ["mixture", "digits"])
 def test_bundled_data_are_as_expected(name):
     settings = REAL.datasets[name]
-    made = find("data source", settings.source)(settings)
+    made = find(settings.builds)(settings)
     (experiment,) = [e for e in REAL.experiments.values() if e.train.dataset == name][:1]
     found = without_data(REAL, experiment.train)
     assert found.shape == made.train.x.shape[1:]

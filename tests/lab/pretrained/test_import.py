@@ -14,7 +14,7 @@ from support import dataset, run_settings
 
 from vct.lab import build, cli
 from vct.lab.files.layout import pretrained_files
-from vct.lab.settings.networks import NetworkSettings
+from vct.lab.settings.networks import Network
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.trainer import Trainer
@@ -29,9 +29,11 @@ def imported(content, protocol=4):
     assert cli.main(["import-edm", "edm-16px-0.075.pkl"]) == 0
     weights, description = pretrained_files("edm-16px-0.075")
     record = json.loads(description.read_text())
-    settings = TypeAdapter(NetworkSettings).validate_python(record["network"])
+    settings = TypeAdapter(Network).validate_python(record["network"])
     shape = tuple(record["shape"])
-    network = build.network(settings, shape, shape[0], record["classes"]).eval()
+    network = build.instantiate(
+        settings, shape=shape, outputs=shape[0], classes=record["classes"]
+    ).eval()
     network.load_state_dict(load_file(weights), strict=True)
     return network, record
 
@@ -115,8 +117,11 @@ def test_half_precision_is_kept(here, published, golden_networks, protocol):
 def test_settings_are_found_again(here, class_name, settings, shape, classes):
     dropout = edm_files.BLOCKS[class_name]["dropout"]
     settings = {"channels": 8, **settings, "blocks": 2, "dropout": dropout}
-    made = build.network(
-        TypeAdapter(NetworkSettings).validate_python(settings), shape, shape[0], classes
+    made = build.instantiate(
+        TypeAdapter(Network).validate_python(settings),
+        shape=shape,
+        outputs=shape[0],
+        classes=classes,
     )
     inner = edm_files.network(class_name, made.state_dict())
     _, record = imported(edm_files.checkpoint(inner, edm2=class_name == "UNet"))

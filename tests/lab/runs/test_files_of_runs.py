@@ -16,12 +16,10 @@ from support import params
 
 from vct.lab import cli
 from vct.lab.errors import UserError
-from vct.lab.files.layout import RunId
 from vct.lab.files.whole import read_json
 from vct.lab.report.collect import ExperimentRows
 from vct.lab.report.curves import curves_figure
 from vct.lab.report.histories import read_histories
-from vct.lab.tracking.disk import RunFiles
 
 RUN = "one/variational/seed0"
 HERE = f"results/{RUN}"
@@ -277,27 +275,3 @@ def test_a_metric_has_a_plain_name(finished, tmp_path, name):
     (tmp_path / HERE / "trajectory.csv").write_text(f'step,"{name}"\n1,1.0\n')
     with pytest.raises(UserError, match=r"trajectory\.csv is damaged"):
         read_histories(ROWS, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content", ["[]", "3", "{}", '{"config": 3}', '{"since": "x"}', '{"x": 1}', '{"uri": []}', "["]
-)
-def test_a_note_of_the_tracker_that_is_not_ours_is_forgotten(tmp_path, content):
-    files = RunFiles(tmp_path, RunId.parse(RUN))
-    files.state.mkdir(parents=True)
-    (files.state / "mlflow.json").write_text(content)
-    assert vars(files.read_note()) == {
-        "config": {},
-        "uri": None,
-        "mlflow_run": None,
-        "since": 0,
-    }
-
-
-def test_rows_that_are_not_ours_are_not_sent(tmp_path):
-    files = RunFiles(tmp_path, RunId.parse(RUN))
-    files.state.mkdir(parents=True)
-    lines = ['{"step": 1, "loss": 2}', "[]", '{"loss": 1}', '{"step": NaN}', '{"step": "x"}']
-    lines += ["[" * 9999, f'{{"step": 2, "loss": 1{"0" * 400}}}', '{"step": 3, "loss": 1}']
-    (files.state / "log.jsonl").write_text("\n".join(lines))
-    assert [row["step"] for row in files.rows({})] == [1, 3]

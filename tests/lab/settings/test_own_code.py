@@ -72,4 +72,4 @@ def test_classes_within_couplings_count():
     coupling = GeneratorAugmentedSettings.model_validate(
         {"kind": "generator_augmented", "base": base}
     )
-    assert list(own_code.own_classes(coupling)) == ["some.Encoder"]
+    assert list(own_code.own_classes(coupling)) == ["some:Encoder"]

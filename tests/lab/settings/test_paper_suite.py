@@ -44,7 +44,7 @@ def test_names_say_what_the_settings_are(name):
     train, sample = PARAMS.experiment(name).train, PARAMS.experiment(name).sample
     objective, dataset, kernel = name.split("-", 1)[0], train.dataset, name.rsplit("-", 1)[1]
     assert name == f"{objective}-{dataset}-{kernel}"
-    assert (train.objective.kind, train.kernel) == (objective, kernel)
+    assert (train.objective.member, train.kernel.member) == (objective, kernel)
     assert train.conditional == (dataset == "imagenet64")
     assert (train.initial_weights is None) == (objective == "ict")
     assert sample.num_samples == 50_000

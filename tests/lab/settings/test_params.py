@@ -199,8 +199,8 @@ WRONG = [
     ({f"{E}.seeds": [datetime.date(2020, 1, 1)]}, f"{E}.seeds.0: a value of type date"),
     # Averages and couplings that cannot be.
     ({f"{T}.ema.decya": 0.9}, f"{T}.ema.decya: unknown key (did you mean 'decay'?)"),
-    ({f"{T}.ema": {"kind": "powr"}}, f"{T}.ema: there is no ema 'powr'; did you mean power"),
-    ({f"{T}.ema": {"kind": "power", "warm_up": 0.1}}, f"{T}.ema: warm_up is for kind constant"),
+    ({f"{T}.ema": {"kind": "powr"}}, f"{T}.ema: there is no average 'powr'; did you mean power"),
+    ({f"{T}.ema": {"kind": "power", "warm_up": 0.1}}, f"{T}.ema.warm_up: it is for kind constant"),
     ({f"{T}.ema": {"kind": "post_hoc"}}, f"{T}: ema.kept (32) must not exceed steps (20)"),
     (
         {f"{T}.ema": {"kind": "post_hoc", "widths": [0.1, 0.1]}},
@@ -253,7 +253,10 @@ WRONG = [
         },
         f"{E}: variants: objective edm compares with the data",
     ),
-    ({f"{E}.sample.sampler": {"kind": "euler"}}, f"{E}.sample.sampler.kind: 'euler' is not"),
+    (
+        {f"{E}.sample.sampler": {"kind": "euler"}},
+        f"{E}.sample.sampler: there is no sampler 'euler'",
+    ),
     # Unknown names, with the nearest known ones.
     (
         {f"{T}.dataset": "pionts"},
@@ -295,7 +298,7 @@ WRONG = [
     ({f"{T}.objective": {}}, f"{T}.objective: the key 'kind' is missing"),
     ({f"{T}.network": {"width": 3}}, f"{T}.network: the key 'kind' is missing"),
     ({"datasets.points": {}}, "datasets.points: the key 'source' is missing"),
-    ({f"{T}.kernel": "vp"}, f"{T}.kernel: 'vp' is not allowed here"),
+    ({f"{T}.kernel": "vp"}, f"{T}.kernel: there is no kernel 'vp'; known: li, ve"),
     ({f"{E}.couplings.mine": {"kind": "a..b"}}, f"{E}.couplings.mine.kind: 'a..b' is not allowed"),
     # Scores that make no sense.
     ({f"{E}.score": {"metric": "fid"}}, f"{E}.score: metric fid needs an extractor"),

@@ -4,11 +4,12 @@ import sys
 
 import pytest
 import torch
-from support import run_settings
+from support import pairing, run_settings
 
 from vct.lab import build
 from vct.lab.errors import UserError
-from vct.lab.settings import registry
+from vct.lab.settings import params, registry  # noqa: F401  (params knows all families)
+from vct.lab.settings.base import FamilySettings, members
 
 OWN = '''
 from vct.couplings.base import Coupling
@@ -16,8 +17,8 @@ from vct.couplings.base import Coupling
 class {name}(Coupling):
     """Shifts the noise."""
 
-    def __init__(self, shape, sigma_data, by=0.0):
-        super().__init__(shape, sigma_data)
+    def __init__(self, shape, by=0.0):
+        super().__init__(shape)
         self.by = by
 
     def couple(self, x, eps):
@@ -36,54 +37,49 @@ def own_folder(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("family", registry.BUILT_IN)
-def test_every_built_in_can_be_found(family):
-    found = [registry.find(family, name) for name in registry.names(family)]
-    assert all(callable(entry) for entry in found)
-    assert len(set(found)) == len(found)
+MEMBERS = [
+    member
+    for base in FamilySettings.__subclasses__()
+    for member, word in members(base)
+    if word != "own"
+]
 
 
-@pytest.mark.parametrize(
-    ("family", "wrong", "near"),
-    [
-        ("coupling", "variatonal", "variational"),
-        ("network", "ddpm++", "ddpmpp"),
-        ("objective", "itc", "ict"),
-        ("data source", "minst", "mnist"),
-    ],
-)
-def test_nearest_name_is_offered(family, wrong, near):
-    with pytest.raises(UserError, match=f"{family} .*did you mean .*{near}"):
-        registry.find(family, wrong)
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.__name__)
+def test_what_a_member_builds_can_be_imported(member):
+    built = registry.find(member.target)
+    assert callable(built)
+    if member.interface:
+        assert issubclass(built, registry.find(member.interface))
 
 
-def test_all_names_are_offered_when_none_is_near():
-    with pytest.raises(UserError, match=r"independent, ot, .*variational"):
-        registry.find("coupling", "zzzzzz")
+def test_members_of_a_family_build_different_things():
+    assert len(MEMBERS) > 20
+    assert len({member.target for member in MEMBERS}) == len(MEMBERS)
 
 
 def test_own_coupling_from_a_file_here_is_built_and_used(own_folder):
     (own_folder / "shifted.py").write_text(OWN.format(name="Shifted"))
     settings = run_settings({"kind": "shifted.Shifted", "options": {"by": 2.5}}).coupling
-    coupling = build.coupling(settings, (2, 1, 1), 0.5)
+    coupling = build.instantiate(settings, shape=(2, 1, 1), sigma_data=0.5, t_max=80.0)
     assert coupling.shape == (2, 1, 1)
     eps = torch.zeros(3, 2, 1, 1)
     assert torch.equal(coupling.couple(eps, eps), eps + 2.5)
-    pair = coupling.pair(eps, eps, None)
+    pair = coupling.pair(eps, eps, pairing(3))
     assert pair.kl.tolist() == [0, 0, 0]
 
 
 def test_own_class_in_a_package_here(own_folder):
     (own_folder / "mine").mkdir()
     (own_folder / "mine" / "couplings.py").write_text(OWN.format(name="Deep"))
-    assert registry.find("coupling", "mine.couplings.Deep").__name__ == "Deep"
+    assert registry.find("mine.couplings:Deep").__name__ == "Deep"
 
 
 def test_own_class_that_takes_other_settings(own_folder):
     (own_folder / "picky.py").write_text(OWN.format(name="Picky"))
     settings = run_settings({"kind": "picky.Picky", "options": {"to": 1}}).coupling
     with pytest.raises(UserError, match=r"picky\.Picky.*to"):
-        build.coupling(settings, (2, 1, 1), 0.5)
+        build.instantiate(settings, shape=(2, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -98,4 +94,4 @@ def test_own_class_that_takes_other_settings(own_folder):
 def test_class_that_cannot_be_imported(own_folder, file, content, path):
     (own_folder / f"{file}.py").write_text(content)
     with pytest.raises(UserError, match=f"coupling '{path}' cannot be imported"):
-        registry.find("coupling", path)
+        registry.find(":".join(path.rsplit(".", 1)), "coupling")

@@ -14,8 +14,8 @@ def template(tmp_path_factory):
     """A folder whose database four processes made at once; tests copy it, for it takes seconds."""
     folder = tmp_path_factory.mktemp("template")
     script = (
-        "import sys; from pathlib import Path; from vct.lab.tracking import prepare;"
-        "prepare(Path(sys.argv[1]), ['mixture'])"
+        "import sys; from pathlib import Path; from vct.lab.tracking.store import Store;"
+        "Store(Path(sys.argv[1])).prepare(['mixture'])"
     )
     environment = {**os.environ, "PYTHONPATH": SOURCE}
     environment.pop("MLFLOW_TRACKING_URI", None)

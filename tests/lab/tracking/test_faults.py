@@ -1,7 +1,6 @@
 """Whatever happens to MLflow, training goes on, and each step is there once in the end."""
 
 import http.server
-import json
 import os
 import shutil
 import signal
@@ -14,14 +13,28 @@ import time
 import pytest
 import yaml
 from mlflow_server import Server
-from support import params
-from tracking_support import RUN, SOURCE, config, files, finish, history, opened, runs, write_log
+from support import ROOT, params
+from tracking_support import (
+    RUN,
+    SOURCE,
+    config,
+    files,
+    finish,
+    history,
+    opened,
+    runs,
+    start,
+    write_log,
+)
 
-from vct.lab import cli, tracking
+from vct.lab import cli
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.files.whole import write_json
-from vct.lab.tracking import background, database, disk
+from vct.lab.tracking import store, watch
+from vct.lab.tracking.run import send
+from vct.lab.tracking.store import StoreUnavailable, is_unavailable, locked, reason
+from vct.lab.tracking.watch import following
 
 # A library of MLflow's server; it says so when the server is first asked.
 pytestmark = pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi")
@@ -64,28 +77,22 @@ def of(root, name):
     return [run for run in runs(root) if run.data.tags["vct.data_sha256"] == name]
 
 
-def settings(name):
-    return {**config(), "data_sha256": name}
-
-
 def test_a_lost_answer_to_any_request_leaves_one_run_with_each_step_once(server, tmp_path):
     """The server does what it is asked and cannot say so; that it dies before the next request
     leaves the same behind."""
     number, met = 0, True
     while met:
         name, root = f"lost {number}", tmp_path / str(number)
+        start(root, int(time.time() * 1000), data_sha256=name)
         write_log(root, [1, 2, 3])
-        write_json(files(root).results / "config.json", settings(name))
-        write_json(files(root).results / "metrics.json", {"steps1": {"w2": 0.5}})
-        now = int(time.time() * 1000)
-        files(root).write_note(disk.Note(settings(name), since=now))
+        finish(root, {"steps1": {"w2": 0.5}}, data_sha256=name)
         server.lose(number)
         try:
-            tracking.sync_run(root, RUN)
-        except tracking.Away as away:
+            send(root, RUN)
+        except StoreUnavailable as away:
             assert "500" in str(away)
             server.lose(None)
-            tracking.sync_run(root, RUN)
+            send(root, RUN)
         else:
             met = False
             assert server.requests <= number
@@ -100,16 +107,17 @@ def test_a_lost_answer_to_any_request_leaves_one_run_with_each_step_once(server,
 def test_a_server_that_dies_and_comes_back(server, tmp_path, capfd, monkeypatch):
     """One training: tracked, server away, server back, stopped, resumed, finished."""
     name, told = "dies", []
-    warn = background._warn
-    monkeypatch.setattr(background, "_warn", lambda *why: (warn(*why), told.append(why)))
+    warn = watch.WatcherProcess._warn
+    monkeypatch.setattr(watch.WatcherProcess, "_warn", lambda *why: (warn(*why), told.append(why)))
 
     def sent():
         return of(tmp_path, name) and history(tmp_path, of(tmp_path, name)[0].info.run_id)
 
-    options = {"delay": 0, "interval": 0.1, "patience": PATIENCE}
+    begun = int(time.time() * 1000)
+    start(tmp_path, begun, data_sha256=name)
     with (
         pytest.raises(KeyboardInterrupt),
-        tracking.BackgroundSync(tmp_path, RUN, settings(name), fresh=True, **options),
+        following(RUN, root=tmp_path, delay=0, interval=0.1, patience=PATIENCE),
     ):
         write_log(tmp_path, [1, 2])
         until(lambda: sent() == [1, 2])
@@ -124,10 +132,11 @@ def test_a_server_that_dies_and_comes_back(server, tmp_path, capfd, monkeypatch)
     assert err.count("\n") == err.count("tracking is away") == 1 and "Connection refused" in err
     (files(tmp_path).state / "log.jsonl").unlink()
     write_log(tmp_path, [1])  # resumed from a checkpoint before the kill
-    with tracking.BackgroundSync(tmp_path, RUN, settings(name)):
+    start(tmp_path, begun, data_sha256=name)
+    with following(RUN, root=tmp_path):
         write_log(tmp_path, [2, 3, 4])
-        write_json(files(tmp_path).results / "config.json", settings(name))
-    assert tracking.sync_run(tmp_path, RUN).rows == 1
+        finish(tmp_path, data_sha256=name)
+    assert send(tmp_path, RUN) == 1
     (run,) = of(tmp_path, name)
     assert sent() == [1, 2, 3, 4] and run.info.status == "FINISHED"
 
@@ -136,11 +145,11 @@ TRAINING = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from tracking_support import RUN, write_log
-from vct.lab import tracking
-import json
+from tracking_support import RUN, start, write_log
+from vct.lab.tracking.watch import following
 root = Path(sys.argv[1])
-with tracking.BackgroundSync(root, RUN, json.loads(sys.argv[3]), fresh=True, delay=0, interval=0.1):
+start(root)
+with following(RUN, root=root, delay=0, interval=0.1):
     write_log(root, [1, 2])
     print("trains", flush=True)
     time.sleep(600)
@@ -148,38 +157,41 @@ with tracking.BackgroundSync(root, RUN, json.loads(sys.argv[3]), fresh=True, del
 
 
 def test_a_training_that_is_killed_with_sigkill(root):
-    """Its worker notices, says KILLED to MLflow and ends; resumed, the run ends FINISHED."""
-    tests = os.path.dirname(os.path.dirname(__file__))
-    command = [sys.executable, "-c", TRAINING, str(root), tests, json.dumps(config())]
+    """Its watcher notices, says KILLED to MLflow and ends; resumed, the run ends FINISHED."""
+    command = [sys.executable, "-c", TRAINING, str(root), str(ROOT / "tests")]
     environment = {**os.environ, "PYTHONPATH": SOURCE}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as training:
-        training.stdout.readline()
+        assert training.stdout.readline() == b"trains\n"
         until(lambda: runs(root) and history(root, runs(root)[0].info.run_id) == [1, 2])
         training.kill()
     until(lambda: runs(root)[0].info.status == "KILLED")
-    with database.locked(files(root).lock):  # free again: the worker has ended
+    with locked(files(root).lock):  # free again: the watcher has ended
         pass
-    with tracking.BackgroundSync(root, RUN, config()):
+    start(root)
+    with following(RUN, root=root):
         write_log(root, [2, 3])
         finish(root)
-    assert tracking.sync_run(root, RUN).rows == 1
+    assert send(root, RUN) == 1
     (run,) = runs(root)
     assert run.info.status == "FINISHED" and history(root, run.info.run_id) == [1, 2, 3]
 
 
-def test_a_killed_worker_costs_a_line_at_once(root, capfd, monkeypatch):
-    told = threading.Event()
-    warn = background._warn
-    monkeypatch.setattr(background, "_warn", lambda *why: (warn(*why), told.set()))
-    with tracking.BackgroundSync(root, RUN, config(), fresh=True, delay=0) as sync:
-        worker = until(lambda: sync._worker)
-        worker._process.send_signal(signal.SIGKILL)
+def test_a_killed_watcher_costs_a_line_at_once(root, capfd, monkeypatch):
+    begun, told = [], threading.Event()
+    begin, warn = watch.WatcherProcess._start, watch.WatcherProcess._warn
+    monkeypatch.setattr(
+        watch.WatcherProcess, "_start", lambda self: begun.append(begin(self)) or begun[0]
+    )
+    monkeypatch.setattr(watch.WatcherProcess, "_warn", lambda *why: (warn(*why), told.set()))
+    start(root)
+    with following(RUN, root=root, delay=0):
+        until(lambda: begun)[0].send_signal(signal.SIGKILL)
         assert told.wait(PATIENCE)
         write_log(root, [1, 2])
         finish(root)
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and "its process ended with code -9" in err
-    assert tracking.sync_run(root, RUN).rows == 2
+    assert send(root, RUN) == 2
 
 
 HOLD = """
@@ -194,7 +206,7 @@ with sqlite3.connect(sys.argv[1], isolation_level=None) as held:
 @pytest.fixture
 def held(root, monkeypatch):
     """The database is locked by another process, until this is called."""
-    monkeypatch.setattr(database, "PATIENCE", 0.01)
+    monkeypatch.setattr(store, "PATIENCE", 0.01)
     command = [sys.executable, "-c", HOLD, str(root / "mlflow.db")]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
@@ -212,24 +224,24 @@ def test_a_locked_database_stops_no_training_and_is_sent_later(root, held, monke
     assert (root / "results/tracking.json").exists()
     write_log(root, [1, 2])
     finish(root)
-    with pytest.raises(tracking.Away, match="locked"):
-        tracking.sync_run(root, RUN)
+    with pytest.raises(StoreUnavailable, match="locked"):
+        send(root, RUN)
     held()
-    assert tracking.sync_run(root, RUN).rows == 2
+    assert send(root, RUN) == 2
     assert history(root, runs(root)[0].info.run_id) == [1, 2]
 
 
 def test_a_lock_met_by_mlflow_itself_is_away_too():
     from mlflow.exceptions import MlflowException
 
-    from vct.lab.tracking.client import is_away, reason
-
     locked = MlflowException("(sqlite3.OperationalError) database is locked\n[SQL: ...]")
-    assert is_away(locked) and reason(locked) == "(sqlite3.OperationalError) database is locked"
-    assert is_away(sqlite3.OperationalError("database is locked"))
-    assert is_away(MlflowException("x", error_code=14))  # permission denied
-    assert not is_away(MlflowException("x", error_code=1000))  # a parameter is not right
-    assert not is_away(KeyError("x"))
+    assert (
+        is_unavailable(locked) and reason(locked) == "(sqlite3.OperationalError) database is locked"
+    )
+    assert is_unavailable(sqlite3.OperationalError("database is locked"))
+    assert is_unavailable(MlflowException("x", error_code=14))  # permission denied
+    assert not is_unavailable(MlflowException("x", error_code=1000))  # a parameter is not right
+    assert not is_unavailable(KeyError("x"))
     cause = "Max retries exceeded (Caused by ResponseError('too many 500 error responses'))"
     assert reason(OSError(cause)) == "ResponseError('too many 500 error responses')"
 
@@ -282,36 +294,26 @@ def test_a_run_that_mlflow_refuses_does_not_keep_back_the_others(root, monkeypat
     (RunId.parse(first).directory / "config.json").write_text('{"run": 3}')
     assert cli.main(["track", "scores", "one"]) == 0
     err = capfd.readouterr().err
-    assert "was not written by this program" in err and "is away" not in err
-    assert tracking.sync_run(root, second).rows == 0
+    assert "config.json is damaged" in err and "is away" not in err
+    assert [run.data.tags["vct.run"] for run in runs(root, "small")] == [second]
 
 
-def test_a_folder_that_takes_no_note_costs_a_line(tmp_path, capfd):
-    (tmp_path / "state").write_text("in the way")
-    with tracking.BackgroundSync(tmp_path, RUN, config(), delay=0):
-        pass
-    err = capfd.readouterr().err
-    assert err.count("\n") == 1 and "tracking is away (cannot write" in err
-
-
-@pytest.mark.parametrize("target", ["threading.Timer", "subprocess.Popen"])
+@pytest.mark.parametrize("target", ["threading.Thread.start", "subprocess.Popen.__init__"])
 def test_no_thread_and_no_process_to_be_had(tmp_path, monkeypatch, capfd, target):
     def refuse(*arguments, **options):
-        raise RuntimeError("can't start new thread") if timer else OSError(11, "no more")
+        raise RuntimeError("can't start new thread") if "Thread" in target else OSError(11, "no")
 
-    timer = target == "threading.Timer"
-    method = "start" if timer else "__init__"
-    with monkeypatch.context() as patch:
-        patch.setattr(f"vct.lab.tracking.background.{target}.{method}", refuse)
-        with tracking.BackgroundSync(tmp_path, RUN, config(), delay=0) as sync:
-            until(lambda: not sync._timer.is_alive())
+    told = []
+    warn = watch.WatcherProcess._warn
+    monkeypatch.setattr(watch.WatcherProcess, "_warn", lambda *why: (warn(*why), told.append(why)))
+    monkeypatch.setattr(target, refuse)
+    with following(RUN, root=tmp_path, delay=0):
+        until(lambda: told)
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and "tracking is away" in err and "Traceback" not in err
 
 
 def test_a_closed_stderr_stops_no_training(tmp_path, monkeypatch):
-    (tmp_path / "state").write_text("in the way")
-
     class Gone:
         def write(self, text):
             raise BrokenPipeError(32, "Broken pipe")
@@ -319,13 +321,14 @@ def test_a_closed_stderr_stops_no_training(tmp_path, monkeypatch):
         flush = write
 
     monkeypatch.setattr(sys, "stderr", Gone())
-    with tracking.BackgroundSync(tmp_path, RUN, config(), delay=0):
+    monkeypatch.setattr("threading.Thread.start", lambda self: exec("raise RuntimeError"))
+    with following(RUN, root=tmp_path, delay=0):
         pass
 
 
 def test_a_second_sync_of_a_run_does_not_wait(root):
     write_log(root, [1])
     finish(root)
-    with database.locked(files(root).lock), pytest.raises(UserError, match="another process"):
-        tracking.sync_run(root, RUN)
+    with locked(files(root).lock), pytest.raises(UserError, match="another process"):
+        send(root, RUN)
     assert opened(root).send_rows() == 1

@@ -8,8 +8,11 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
+import yaml
+from support import params
 from tracking_support import (
     RUN,
     SOURCE,
@@ -18,24 +21,29 @@ from tracking_support import (
     finish,
     history,
     opened,
+    record,
     runs,
+    start,
     write_log,
 )
 
-from vct.lab import tracking
+from vct.lab import cli
 from vct.lab.errors import UserError
-from vct.lab.files.whole import write_json
-from vct.lab.tracking import client as mlflow_client
-from vct.lab.tracking import disk
-from vct.lab.tracking.database import prepare
-from vct.lab.tracking.run import RunTracker
+from vct.lab.files.layout import RunId
+from vct.lab.records import StartedRecord, read
+from vct.lab.tracking import watch
+from vct.lab.tracking.run import KEY_LENGTH, VALUE_LENGTH, RunFiles, send, tags
+from vct.lab.tracking.store import Store, StoreUnavailable
+from vct.lab.tracking.ui import ui_command
+from vct.lab.tracking.watch import following
+from vct.lab.training.trainer import Trainer
 
 
 def test_a_database_made_by_four_processes_at_once_is_whole_and_found_quickly(root):
-    found = {each.name for each in mlflow_client.connect(root).search_experiments()}
+    found = {each.name for each in Store(root).connect().search_experiments()}
     assert found == {"Default", "mixture"}
     start = time.process_time()
-    prepare(root, ["mixture"])
+    Store(root).prepare(["mixture"])
     assert time.process_time() - start < 0.5
     assert [path.name for path in root.glob("*mlflow.db*")] == ["mlflow.db"]
 
@@ -44,16 +52,15 @@ def test_a_file_that_is_no_database_is_refused_in_a_sentence(tmp_path, monkeypat
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlflow.db").write_text("not a database, " * 100)
     with pytest.raises(UserError, match="move it aside"):
-        prepare(tmp_path)
+        Store(tmp_path).prepare()
 
 
 def test_a_run_is_found_by_search_with_parameters_metrics_and_artifacts(root):
     write_log(root, [50, 100])
     finish(root, {"steps1": {"fid_classifier": 31.2}, "aggregate_variance": None})
     (files(root).results / "preview.png").write_bytes(b"png")
-    sent = tracking.sync_run(root, RUN)
-    assert sent.rows == 2
-    client = mlflow_client.connect(root)
+    assert send(root, RUN) == 2
+    client = Store(root).connect()
     experiment = client.get_experiment_by_name("digits").experiment_id
     query = f"tags.`vct.run` = '{RUN}' and params.`train.optimizer.lr` = '0.001'"
     (run,) = client.search_runs([experiment], f"{query} and metrics.`steps1.fid_classifier` < 32")
@@ -88,29 +95,30 @@ def test_scoring_enters_the_run_of_training_by_its_tags_alone(root):
     shutil.rmtree(files(root).state)
     finish(root, {"steps1": {"w2": 0.1}})
     for _ in range(2):
-        assert tracking.sync_run(root, RUN).mlflow_run == training.id
+        send(root, RUN)
     assert history(root, training.id, "steps1.w2") == [0]
-    assert len(runs(root)) == 1
+    assert [run.info.run_id for run in runs(root)] == [training.id]
 
 
 def test_a_crash_in_the_middle_of_sending_leaves_each_step_once(root, monkeypatch):
     write_log(root, range(1, 1201))
-    tracker = opened(root)
-    send, calls = tracker.client.log_batch, []
+    first = opened(root)
+    log_batch, calls = first.client.log_batch, []
 
     def failing(*arguments, **values):
         calls.append(1)
         if len(calls) == 2:
             raise ConnectionError("gone")
-        send(*arguments, **values)
+        log_batch(*arguments, **values)
 
-    monkeypatch.setattr(tracker.client, "log_batch", failing)
+    monkeypatch.setattr(first.client, "log_batch", failing)
     with pytest.raises(ConnectionError):
-        tracker.send_rows()
-    assert history(root, tracker.id) == list(range(1, 501))
-    tracker.send_rows()
-    assert history(root, tracker.id) == list(range(1, 1201))
-    assert history(root, tracker.id, "kl") == list(range(1, 1201))
+        first.send_rows()
+    assert history(root, first.id) == list(range(1, 501))
+    second = opened(root)
+    assert second.send_rows() == 700 and second.id == first.id
+    assert history(root, first.id) == list(range(1, 1201))
+    assert history(root, first.id, "kl") == list(range(1, 1201))
 
 
 def test_not_a_number_stays_visible(root):
@@ -128,38 +136,58 @@ def test_torn_lines_cost_no_whole_row(root):
     log.write_text(log.read_text() + '{"step": 2, "lo')
     write_log(root, [2, 3])
     log.write_text(log.read_text() + '{"step": 4')
-    assert [row["step"] for row in files(root).rows(config())] == [1, 2, 3]
+    start(root)
+    assert [row["step"] for row in files(root).rows()] == [1, 2, 3]
 
 
 def test_without_a_log_the_rows_come_from_the_table(root):
     finish(root)
     (files(root).results / "training.csv").write_text("step,loss,kl\n50,0.5,nan\n100,inf,0.1\n")
-    sent = tracking.sync_run(root, RUN)
-    assert history(root, sent.mlflow_run) == [50, 100]
-    assert math.isnan(
-        mlflow_client.connect(root).get_metric_history(sent.mlflow_run, "kl")[0].value
-    )
+    assert send(root, RUN) == 2
+    (run,) = runs(root)
+    assert history(root, run.info.run_id) == [50, 100]
+    first, _ = Store(root).connect().get_metric_history(run.info.run_id, "kl")
+    assert math.isnan(first.value)
 
 
 def test_long_parameters_are_cut_and_whole_in_the_artifact(root):
     settings = {"text": "x" * 7000, "k" * 300: 1}
-    whole = config(**settings)
-    tracker = RunTracker.open(mlflow_client.connect(root), files(root), whole)
-    known = tracker.client.get_run(tracker.id).data.params
-    assert len(known["text"]) == disk.MAX_VALUE
-    assert max(len(key) for key in known) == disk.MAX_KEY
-    artifact = root / "mlartifacts/digits" / tracker.id / "artifacts/config.json"
-    assert json.loads(artifact.read_text()) == whole
+    tracked = opened(root, settings=settings)
+    known = tracked.client.get_run(tracked.id).data.params
+    assert len(known["text"]) == VALUE_LENGTH
+    assert max(len(key) for key in known) == KEY_LENGTH
+    artifact = root / "mlartifacts/digits" / tracked.id / "artifacts/config.json"
+    assert json.loads(artifact.read_text()) == config() | {"settings": settings}
 
 
 def test_other_data_or_a_fresh_start_is_another_run(root):
     first = opened(root)
-    other = {**config(), "data_sha256": "c" * 64}
-    second = RunTracker.open(first.client, files(root), other)
-    files(root).write_note(disk.Note(config(), since=int(time.time() * 1000)))
+    second = opened(root, data_sha256="c" * 64)
+    start(root, int(time.time() * 1000))
     third = opened(root)
     assert len({first.id, second.id, third.id}) == 3
     assert opened(root).id == third.id
+    start(root, int(time.time() * 1000) + 1)
+    assert opened(root).id != third.id
+
+
+def test_a_run_is_the_one_that_was_noted_not_a_later_twin(root):
+    """Two copies of a project may train the same run, and send it to one server."""
+    here = opened(root)
+    twin = here.client.create_run(
+        here.client.get_run(here.id).info.experiment_id, tags=tags(record())
+    )
+    assert opened(root).id == here.id
+    files(root).note.write_text('{"uri": 3}')  # nothing that can be used: the latest is taken
+    assert opened(root).id == twin.info.run_id
+
+
+def test_a_log_of_other_settings_is_not_sent(root):
+    start(root, data_sha256="c" * 64)
+    write_log(root, [1, 2])
+    finish(root)  # put there by DVC, say
+    (files(root).results / "training.csv").write_text("step,loss\n50,0.5\n")
+    assert send(root, RUN) == 1
 
 
 def test_a_deleted_run_or_database_is_made_again(root):
@@ -175,17 +203,18 @@ def test_artifacts_follow_a_moved_folder(root, tmp_path):
     tracker = opened(root)
     moved = tmp_path / "moved"
     root.rename(moved)
-    prepare(moved)
-    client = mlflow_client.connect(moved)
+    Store(moved).prepare()
+    client = Store(moved).connect()
     assert [each.path for each in client.list_artifacts(tracker.id)] == ["config.json"]
     place = client.get_experiment_by_name("digits").artifact_location
     assert place == str(moved / "mlartifacts/digits")
 
 
 def test_training_is_followed_and_scored_as_one_run(root, capfd):
-    with tracking.BackgroundSync(
-        root, RUN, config(), fresh=True, delay=0, interval=0.2, patience=60
-    ):
+    finish(root, {"steps1": {"w2": 0.3}})  # an earlier training
+    time.sleep(0.02)
+    start(root)
+    with following(RUN, root=root, delay=0, interval=0.2, patience=60):
         write_log(root, [1, 2])
         deadline = time.monotonic() + 60
         while not runs(root) or not history(root, runs(root)[0].info.run_id):
@@ -193,17 +222,16 @@ def test_training_is_followed_and_scored_as_one_run(root, capfd):
             time.sleep(0.2)
         assert runs(root)[0].info.status == "RUNNING"
         with pytest.raises(UserError, match="is being trained"):
-            tracking.sync_run(root, RUN)
+            send(root, RUN)
         write_log(root, [3])
         finish(root)
     (run,) = runs(root)
     assert run.info.status == "FINISHED"
     assert history(root, run.info.run_id) == [1, 2, 3]
-    assert run.data.metrics["summary.parameters"] == 10
-    preview = files(root).results / "preview.png"
-    preview.write_bytes(b"png")
-    write_json(files(root).results / "metrics.json", {"steps1": {"w2": 0.1}})
-    tracking.sync_run(root, RUN)
+    assert run.data.metrics["summary.parameters"] == 10 and "steps1.w2" not in run.data.metrics
+    (files(root).results / "preview.png").write_bytes(b"png")
+    finish(root, {"steps1": {"w2": 0.1}})
+    send(root, RUN)
     (run,) = runs(root)
     assert run.data.metrics["steps1.w2"] == 0.1
     assert capfd.readouterr().err == ""
@@ -214,23 +242,24 @@ def test_an_absent_server_costs_a_line_and_is_caught_up_with(root, monkeypatch, 
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
-    with pytest.raises(tracking.Away, match="Connection refused") as away:
-        prepare(root)
+    with pytest.raises(StoreUnavailable, match="Connection refused") as away:
+        Store(root).prepare()
     assert "secret" not in str(away.value)
-    start = time.monotonic()
-    with tracking.BackgroundSync(root, RUN, config(), fresh=True, delay=0, interval=0.1):
-        assert time.monotonic() - start < 1
+    start(root)
+    begin = time.monotonic()
+    with following(RUN, root=root, delay=0, interval=0.1):
+        assert time.monotonic() - begin < 1
         write_log(root, [1, 2])
         time.sleep(1)
-    assert time.monotonic() - start < 12
+    assert time.monotonic() - begin < 12
     error = capfd.readouterr().err
     assert error.count("tracking is away") == 1
     assert "secret" not in error
     finish(root)
     with pytest.raises(UserError, match="vct track sync"):
-        tracking.sync_run(root, RUN)
+        send(root, RUN)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert tracking.sync_run(root, RUN).rows == 2
+    assert send(root, RUN) == 2
 
 
 def test_a_server_that_never_answers_is_given_up_at_the_end(root, monkeypatch, capfd):
@@ -238,40 +267,66 @@ def test_a_server_that_never_answers_is_given_up_at_the_end(root, monkeypatch, c
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        start = time.monotonic()
-        with tracking.BackgroundSync(root, RUN, config(), delay=0, patience=1):
+        start(root)
+        begin = time.monotonic()
+        with following(RUN, root=root, delay=0, patience=1):
             time.sleep(0.2)
-        assert time.monotonic() - start < 4
+        assert time.monotonic() - begin < 4
     assert "tracking is away" in capfd.readouterr().err
 
 
-def test_a_short_training_starts_no_process_and_is_sent_later(root):
-    with tracking.BackgroundSync(root, RUN, config(), fresh=True) as sync:
+def test_a_short_training_starts_no_process_and_is_sent_later(root, monkeypatch):
+    monkeypatch.setattr(watch.WatcherProcess, "_start", lambda self: pytest.fail("started"))
+    start(root)
+    with following(RUN, root=root):
         write_log(root, [1, 2])
         finish(root)
-    assert sync._worker is None
-    assert tracking.sync_run(root, RUN).rows == 2
+    assert send(root, RUN) == 2
     (run,) = runs(root)
     assert run.info.status == "FINISHED"
 
 
-def test_switched_off_starts_and_writes_nothing(root, monkeypatch):
-    with tracking.BackgroundSync(root, RUN, config(), enabled=False):
+def test_switched_off_starts_nothing(root, monkeypatch):
+    monkeypatch.setattr(watch, "WatcherProcess", None)
+    with following(RUN, root=root, enabled=False):
         pass
     monkeypatch.setenv("VCT_TRACKING", "off")
-    with tracking.BackgroundSync(root, RUN, config()):
+    with following(RUN, root=root):
         pass
-    assert not files(root).state.exists()
+
+
+class Stopped(Exception):
+    pass
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(None, "FINISHED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")],
+    ("error", "word"),
+    [(None, "KILLED"), (ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (Stopped, "KILLED")],
 )
-def test_the_status_says_how_training_ended(error, status):
-    from vct.lab.tracking.background import _status
+def test_an_exception_says_what_a_training_is_that_did_not_finish(root, monkeypatch, error, word):
+    said = []
+    monkeypatch.setattr(watch.WatcherProcess, "end", lambda self, word, patience: said.append(word))
+    with suppress(error or ()), following(RUN, root=root, stops=Stopped):
+        if error:
+            raise error
+    assert said == [word]
 
-    assert _status(error) == status
+
+@pytest.mark.parametrize(
+    ("word", "done", "status"),
+    [("FAILED", False, "FAILED"), ("KILLED", False, "KILLED"), ("KILLED", True, "FINISHED")],
+)
+def test_the_status_comes_from_the_files_first(root, monkeypatch, word, done, status):
+    start(root)
+    write_log(root, [1])
+    if done:
+        finish(root)
+    (root / "word").write_text(word)
+    with (root / "word").open() as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert watch.Watcher(files(root), os.getppid(), 0.1, 2).run() == 0
+    (run,) = runs(root)
+    assert run.info.status == status and history(root, run.info.run_id) == [1]
 
 
 def test_sqlite_needs_no_network_and_no_git(root):
@@ -285,23 +340,52 @@ def watch(event, arguments):
         raise RuntimeError(f"{event} {arguments}")
 sys.addaudithook(watch)
 from pathlib import Path
-from vct.lab.tracking import sync_run
-assert sync_run(Path(sys.argv[1]), sys.argv[2]).rows == 1
+from vct.lab.files.layout import RunId
+from vct.lab.tracking.run import send
+assert send(Path(sys.argv[1]), RunId.parse(sys.argv[2])) == 1
 """
     environment = {**os.environ, "PYTHONPATH": SOURCE}
-    subprocess.run([sys.executable, "-c", script, str(root), RUN], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", script, str(root), str(RUN)], env=environment, check=True)
 
 
 def test_the_interface_is_for_this_machine(root, monkeypatch):
-    command = tracking.ui_command(root, port=5123)
+    command = ui_command(Store(root), 5123)
     assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert "MLFLOW_DISABLE_TELEMETRY=true" in command
     assert f"sqlite:///{root}/mlflow.db" in command
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@example.org")
     with pytest.raises(UserError, match=r"https://example\.org"):
-        tracking.ui_command(root)
+        ui_command(Store(root), 5123)
 
 
 def test_a_run_that_was_never_trained_is_refused(root):
     with pytest.raises(UserError, match="vct train"):
-        tracking.sync_run(root, RUN)
+        send(root, RUN)
+
+
+def test_training_says_what_it_is_and_since_when(tmp_path, monkeypatch):
+    """Before its first step; going on keeps the time, a fresh start is another training."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VCT_TRACKING", "off")
+    changes = {"experiments.small.train.steps": 2, "experiments.small.train.snapshots": 1}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params(changes)))
+    run = RunId.parse("small/independent/seed0")
+
+    def train(*options):
+        code = cli.main(["train", str(run), *options])
+        return code, read(StartedRecord, run.started).time, *RunFiles(tmp_path, run).config()
+
+    def stop(self):
+        raise UserError("no more")
+
+    assert cli.main(["data", "points"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", stop)
+        code, begun, started, complete = train()
+        assert code == 2 and not complete
+    code, again, trained, complete = train()
+    assert code == 0 and again == begun and complete
+    assert tags(trained) == tags(started) and trained.files
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run", stop)
+        code, fresh, _, complete = train("--fresh")
+    assert code == 2 and fresh > begun and not complete

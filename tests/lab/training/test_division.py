@@ -8,6 +8,7 @@ from support import COUPLINGS, UNET, dataset, run_settings
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.trainer import Trainer
+from vct.rng import Draw
 
 SHAPES = {"points": (2, 1, 1), "images": (1, 8, 8)}
 GC = {"kind": "generator_augmented", "noise": "recouple"}
@@ -94,8 +95,8 @@ def test_micro_batches_have_masks_of_dropout_of_their_own(tmp_path):
     network = {"kind": "mlp", "width": 8, "depth": 2, "dropout": 0.5}
     made = trainer(tmp_path, COUPLINGS["independent"], {"micro_batch": 8}, network=network)
     batch = made.batches.at(0)
-    keys = {made.loss._key(0, part) for part, _, _ in made.loss._parts(*parts_of(made, batch))}
-    assert keys == {(3, 0, 0), (3, 0, 8)}
+    draws = {made.loss._draw(0, part) for part, _, _ in made.loss._parts(*parts_of(made, batch))}
+    assert draws == {Draw(3, 0, 0, 16), Draw(3, 0, 8, 16)}
 
 
 def parts_of(made, batch):

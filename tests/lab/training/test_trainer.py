@@ -17,7 +17,8 @@ from vct.lab.training import checkpoint
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.trainer import Interrupted, Trainer, snapshot_file, snapshot_steps
 from vct.preconditioning import ConsistencyFunction
-from vct.samplers.few_step import sample_steps
+from vct.rng import Draw
+from vct.samplers.few_step import FewStep
 
 STEPS = 24
 RUNTIME = RuntimeSettings(device="cpu", checkpoint_every=7)
@@ -158,15 +159,15 @@ def test_coupling_sees_levels_labels_and_the_averaged_model(tmp_path):
     def pair(x, eps, context):
         with torch.no_grad():
             own = trainer.loss._f(trainer.ema.module.network)(x, context.t, context.labels)
-            same = torch.equal(context.ema_model(x, context.t, context.labels), own)
-        seen.append((context.labels, context.key, same, bool((context.r < context.t).all())))
+            same = torch.equal(context.averaged(x, context.t, context.labels), own)
+        seen.append((context.labels, context.draw, same, bool((context.r < context.t).all())))
         return original(x, eps, context)
 
     trainer.model.coupling.pair = pair
     trainer.run()
-    for step, (labels, key, same, ordered) in enumerate(seen):
+    for step, (labels, draw, same, ordered) in enumerate(seen):
         assert torch.equal(labels, trainer.batches.at(step).labels)
-        assert key == (3, step)
+        assert draw == Draw(3, step)
         assert same and ordered
     assert len(seen) == 2
 
@@ -448,5 +449,5 @@ def test_training_learns(tmp_path):
     finished = trainer.run()
     f = ConsistencyFunction(finished.model.network, trainer.loss.kernel, 0.5, 0.002)
     noise = torch.randn(200, 2, 1, 1, generator=torch.Generator().manual_seed(0))
-    (x,) = sample_steps(f, finished.model.coupling, [5.0], [noise])
+    (x,) = FewStep([5.0])(f, finished.model.coupling, [noise])
     assert (x - point).abs().mean() < 0.1

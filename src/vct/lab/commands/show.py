@@ -9,7 +9,7 @@ import yaml
 from vct.lab.files.layout import RunId, dataset_dir, extractor_dir
 from vct.lab.runs.provenance import PROBLEMS, Check, Records, check_all
 from vct.lab.settings.params import Params
-from vct.lab.tracking.disk import RunFiles
+from vct.lab.tracking.run import RunFiles
 
 STAGES = {"train": "model.safetensors", "sample": "samples.npz", "score": "metrics.json"}
 """The stages of a run, each with its main file."""
@@ -64,7 +64,7 @@ def _times(records: Records) -> list[str]:
     run = records.run
     lines = []
     if (run.state / "log.jsonl").exists():
-        rows = RunFiles(Path(), run).rows(records.config)
+        rows = RunFiles(Path(), run).rows()
         if rows:
             first, last = (_utc(row["time"] / 1000) for row in (rows[0], rows[-1]))
             lines.append(f"metrics along training: {first} to {last}")

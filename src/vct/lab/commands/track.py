@@ -1,17 +1,16 @@
-"""`vct track init|ui|sync`: the MLflow database, its browser interface, and late deliveries."""
+"""`vct track init|ui|sync|scores`: MLflow's database, its browser interface, late deliveries."""
 
-import os
-import signal
-import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import TRACKED_FILE, TRACKING_READY, RunId, suite_dir
-from vct.lab.files.whole import write_json
+from vct.lab.records import TrackedRecord, TrackingReady, write
 from vct.lab.settings.params import Params
-from vct.lab.tracking import Away, prepare, switched_off, sync_run, ui_command
+from vct.lab.tracking.run import send
+from vct.lab.tracking.store import Store, StoreUnavailable, switched_off
+from vct.lab.tracking.ui import serve
 from vct.lab.workflow.graph import suite_runs
 
 
@@ -19,44 +18,27 @@ def init(params: Params) -> None:
     """Create or upgrade the database, and leave the marker that trainings wait for."""
     if params.runtime.tracking and not switched_off():
         try:
-            prepare(Path(), params.experiments)
-        except Away as away:  # trainings go on without it
+            Store(Path()).prepare(params.experiments)
+        except StoreUnavailable as away:  # trainings go on without it
             print(f"warning: {away}", file=sys.stderr)
     # The same bytes wherever MLflow is: the marker says that this stage ran, not what it found.
-    write_json(TRACKING_READY, {"tracking": "ready"})
+    write(TrackingReady(), TRACKING_READY)
 
 
 def ui(params: Params) -> int:
     """Serve MLflow's interface on this machine until Ctrl-C."""
-    prepare(Path(), params.experiments)
-    command = ui_command(Path())
-    port = command[command.index("--port") + 1]
-    print(f"MLflow opens at http://127.0.0.1:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
-    # In a session of its own, so that its server processes end with it, however this one ends.
-    process = subprocess.Popen(command, env=dict(os.environ), start_new_session=True)
-    try:
-        return process.wait()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+    store = Store(Path())
+    store.prepare(params.experiments)
+    return serve(store)
 
 
 def sync(params: Params, name: list[str]) -> None:
     """Send what MLflow lacks of the runs called `name`, or of all that were trained here."""
     if not params.runtime.tracking:
         raise UserError("runtime.tracking is off in params.yaml; switch it on to send metrics.")
-    runs = [RunId.parse(each) for each in name] or _all_runs(params)
-    problems = []
-    for run in runs:
-        try:
-            print(f"{run}: {sync_run(Path(), str(run)).rows} rows sent")
-        except UserError as error:
-            problems.append(str(error))
-            if isinstance(error, Away):
-                break
+    problems = _send([RunId.parse(each) for each in name] or _all_runs(params), report=True)
     if problems:
-        raise UserError(" ".join(problems))
+        raise UserError(" ".join(map(str, problems)))
 
 
 def scores(params: Params, name: str) -> None:
@@ -67,14 +49,25 @@ def scores(params: Params, name: str) -> None:
     """
     runs = suite_runs(params, name)
     if params.runtime.tracking and not switched_off():
-        for run in runs:
-            try:
-                sync_run(Path(), str(run))
-            except UserError as error:
-                print(f"warning: {error}", file=sys.stderr)
-                if isinstance(error, Away):
-                    break
-    write_json(suite_dir(name) / TRACKED_FILE, {"runs": [str(run) for run in runs]})
+        for problem in _send(runs):
+            print(f"warning: {problem}", file=sys.stderr)
+    write(TrackedRecord(runs=[str(run) for run in runs]), suite_dir(name) / TRACKED_FILE)
+
+
+def _send(runs: Iterable[RunId], report: bool = False) -> list[UserError]:
+    """Send each run, none any more once MLflow is away; return what went wrong."""
+    problems: list[UserError] = []
+    for run in runs:
+        try:
+            rows = send(Path(), run)
+        except UserError as error:
+            problems.append(error)
+            if isinstance(error, StoreUnavailable):
+                break
+        else:
+            if report:
+                print(f"{run}: {rows} rows sent")
+    return problems
 
 
 def _all_runs(params: Params) -> list[RunId]:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -24,12 +25,13 @@ from vct.lab.files.merging import merge
 from vct.lab.files.tensors import save_tensors
 from vct.lab.files.whole import atomic, hashes, remove_temporary, write_json, write_text
 from vct.lab.processes.group import Group, current_group
+from vct.lab.records import RunRecord, StartedRecord, read, write
 from vct.lab.runs import weights
 from vct.lab.settings.averages import PostHocSettings
 from vct.lab.settings.own_code import own_code
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import RunSettings, run_settings
-from vct.lab.tracking import BackgroundSync
+from vct.lab.tracking.watch import following
 from vct.lab.training import checkpoint, finished, initial
 from vct.lab.training.trainer import (
     Finished,
@@ -46,7 +48,7 @@ SUMMARY_SAMPLES = 4096
 PROBE = "writable.check"
 """Written and removed at once, to find out whether results can be kept."""
 UNFINISHED = "unfinished"
-"""Marks that a training has begun: the next one goes on in its MLflow run."""
+"""Marks that a training has begun: the next one goes on where it is, since then."""
 PARTS = ("snapshot-*.safetensors", "average-*.safetensors")
 """What waits in the state folder to become a part of an output."""
 
@@ -116,10 +118,8 @@ def _finish(
     tracked: bool,
 ) -> None:
     """Train to the end, write what came out, and drop the state."""
-    marker = run.state / UNFINISHED
-    first = not marker.exists()
-    marker.touch()
-    with BackgroundSync(Path(), str(run), record, fresh=first, enabled=tracked):
+    _begin(run, record)
+    with following(run, enabled=tracked, stops=Interrupted):
         trained = trainer.run()
         record["summary"] |= _summary(trained, _some(data).to(trainer.device))
         _write(run, settings, trainer, trained, record)
@@ -132,6 +132,15 @@ def _finish(
             f"warning: what the training made is not kept in {run.state}: {error}", file=sys.stderr
         )
     _clear(run)
+
+
+def _begin(run: RunId, record: dict[str, Any]) -> None:
+    """Leave word of what is trained since when, for whoever follows the log."""
+    marker, begun = run.state / UNFINISHED, int(time.time() * 1000)
+    if marker.exists() and run.started.exists():
+        begun = read(StartedRecord, run.started).time
+    write(StartedRecord(config=RunRecord.model_validate(record), time=begun), run.started)
+    marker.touch()
 
 
 def _clear(run: RunId) -> None:

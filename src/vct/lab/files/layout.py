@@ -66,6 +66,11 @@ class RunId:
         """Rolling checkpoints, lock and log of the run; no engine declares them."""
         return Path("state") / str(self)
 
+    @property
+    def started(self) -> Path:
+        """What training was started with, written before its first step."""
+        return self.state / "started.json"
+
 
 def dataset_dir(name: str) -> Path:
     """Folder of a data set in the common format."""

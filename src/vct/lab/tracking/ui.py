@@ -1,44 +1,53 @@
 """MLflow's browser interface."""
 
+import os
+import signal
 import socket
+import subprocess
 import sys
-from pathlib import Path
+from contextlib import suppress
 
 from vct.lab.errors import UserError
-from vct.lab.tracking.uri import ENVIRONMENT, is_server, shown, tracking_uri
+from vct.lab.tracking.store import ENVIRONMENT, Store
 
 HOST = "127.0.0.1"
 
 
-def ui_command(root: Path, port: int | None = None) -> list[str]:
+def serve(store: Store) -> int:
+    """Serve the interface until Ctrl-C, at the first free port from 5000 on."""
+    port = _free_port()
+    command = ui_command(store, port)
+    print(f"MLflow opens at http://{HOST}:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
+    quiet = {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # In a session of its own, so that its server processes end with it, however this one ends.
+    process = subprocess.Popen(command, env={**os.environ, **quiet}, start_new_session=True)
+    try:
+        return process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def ui_command(store: Store, port: int) -> list[str]:
     """The command line that serves the interface to this machine alone.
 
-    One worker and no job queue, so that it opens quickly. Without `port`, the first free one from
-    5000 on.
+    One worker and no job queue, so that it opens quickly.
 
     Raises:
         UserError: if runs go to a server, which has an interface of its own.
     """
-    uri = tracking_uri(root)
-    if is_server(uri):
-        raise UserError(f"runs are tracked by the server {shown(uri)}; open it in a browser.")
-    quiet = {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    if store.is_server:
+        raise UserError(f"runs are tracked by the server {store.shown}; open it in a browser.")
     return [
-        "env",
-        *(f"{name}={value}" for name, value in quiet.items()),
         *(sys.executable, "-m", "mlflow", "ui"),
-        *("--backend-store-uri", uri, "--registry-store-uri", uri),
-        *("--host", HOST, "--port", str(port or _free_port()), "--workers", "1"),
+        *("--backend-store-uri", store.uri, "--registry-store-uri", store.uri),
+        *("--host", HOST, "--port", str(port), "--workers", "1"),
     ]
 
 
 def _free_port() -> int:
     for port in range(5000, 5020):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
+        with suppress(OSError), socket.create_server((HOST, port)):
             return port
     raise UserError("ports 5000 to 5019 are all in use; close other servers.")
