@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "_tools.mathml",
     "_tools.docstrings",
+    "_tools.public_names",
     "_tools.settings_reference",
 ]
 exclude_patterns = ["_build", "_tools"]
