@@ -24,7 +24,7 @@ def main(experiment: str = "mixture") -> None:
     source = params.datasets[name]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        made = find("data source", source.source)(source)
+        made = find("data source", source.source)(**source.model_dump(exclude={"source"}))
         dataset.write(name, made, source.model_dump(mode="json"), root)
         data = dataset.load(name, root)
         trainers = {}

@@ -4,7 +4,6 @@ import torch
 
 import vct
 
-
 torch.set_num_threads(1)  # the tensors are tiny
 shape, steps, size = (2, 1, 1), 2000, 128
 kernel, objective = vct.VarianceExploding(t_max=80.0), vct.ICT(t_max=80.0, s1=20, p_mean=0.0)

@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from vct.couplings.base import PairingContext
 from vct.kernels import LinearInterpolation, VarianceExploding
-from vct.lab.data.dataset import Dataset, Split
+from vct.lab.data.dataset import Dataset
+from vct.lab.data.sources.base import Split
+from vct.lab.records import DatasetRecord
 from vct.lab.settings.run import RunSettings
 from vct.rng import Draw
 
@@ -132,8 +134,17 @@ def dataset(shape: tuple[int, int, int] = (2, 1, 1), size: int = 37, classes: in
             x = draw.integers(0, 256, (count, *shape), dtype=np.uint8)
         return Split(x, draw.integers(0, classes, count))
 
-    dtype = "float32" if points else "uint8"
-    meta = {"shape": list(shape), "classes": classes, "dtype": dtype, "sha256": "0" * 64}
+    meta = DatasetRecord(
+        format=1,
+        name="random",
+        source={},
+        sha256="0" * 64,
+        train=size,
+        test=9,
+        shape=list(shape),
+        dtype="float32" if points else "uint8",
+        classes=classes,
+    )
     return Dataset("random", split(size), split(9), meta)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
+from vct.lab import build
 from vct.lab.data import dataset
 from vct.lab.files.layout import RunId
-from vct.lab.settings import reading, registry
+from vct.lab.settings import reading
 
 STEPS = 20
 _MLP = {"kind": "mlp", "width": 16, "depth": 2, "dropout": 0.2}
@@ -132,7 +133,7 @@ def make(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params(), sort_keys=False))
     for name, settings in reading.load(folder / "params.yaml").datasets.items():
-        source = registry.find(settings.builds)(settings)
+        source = build.instantiate(settings)
         dataset.write(name, source, settings.model_dump(mode="json"), folder)
 
 

@@ -113,7 +113,7 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
 
 def _classes(train: TrainSettings, dataset: Dataset) -> int:
     """Number of classes that a conditional network distinguishes."""
-    classes = dataset.meta["classes"]
+    classes = dataset.meta.classes
     if not classes:
         raise UserError(
             f"train.conditional: data set '{train.dataset}' has no labels; give it class labels, "

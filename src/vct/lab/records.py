@@ -4,10 +4,11 @@
 its inverse. A number that is not finite is `null` in a file and None in a record.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import NAME, RunId
@@ -86,6 +87,13 @@ def problem(error: ValidationError) -> str:
 # --- data ------------------------------------------------------------------------------------
 
 
+class Modes(Record):
+    """The modes of a mixture of isotropic Gaussians: K means of D numbers, a common deviation."""
+
+    means: Annotated[list[list[float]], Field(min_length=1)]
+    std: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class DatasetRecord(Record):
     """`data/NAME/meta.json`: what the arrays beside it are; a source may say more."""
 
@@ -100,6 +108,14 @@ class DatasetRecord(Record):
     shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
     dtype: Literal["uint8", "float32"]
     classes: Annotated[int, Field(ge=0, lt=2**31)]
+    modes: Modes | None = optional()
+
+    @model_validator(mode="after")
+    def _modes_are_samples(self) -> "DatasetRecord":
+        size = math.prod(self.shape)
+        if self.modes and any(len(mean) != size for mean in self.modes.means):
+            raise ValueError(f"modes.means should have {size} numbers each, as samples have")
+        return self
 
 
 class HashRecord(Record):
@@ -262,15 +278,7 @@ class PretrainedRecord(Record):
     left_out: list[str]
 
 
-# --- locks and tracking ----------------------------------------------------------------------
-
-
-class HolderRecord(Record):
-    """In a lock file: who holds it, since when."""
-
-    pid: int
-    host: str
-    start: str
+# --- tracking --------------------------------------------------------------------------------
 
 
 class TrackingReady(Record):

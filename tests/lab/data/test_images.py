@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageFile
 from raw_images import encoded, pixels
 
-from vct.lab.data.sources import images
-from vct.lab.data.sources.images import BrokenImage, decode
+from vct.lab.data.raw import images
+from vct.lab.data.raw.images import BrokenImage, decode
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from raw_images import write
 
-from vct.lab.data.sources.raw_files import TooLarge, Unreadable, open_raw
+from vct.lab.data.raw.files import TooLarge, Unreadable, open_raw
 from vct.lab.errors import UserError
 
 FILES = {"b/2.png": b"two", "a.txt": b"", "b/1.png": b"one", "b/c/3.png": b"three"}

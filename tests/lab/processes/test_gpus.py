@@ -22,7 +22,7 @@ HOLD = """
 import os, sys
 from vct.lab.processes import gpus
 from vct.lab.settings.runtime import RuntimeSettings
-with gpus.claimed(Runtime(gpus=int(sys.argv[1]))):
+with gpus.claimed(RuntimeSettings(gpus=int(sys.argv[1]))):
     print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
     sys.stdin.read()
 """
@@ -183,9 +183,7 @@ def project(holders, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params({"runtime.gpus": 2})))
     monkeypatch.chdir(tmp_path)
     seen = []
-    monkeypatch.setattr(
-        cli, "_run_stage", lambda *_: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    )
+    monkeypatch.setattr(cli, "_run", lambda *_: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES")))
     monkeypatch.setattr(
         launch, "run", lambda *_: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
     )

@@ -30,10 +30,11 @@ from tracking_support import (
 from vct.lab import cli
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
+from vct.lab.files.locks import locked
 from vct.lab.files.whole import write_json
 from vct.lab.tracking import store, watch
 from vct.lab.tracking.run import send
-from vct.lab.tracking.store import StoreUnavailable, is_unavailable, locked, reason
+from vct.lab.tracking.store import StoreUnavailable, is_unavailable, reason
 from vct.lab.tracking.watch import following
 
 # A library of MLflow's server; it says so when the server is first asked.

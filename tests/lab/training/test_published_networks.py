@@ -1,5 +1,7 @@
 """ADM and EDM2 train from settings, class-conditional too."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from support import dataset, params, run_settings
@@ -52,8 +54,8 @@ def test_two_steps_on_the_cpu(tmp_path, network):
 
 @BOTH
 def test_conditional_without_labels_is_refused(network):
-    unlabelled = dataset((1, 8, 8))
-    unlabelled.meta["classes"] = 0
+    labelled = dataset((1, 8, 8))
+    unlabelled = replace(labelled, meta=labelled.meta.model_copy(update={"classes": 0}))
     with pytest.raises(UserError, match=r"train\.conditional: data set 'points' has no labels"):
         build.model(run_settings(network=network, conditional=True), unlabelled, 0)
     build.model(run_settings(network=network), unlabelled, 0)

@@ -93,12 +93,13 @@ def _couplings(
         first = next(iter(scored(arrays)))
         points = [arrays[key].reshape(-1, 2) for key in ("pair_x", "pair_z", "noise", first)]
         panels.append(CouplingPanel(run_id.coupling, *points))
-    train = experiment.train
+    train, modes = experiment.train, data.meta.modes
+    assert modes is not None  # without them there were no scores
     couplings_figure(
         path,
         panels,
-        data.meta["modes"]["means"],
-        data.meta["modes"]["std"],
+        modes.means,
+        modes.std,
         kernel=train.kernel.member,
         t_max=train.t_max,
         sigma_data=train.sigma_data,

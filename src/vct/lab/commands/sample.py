@@ -32,7 +32,7 @@ def sample(params: Params, name: str) -> None:
     device = build.device(params.runtime)
     model = weights.load(run, settings, data, device, sample.ema_width)
     f = build.consistency_function(train, model.network)
-    classes = data.meta["classes"] if train.conditional else 0
+    classes = data.meta.classes if train.conditional else 0
     sampler = build.sampler(sample, train.t_max)
     drawing = Drawing(f, model.coupling, sampler, data, sample, classes, device)
     arrays = drawing.all_results()

@@ -78,7 +78,7 @@ def _at_hand(reduced: Params) -> list[Path]:
         if isinstance(settings, ImageFolderSettings):
             found.append(RAW / settings.raw)
         elif isinstance(settings, TorchvisionSettings):
-            found += files(settings)
+            found += files(settings.name)
     for one in reduced.experiments.values():
         name = pretrained_name(one.train.initial_weights or "")
         found += checkpoint_files(name) if name else []

@@ -126,4 +126,4 @@ def to_float(dataset: Dataset, x: Tensor) -> Tensor:
 
 def one_hot(dataset: Dataset, labels: Tensor) -> Tensor:
     """(N,) int64 to (N, K) float32."""
-    return functional.one_hot(labels, dataset.meta["classes"]).float()
+    return functional.one_hot(labels, dataset.meta.classes).float()

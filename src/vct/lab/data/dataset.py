@@ -8,69 +8,26 @@ memory.
 
 import hashlib
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from vct.lab import records
 from vct.lab.data import hash_record
 from vct.lab.data.growing import GrowingArray
-from vct.lab.data.soundness import problem
+from vct.lab.data.sources.base import Pieces, Split, checked, refused
 from vct.lab.errors import UserError
 from vct.lab.files.layout import DATA_FILES, dataset_dir, dataset_state
-from vct.lab.files.whole import atomic, read_json, write_json
+from vct.lab.files.whole import atomic
+from vct.lab.records import DatasetRecord
 
-FORMAT = 1
 SMALL = 2**28
 """Up to this many bytes (a second's work) a data set is hashed whenever it is opened; a larger one
 when its files have changed since the last time, see `vct.lab.data.hash_record`."""
-
-SplitName = Literal["train", "test"]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Points float32 or images uint8 (N, C, H, W) and labels int64 (N,)."""
-
-    x: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set in memory, before it is written in the common format."""
-
-    train: Split
-    test: Split
-    classes: int
-    extra: dict = field(default_factory=dict)
-
-    def pieces(self) -> Iterator[tuple[SplitName, Split]]:
-        """Each split in one piece."""
-        yield "train", self.train
-        yield "test", self.test
-
-
-class Pieces(Protocol):
-    """A data set that comes piece by piece; `Source` is one that is in memory.
-
-    Attributes:
-        classes: number of classes, 0 for data without labels.
-        extra: what meta.json says beside the common facts; read after the last piece.
-    """
-
-    @property
-    def classes(self) -> int: ...
-
-    @property
-    def extra(self) -> dict: ...
-
-    def pieces(self) -> Iterator[tuple[SplitName, Split]]:
-        """Pieces of the two splits, each split in order."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -80,85 +37,97 @@ class Dataset:
     Args:
         name: its name in params.yaml.
         train, test: arrays, memory-mapped.
-        meta: shape (C, H, W), classes, sha256 of the content, and what the source adds.
+        meta: shape, classes, hash of the content, and what the source adds.
     """
 
     name: str
     train: Split
     test: Split
-    meta: dict[str, Any]
+    meta: DatasetRecord
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
-        channels, height, width = self.meta["shape"]
+        channels, height, width = self.meta.shape
         return channels, height, width
 
     @property
     def is_points(self) -> bool:
         """Points are float32 and stay as they are; images are uint8 and are scaled to [-1, 1]."""
-        return self.meta["dtype"] == "float32"
+        return self.meta.dtype == "float32"
 
     @property
     def sha256(self) -> str:
         """Hash of the content."""
-        return self.meta["sha256"]
+        return self.meta.sha256
 
 
 def write(
     name: str, source: Pieces, settings: dict[str, Any], root: Path = Path()
-) -> dict[str, Any]:
+) -> DatasetRecord:
     """Write a data set in the common format; return what meta.json says.
 
     If the source fails, what was there before stays. Only one process may write a data set at a
     time: what a killed one left behind is removed.
 
     Raises:
-        UserError: if the files cannot be written, and what the source raises.
+        UserError: if the files cannot be written, if what the source gives is no data set, and
+            what the source raises.
     """
     folder = root / dataset_dir(name)
     for left in folder.glob(".tmp-*"):
         left.unlink()
     try:
-        facts = _write_arrays(folder, source)
+        # All arrays are written beside their places, then moved there.
+        with ExitStack() as stack:
+            paths = [stack.enter_context(atomic(folder / file)) for file in DATA_FILES[:-1]]
+            _write_arrays(paths, name, source)
+            meta = _described(paths, name, source, settings)
+            # From here until the new one is written, the folder says itself that it is not whole.
+            (folder / "meta.json").unlink(missing_ok=True)
     except BaseException:
-        _remove_if_empty(folder)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
         raise
-    meta = {
-        "format": FORMAT,
-        "name": name,
-        "source": settings,
-        **facts,
-        "classes": source.classes,
-        **source.extra,
-    }
-    write_json(folder / "meta.json", meta)
-    _note(name, root, meta["sha256"])
+    records.write(meta, folder / "meta.json")
+    _note(name, root, meta.sha256)
     return meta
 
 
-def _write_arrays(folder: Path, source: Pieces) -> dict[str, Any]:
-    """Write all arrays beside their places, then move them there; return hash and facts."""
-    with ExitStack() as stack:
-        paths = [stack.enter_context(atomic(folder / file)) for file in DATA_FILES[:-1]]
-        with ExitStack() as streams:
-            grow = [GrowingArray(streams.enter_context(path.open("wb"))) for path in paths]
-            for split, piece in source.pieces():
-                x, labels = (grow[0], grow[1]) if split == "train" else (grow[2], grow[3])
-                x.append(piece.x)
-                labels.append(piece.labels)
-            for array in grow:
-                array.close()
-        arrays = [_open(path) for path in paths]
-        facts = {"sha256": content_hash(paths, arrays), **_facts(arrays)}
-        # From here until the new one is written, the folder says itself that it is not whole.
-        (folder / "meta.json").unlink(missing_ok=True)
-    return facts
+def _write_arrays(paths: list[Path], name: str, source: Pieces) -> None:
+    with ExitStack() as streams:
+        grow = [GrowingArray(streams.enter_context(path.open("wb"))) for path in paths]
+        for split, piece in checked(source, name):
+            x, labels = grow[:2] if split == "train" else grow[2:]
+            x.append(piece.x)
+            labels.append(piece.labels)
+        for array in grow:
+            array.close()
 
 
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _described(
+    paths: list[Path], name: str, source: Pieces, settings: dict[str, Any]
+) -> DatasetRecord:
+    """What meta.json will say of arrays on disk."""
+    arrays = [_open(path) for path in paths]
+    facts = {
+        "format": 1,
+        "name": name,
+        "source": settings,
+        "sha256": content_hash(paths, arrays),
+        "train": len(arrays[0]),
+        "test": len(arrays[2]),
+        "shape": list(arrays[0].shape[1:]),
+        "dtype": str(arrays[0].dtype),
+        "classes": source.classes,
+    }
+    try:
+        meta = DatasetRecord.model_validate({**source.extra, **facts})
+        meta.content()
+    except (TypeError, ValueError) as error:  # an own source may add anything
+        why = records.problem(error) if isinstance(error, ValidationError) else error
+        raise refused(name, f"meta.json cannot hold its extra facts ({why})") from None
+    return meta
 
 
 def content_hash(files: list[Path], arrays: list[np.memmap]) -> str:
@@ -191,22 +160,15 @@ def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
     for file in DATA_FILES:
         if not (folder / file).is_file():
             raise UserError(f"{folder / file} is missing; {remedy}")
-    meta = read_json(folder / "meta.json")
+    meta = records.read(DatasetRecord, folder / "meta.json")
     arrays = []
     for file in DATA_FILES[:-1]:
         try:
             arrays.append(_open(folder / file))
         except Exception as error:  # numpy's reader meets a damaged header with many kinds
             raise UserError(f"{folder / file} is damaged ({error}); {remedy}") from None
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise UserError(f"{folder / 'meta.json'} is not of format {FORMAT}; {remedy}")
-    facts = _facts(arrays)
-    fits = all(meta.get(key) == value for key, value in facts.items())
-    fits = fits and isinstance(meta.get("sha256"), str)
-    if not fits or not _holds(name, root, arrays, meta["sha256"], thorough):
+    if not _holds(name, root, arrays, meta.sha256, thorough):
         raise UserError(f"{folder} does not hold what {folder / 'meta.json'} records; {remedy}")
-    if wrong := problem(arrays, meta):
-        raise UserError(f"{folder} with its meta.json holds no data set: {wrong}; {remedy}")
     return Dataset(name, Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3]), meta)
 
 
@@ -240,13 +202,6 @@ def _array_files(name: str, root: Path) -> list[Path]:
 
 def _open(file: Path) -> np.memmap:
     array: np.memmap = np.load(file, mmap_mode="r", allow_pickle=False)
-    if array.ndim == 0 or array.dtype.kind not in "iuf" or not array.flags.c_contiguous:
-        raise ValueError(f"it holds {array.dtype} of shape {array.shape}, or in another order")
+    if not array.flags.c_contiguous:
+        raise ValueError("its values are in another order")
     return array
-
-
-def _facts(arrays: list[np.memmap]) -> dict[str, Any]:
-    """What meta.json says of the arrays, beside their hash."""
-    train, _, test, _ = arrays
-    shape = list(train.shape[1:])
-    return {"train": len(train), "test": len(test), "shape": shape, "dtype": str(train.dtype)}

@@ -14,48 +14,28 @@ class GrowingArray:
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.stream, self.rows = stream, 0
-        self.dtype: np.dtype | None = None
-        self.shape: tuple[int, ...] = ()
+        self.stream, self.count, self.first = stream, 0, np.empty(0)
 
     def append(self, rows: np.ndarray) -> None:
-        """Add rows (n, ...); all of one type and, but for n, of one shape.
-
-        Raises:
-            ValueError: if they differ from the rows before.
-        """
-        if self.dtype is None:
-            self.dtype, self.shape = rows.dtype, rows.shape[1:]
+        """Add rows (n, ...); all of one type and, but for n, of one shape."""
+        if not self.count:
+            self.first = rows[:1]
             self._write_header()
-        if (rows.dtype, rows.shape[1:]) != (self.dtype, self.shape):
-            raise ValueError(
-                f"rows of {rows.dtype} {rows.shape[1:]} after {self.dtype} {self.shape}"
-            )
         self.stream.write(np.ascontiguousarray(rows).data)
-        self.rows += len(rows)
+        self.count += len(rows)
 
     def close(self) -> None:
-        """Write the header again, with the number of rows.
-
-        Raises:
-            ValueError: if there was no row, so that nobody knows their type.
-        """
-        if self.dtype is None:
-            raise ValueError("an array without rows has no type")
-        start = self.stream.tell() - self.rows * self.dtype.itemsize * int(np.prod(self.shape))
+        """Write the header again, with the number of rows; there must be some."""
         self.stream.seek(0)
         self._write_header()
-        if self.stream.tell() != start:
-            raise ValueError("the header has outgrown its place")
         self.stream.flush()
 
     def _write_header(self) -> None:
-        assert self.dtype is not None
         npy.write_array_header_1_0(
             self.stream,
             {
-                "descr": npy.dtype_to_descr(self.dtype),
+                "descr": npy.dtype_to_descr(self.first.dtype),
                 "fortran_order": False,
-                "shape": (self.rows, *self.shape),
+                "shape": (self.count, *self.first.shape[1:]),
             },
         )

@@ -8,16 +8,16 @@ goes unseen, and `vct check-data` hashes whatever the times say.
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from vct.lab import records
 from vct.lab.errors import UserError
-from vct.lab.files.whole import read_json, write_json
+from vct.lab.records import HashRecord
 
 
 def holds(record: Path, sha256: str, files: list[Path]) -> bool:
     """Whether `record` says that these very files hold the content of `sha256`."""
     try:
-        return bool(read_json(record) == _facts(sha256, files))
+        return records.read(HashRecord, record) == _facts(sha256, files)
     except (UserError, OSError):
         return False
 
@@ -25,12 +25,12 @@ def holds(record: Path, sha256: str, files: list[Path]) -> bool:
 def note(record: Path, sha256: str, files: list[Path]) -> None:
     """Write down that the files were hashed; where that cannot be, they are hashed again."""
     with suppress(UserError):
-        write_json(record, _facts(sha256, files))
+        records.write(_facts(sha256, files), record)
 
 
-def _facts(sha256: str, files: list[Path]) -> dict[str, Any]:
+def _facts(sha256: str, files: list[Path]) -> HashRecord:
     found = {}
     for file in files:
         stat = file.stat()
         found[file.name] = [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
-    return {"sha256": sha256, "files": found}
+    return HashRecord(sha256=sha256, files=found)

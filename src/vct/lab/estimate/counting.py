@@ -80,7 +80,7 @@ def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
         model = build.model(plain, dataset, seed=0).train()
         build.prepare(model, train, torch.device("cpu"))
         x = torch.empty(micro_batch, *dataset.shape)
-        classes = dataset.meta["classes"]
+        classes = dataset.meta.classes
         labels = torch.empty(micro_batch, classes) if train.conditional else None
         f = ConsistencyFunction(
             model.network, build.kernel(train), train.sigma_data, objective.train_t_min

@@ -103,7 +103,8 @@ class _Counter:
         train = settings.train
         parts: list[Any] = [train.network, train.objective, without_transport(settings.coupling)]
         parts = [part.model_dump(mode="json") for part in parts]
-        facts = [train.conditional, train.precision, dataset.shape, dataset.meta, micro_batch]
+        facts: list[Any] = [train.conditional, train.precision, dataset.shape, micro_batch]
+        facts += [dataset.meta.dtype, dataset.meta.classes]
         key = json.dumps([*parts, *facts])
         if key not in self._known:
             print(f"counting {name}", file=sys.stderr, flush=True)

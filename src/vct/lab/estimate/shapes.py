@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from vct.lab.data.dataset import Dataset, Split
+from vct.lab.data.dataset import Dataset
+from vct.lab.data.sources.base import Split
 from vct.lab.files.layout import dataset_dir
-from vct.lab.files.whole import damaged, read_object
+from vct.lab.records import DatasetRecord, read
 from vct.lab.settings.data import DatasetSettings, Facts, ImageFolderSettings
 from vct.lab.settings.params import Params
 from vct.lab.settings.train import TrainSettings
@@ -26,7 +27,17 @@ def without_data(params: Params, train: TrainSettings) -> Dataset:
     settings = params.datasets[train.dataset]
     points = settings.form == "points"
     shape, classes = _made(train.dataset, settings) or _expected(settings, train)
-    meta = {"shape": list(shape), "classes": classes, "dtype": "float32" if points else "uint8"}
+    meta = DatasetRecord(
+        format=1,
+        name=train.dataset,
+        source={},
+        sha256="",
+        train=0,
+        test=0,
+        shape=list(shape),
+        dtype="float32" if points else "uint8",
+        classes=classes or 0,
+    )
     none = Split(np.empty((0, *shape)), np.empty(0))
     return Dataset(train.dataset, none, none, meta)
 
@@ -36,14 +47,11 @@ def _made(name: str, settings: DatasetSettings) -> Facts | None:
     file = dataset_dir(name) / "meta.json"
     if not isinstance(settings, ImageFolderSettings) or not file.is_file():
         return None
-    meta = read_object(file)
-    if meta.get("source") != settings.model_dump(mode="json"):
+    meta = read(DatasetRecord, file)
+    if meta.source != settings.model_dump(mode="json"):
         return None
-    try:
-        channels, height, width = map(int, meta["shape"])
-        return Facts((channels, height, width), int(meta["classes"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(file, f"shape or classes: {error!r}") from None
+    channels, height, width = meta.shape
+    return Facts((channels, height, width), meta.classes)
 
 
 def _expected(settings: DatasetSettings, train: TrainSettings) -> Facts:

@@ -1,60 +1,55 @@
-"""One training at a time for each run."""
+"""Locks that the system frees however their holder ends."""
 
-import fcntl
-import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from vct.lab.errors import UserError
 
 
 @contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file `path`.
+
+    Raises:
+        BlockingIOError: if another holds it and `wait` is false.
+        UserError: if it cannot be made or locked.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Its fallback for file systems without flock outlives a killed holder.
+        held = FileLock(path, fallback_to_soft=False).acquire(blocking=wait)
+    except Timeout:
+        raise BlockingIOError(f"{path} is held") from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; make the folder writable, on a file system "
+            "that has flock."
+        ) from None
+    with held:
+        yield
+
+
+@contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a state folder; the system frees it however the process ends.
+    """Hold a state folder, in which one process at a time makes something.
 
     Raises:
         UserError: if another process holds it; the message names process, host and start.
     """
     path = folder / "lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a+")
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; make the folder writable."
-        ) from None
-    with stream:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(path, wait=False))
         except BlockingIOError:
-            raise UserError(
-                f"{folder} is in use: {_holder(path)}; wait for it or stop it."
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be locked ({error.strerror}); keep the project on a file system "
-                "that has flock."
-            ) from None
-        _sign(stream)
+            holder = path.read_text(errors="replace") or "another process holds it"
+            raise UserError(f"{folder} is in use: {holder}; wait for it or stop it.") from None
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        who = f"process {os.getpid()} on {socket.gethostname()}"
+        path.write_text(f"{who} has held it since {since}")
         yield
-
-
-def _sign(stream: TextIO) -> None:
-    stream.seek(0)
-    stream.truncate()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    json.dump({"pid": os.getpid(), "host": socket.gethostname(), "start": started}, stream)
-    stream.flush()
-
-
-def _holder(path: Path) -> str:
-    try:
-        holder = json.loads(path.read_text())
-        return f"process {holder['pid']} on {holder['host']} has trained it since {holder['start']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process trains it"

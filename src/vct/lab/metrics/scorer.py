@@ -62,18 +62,18 @@ def make_scorer(params: Params, experiment: ExperimentSettings, data: Dataset) -
 def _wasserstein_scorer(data: Dataset) -> Scorer:
     """Exact W2 to as many stratified training points as there are samples, at most `POINTS`, and
     mass per mode."""
-    modes = data.meta.get("modes")
+    modes = data.meta.modes
     if modes is None:
         raise UserError(
             f"data/{data.name} records no modes, which the score of points needs; make it again "
             f"with: vct data {data.name}"
         )
     reference = np.asarray(data.train.x[:POINTS]).reshape(-1, 2)
-    names = [f"mass_mode{index}" for index in range(len(modes["means"]))]
+    names = [f"mass_mode{index}" for index in range(len(modes.means))]
 
     def compute(samples: np.ndarray) -> dict[str, float]:
         points = samples.reshape(len(samples), 2)
-        mass = mode_mass(points, modes["means"], modes["std"])
+        mass = mode_mass(points, modes.means, modes.std)
         distance = wasserstein2(points, reference[: len(points)])
         each = dict(zip(names, mass.modes, strict=True))
         return {"w2": distance, **each, "mass_outside": mass.outside}

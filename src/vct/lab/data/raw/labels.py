@@ -1,15 +1,16 @@
 """Class labels of the images of a folder: from the names of folders, or from dataset.json."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vct.lab.data.sources.raw_files import RawFiles, TooLarge, Unreadable, shown
+from vct.lab.data.raw.files import RawFiles, TooLarge, Unreadable, shown
 from vct.lab.errors import UserError
+from vct.lab.records import problem
 
 JSON = "dataset.json"
 MAX_JSON_BYTES = 2**28
@@ -29,17 +30,24 @@ class Labels:
     names: list[str] = field(default_factory=list)
 
 
-def without(count: int) -> Labels:
-    """No labels."""
-    return Labels(np.full(count, -1, dtype=np.int64), 0)
+def read_labels(kind: str, files: RawFiles, names: Sequence[str], depth: int) -> Labels:
+    """The labels of the images `names`.
 
-
-def from_folders(path: Path, names: Sequence[str], depth: int) -> Labels:
-    """The folder at `depth` in each image's name is its class; classes are numbered by name.
+    Args:
+        kind: "folders": the folder at `depth` in an image's name is its class, numbered by name;
+            "json": they are in `dataset.json` beside the images; "none": there are none.
 
     Raises:
-        UserError: if an image lies in no such folder, or all lie in one.
+        UserError: if an image has no label, or labels are not as they should be.
     """
+    if kind == "folders":
+        return _from_folders(files.path, names, depth)
+    if kind == "json":
+        return _from_json(files, names)
+    return Labels(np.full(len(names), -1, dtype=np.int64), 0)
+
+
+def _from_folders(path: Path, names: Sequence[str], depth: int) -> Labels:
     folders = []
     for name in names:
         parts = name.split("/")
@@ -60,15 +68,28 @@ def from_folders(path: Path, names: Sequence[str], depth: int) -> Labels:
     return Labels(values, len(classes), classes)
 
 
-def from_json(files: RawFiles, names: Sequence[str]) -> Labels:
-    """The labels of `dataset.json` as EDM's dataset tool writes it, beside the images:
-    `{"labels": [["00000/img00000000.png", 6], ...]}`.
+class _DatasetJson(BaseModel):
+    """`dataset.json` as EDM's dataset tool writes it; other keys are left alone."""
 
-    Raises:
-        UserError: if the file is missing or has another form, or an image has no label in it.
-    """
+    model_config = ConfigDict(strict=True)
+
+    labels: Annotated[
+        list[tuple[str, Annotated[int, Field(ge=0, lt=MAX_CLASSES)]]], Field(min_length=1)
+    ]
+
+
+def _from_json(files: RawFiles, names: Sequence[str]) -> Labels:
     file = files.path / JSON
-    by_name = _read(files)
+    try:
+        content = _DatasetJson.model_validate_json(files.read(JSON, MAX_JSON_BYTES))
+    except (Unreadable, TooLarge, ValidationError) as error:
+        why = problem(error) if isinstance(error, ValidationError) else error
+        raise UserError(
+            f"{file} cannot be used ({why}); with 'labels: json' it is "
+            '{"labels": [["00000/img00000000.png", 6], ...]}, and data without classes have '
+            "'labels: none'."
+        ) from None
+    by_name = dict(content.labels)
     missing = [name for name in names if name not in by_name]
     if missing:
         raise UserError(
@@ -83,37 +104,3 @@ def from_json(files: RawFiles, names: Sequence[str]) -> Labels:
         )
     values = np.fromiter((by_name[name] for name in names), np.int64, len(names))
     return Labels(values, int(values.max()) + 1)
-
-
-def _read(files: RawFiles) -> dict[str, int]:
-    file = files.path / JSON
-    try:
-        content = json.loads(files.read(JSON, MAX_JSON_BYTES))
-    except (Unreadable, TooLarge, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{file} cannot be read ({error}); 'labels: json' needs it (take 'labels: none' for "
-            "data without classes)."
-        ) from None
-    pairs = content.get("labels") if isinstance(content, dict) else None
-    if not isinstance(pairs, list) or not pairs:
-        raise UserError(
-            f"{file} holds no list of labels; with 'labels: json' it is "
-            '{"labels": [["00000/img00000000.png", 6], ...]}.'
-        )
-    by_name = {}
-    for pair in pairs:
-        name, label = _checked(pair, file)
-        by_name[name] = label
-    return by_name
-
-
-def _checked(pair: Any, file: Path) -> tuple[str, int]:
-    if isinstance(pair, list) and len(pair) == 2:
-        name, label = pair
-        whole = isinstance(label, int) and not isinstance(label, bool)
-        if isinstance(name, str) and whole and 0 <= label < MAX_CLASSES:
-            return name, label
-    raise UserError(
-        f"{file}: {json.dumps(pair)[:100]} is no pair of a file's name and the number of its class "
-        f"(0 to {MAX_CLASSES - 1})."
-    )

@@ -1,0 +1,1 @@
+"""What users put under data/raw: files of unknown origin, read within bounds."""
