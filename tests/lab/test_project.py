@@ -3,7 +3,9 @@
 import ast
 import itertools
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 import yaml
@@ -18,10 +20,15 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SOURCES = sorted((ROOT / "src" / "vct").rglob("*.py"))
 
 
+def plain(name):
+    """A package's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
 def canonical(requirement):
     """Name as pip compares it, and version."""
     name, version = requirement.split("==")
-    return re.sub(r"[-_.]+", "-", name.strip()).lower(), version.strip()
+    return plain(name), version.strip()
 
 
 def extras():
@@ -108,6 +115,15 @@ def imported(path):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if name in ("import_module", "__import__"):
                 yield str(node.args[0].value)
+
+
+def test_what_is_imported_is_required():
+    """A dependency of a dependency may go with its next version."""
+    roots = {name.split(".")[0] for path in SOURCES for name in imported(path)}
+    lab = {canonical(each)[0] for each in PROJECT["optional-dependencies"]["lab"]}
+    packages = packages_distributions()
+    foreign = roots - sys.stdlib_module_names - {"vct"}
+    assert [name for name in sorted(foreign) if not lab & set(map(plain, packages[name]))] == []
 
 
 def test_one_module_imports_mlflow():
