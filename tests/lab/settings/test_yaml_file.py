@@ -42,8 +42,8 @@ MERGES = lines(
     [
         (ALIASES, "expands to over"),
         (MERGES, "expands to over"),
-        ("a: &a {<<: *a}", "refers to itself"),
-        ("a: &a [*a]", "refers to itself"),
+        ("a: &a {<<: *a}", "datasets: this key is missing"),
+        ("a: &a [*a]", "nested deeper than 50"),
         ("a: 1\na: 2", "'a' stands twice in the section at line 1"),
         ("a: {b: 1, 'b': 2}", "'b' stands twice"),
         ("a: {<<: {x: 1}, <<: {y: 1}}", "'<<' stands twice"),

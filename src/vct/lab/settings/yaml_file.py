@@ -7,8 +7,9 @@ returns is plain: dictionaries with words as keys, lists, text, truth values, No
 """
 
 from collections.abc import Iterator
+from itertools import accumulate, count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -16,6 +17,7 @@ from vct.lab.errors import UserError, quoted
 
 MOST_BYTES = 256 * 1024
 MOST_CHARACTERS = 10_000
+MOST_KEYS = 1000
 MOST_VALUES = 100_000
 MOST_LEVELS = 50
 MOST_OPEN = 300
@@ -40,7 +42,9 @@ def read(path: str | Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}; save it as UTF-8 text.") from None
     try:
-        if _open_brackets(text) > MOST_OPEN:
+        # PyYAML takes seconds for thousands of open brackets.
+        opened = accumulate((letter in "[{") - (letter in "]}") for letter in text)
+        if max(opened, default=0) > MOST_OPEN:
             raise RecursionError
         found = yaml.load(text, Loader=_Loader)
     except RecursionError:
@@ -54,36 +58,62 @@ def read(path: str | Path) -> Any:
     return found
 
 
-def _open_brackets(text: str) -> int:
-    """Most brackets that stand open at once: PyYAML takes seconds for thousands of them."""
-    level = most = 0
-    for character in text:
-        if character in "[{":
-            level += 1
-            most = max(most, level)
-        elif character in "]}":
-            level -= 1
-    return most
+class _Loader(yaml.SafeLoader):
+    """Refuses keys that stand twice, long scalars, and merges that grow without bound."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._seen: set[yaml.Node] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if node not in self._seen:  # once flattened, a key may have been merged and replaced
+            self._seen.add(node)
+            self._check_keys(node)
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:
+            raise yaml.YAMLError(f"the section at {_line(node)} expands to over {MOST_KEYS} keys")
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        """YAML lets a later key silently replace an earlier one of the same name; we do not."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"a key of the section at {_line(node)} is no word")
+            if key.value in seen:
+                word = quoted(key.value)
+                raise yaml.YAMLError(f"{word} stands twice in the section at {_line(node)}")
+            seen.add(key.value)
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        if len(node.value) > MOST_CHARACTERS:
+            raise yaml.YAMLError(f"{_line(node)} holds a text of over {MOST_CHARACTERS} characters")
+        return super().construct_scalar(node)
+
+
+def _line(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}"
 
 
 def impurity(content: Any) -> str | None:
     """The first thing in `content` that is not plain data, as a sentence with its key."""
-    return next(_impurities(content, "", 0), None)
+    return next(_impurities(content, "", 0, count()), None)
 
 
-def _impurities(value: Any, key: str, level: int) -> Iterator[str]:
+def _impurities(value: Any, key: str, level: int, visited: Iterator[int]) -> Iterator[str]:
     here = f"{key}: " if key else ""
     if level > MOST_LEVELS:
-        yield f"{here}this is nested deeper than {MOST_LEVELS} levels"
+        yield f"{here[:200]}this is nested deeper than {MOST_LEVELS} levels"
+    elif next(visited) > MOST_VALUES:
+        yield f"{here}this expands to over {MOST_VALUES} values"
     elif isinstance(value, dict):
         for name, part in value.items():
             if not isinstance(name, str) or not name.isprintable():
                 yield f"{here}the key {quoted(repr(name))} must be a word; put it in quotes"
                 return
-            yield from _impurities(part, f"{key}.{name[:80]}".lstrip("."), level + 1)
+            yield from _impurities(part, f"{key}.{name[:80]}".lstrip("."), level + 1, visited)
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _impurities(part, f"{key}.{index}".lstrip("."), level + 1)
+            yield from _impurities(part, f"{key}.{index}".lstrip("."), level + 1, visited)
     elif isinstance(value, int) and abs(value) > LARGEST:
         yield f"{here}the number is too large; it must lie within ±2^63"
     elif isinstance(value, str):
@@ -92,66 +122,3 @@ def _impurities(value: Any, key: str, level: int) -> Iterator[str]:
     elif value is not None and not isinstance(value, bool | int | float):
         kind = type(value).__name__
         yield f"{here}a value of type {kind} is not allowed here; put it in quotes if it is text"
-
-
-class _Loader(yaml.SafeLoader):
-    """Checks how much a document would expand to before anything is built from it."""
-
-    def get_single_data(self) -> Any:
-        node = self.get_single_node()
-        if node is None:
-            return None
-        _measure(node, {})
-        return self.construct_document(node)
-
-
-class _Size(NamedTuple):
-    """Of a node with all aliases and merges written out."""
-
-    values: int
-    levels: int
-
-
-def _measure(node: yaml.Node, known: dict[int, _Size | None]) -> _Size:
-    """Size of a node; each node is visited once, however often it is referred to."""
-    if id(node) in known:
-        size = known[id(node)]
-        if size is None:
-            raise yaml.YAMLError(f"the section at {_line(node)} refers to itself")
-        return size
-    known[id(node)] = None
-    parts = [_measure(part, known) for part in _parts(node)]
-    levels = 1 + max(part.levels for part in parts) if parts else 0
-    size = _Size(1 + sum(part.values for part in parts), levels)
-    if size.values > MOST_VALUES:
-        raise yaml.YAMLError(f"the section at {_line(node)} expands to over {MOST_VALUES} values")
-    if size.levels > MOST_LEVELS:
-        raise yaml.YAMLError(f"{_line(node)} is nested deeper than {MOST_LEVELS} levels")
-    known[id(node)] = size
-    return size
-
-
-def _parts(node: yaml.Node) -> list[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        _check_keys(node)
-        return [value for _, value in node.value]
-    if isinstance(node, yaml.SequenceNode):
-        return list(node.value)
-    if len(node.value) > MOST_CHARACTERS:
-        raise yaml.YAMLError(f"the text at {_line(node)} is over {MOST_CHARACTERS} characters long")
-    return []
-
-
-def _check_keys(node: yaml.MappingNode) -> None:
-    """YAML lets a later key silently replace an earlier one of the same name; we do not."""
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode) or len(key.value) > MOST_CHARACTERS:
-            raise yaml.YAMLError(f"a key of the section at {_line(node)} is no word")
-        if key.value in seen:
-            raise yaml.YAMLError(f"'{key.value[:80]}' stands twice in the section at {_line(node)}")
-        seen.add(key.value)
-
-
-def _line(node: yaml.Node) -> str:
-    return f"line {node.start_mark.line + 1}"

@@ -1,0 +1,42 @@
+"""The examples run, with no more than what they say they need."""
+
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+ALONE = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"pandas", "pydantic", "snakemake", "dvc", "mlflow", "yaml",
+                                      "torchvision", "safetensors", "sklearn", "matplotlib"}:
+            raise ModuleNotFoundError(f"{name} is not installed")
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def run(code):
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES[1:3], ids=lambda path: path.stem)
+def test_library_examples_need_no_engine(path):
+    assert run(f"{ALONE}\nimport runpy; runpy.run_path({str(path)!r}, run_name='__main__')")
+
+
+def test_the_loop_learns_where_the_modes_are():
+    """Fewer steps than in the example; its text is otherwise the same."""
+    text = EXAMPLES[0].read_text()
+    assert "steps, size = (2, 1, 1), 2000, 128" in text
+    assert len([line for line in text.splitlines() if line and not line.startswith('"""')]) <= 25
+    said = run(ALONE + text.replace("2000, 128", "150, 64"))
+    assert "the data's: 0.50" in said
+
+
+def test_results_are_read_from_the_committed_table():
+    said = run(f"import runpy; runpy.run_path({str(EXAMPLES[3])!r}, run_name='__main__')")
+    assert "variational against independent" in said
