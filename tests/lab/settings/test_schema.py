@@ -1,12 +1,11 @@
 """The schema that editors use accepts what the settings accept, and is the committed one."""
 
-import json
-
 import jsonschema
 import pytest
 from support import ROOT, params, plain, real_params, section
 
 from vct.lab import cli
+from vct.lab.files.whole import read_json
 from vct.lab.settings import reading, schema
 
 SCHEMA = schema.schema()
@@ -28,9 +27,9 @@ def changed(key, value):
 
 
 def test_the_committed_schema_is_that_of_the_settings():
-    written = (ROOT / schema.SCHEMA).read_text(encoding="utf-8")
-    assert written == schema.text(), "write it again with: vct schema"
-    jsonschema.Draft202012Validator.check_schema(json.loads(written))
+    written = read_json(ROOT / schema.SCHEMA)
+    assert written == SCHEMA, "write it again with: vct schema"
+    jsonschema.Draft202012Validator.check_schema(written)
 
 
 def test_the_settings_of_the_project_fit():
@@ -84,4 +83,4 @@ def test_command_writes_it_whatever_params_hold(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("nonsense: [")
     assert cli.main(["schema"]) == 0
-    assert (tmp_path / schema.SCHEMA).read_text(encoding="utf-8") == schema.text()
+    assert read_json(tmp_path / schema.SCHEMA) == SCHEMA

@@ -3,18 +3,12 @@
 It says what a section may hold; what sections ask of each other (`vct check`) it does not say.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from vct.lab.settings.params import Params
 
 SCHEMA = Path("params.schema.json")
-
-
-def text() -> str:
-    """params.schema.json."""
-    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def schema() -> dict[str, Any]:
