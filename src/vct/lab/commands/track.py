@@ -1,14 +1,13 @@
 """`vct track init|ui|sync|scores`: MLflow's database, its browser interface, late deliveries."""
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import TRACKED_FILE, TRACKING_READY, RunId, suite_dir
 from vct.lab.records import TrackedRecord, TrackingReady, write
 from vct.lab.settings.params import Params
-from vct.lab.tracking.run import send
+from vct.lab.tracking.run import RunFiles, send_all
 from vct.lab.tracking.store import Store, StoreUnavailable, switched_off
 from vct.lab.tracking.ui import serve
 from vct.lab.workflow.graph import suite_runs
@@ -36,8 +35,12 @@ def sync(params: Params, name: list[str]) -> None:
     """Send what MLflow lacks of the runs called `name`, or of all that were trained here."""
     if not params.runtime.tracking:
         raise UserError("runtime.tracking is off in params.yaml; switch it on to send metrics.")
-    problems = _send([RunId.parse(each) for each in name] or _all_runs(params), report=True)
-    if problems:
+    runs = [RunId.parse(each) for each in name]
+    every = [run for experiment in params.experiments for run in params.runs(experiment)]
+    runs = runs or [run for run in every if RunFiles(Path(), run).exist]
+    if not runs:
+        raise UserError("no run was trained here yet; there is nothing to send.")
+    if problems := send_all(Path(), runs, say=print):
         raise UserError(" ".join(map(str, problems)))
 
 
@@ -49,34 +52,6 @@ def scores(params: Params, name: str) -> None:
     """
     runs = suite_runs(params, name)
     if params.runtime.tracking and not switched_off():
-        for problem in _send(runs):
+        for problem in send_all(Path(), runs):
             print(f"warning: {problem}", file=sys.stderr)
     write(TrackedRecord(runs=[str(run) for run in runs]), suite_dir(name) / TRACKED_FILE)
-
-
-def _send(runs: Iterable[RunId], report: bool = False) -> list[UserError]:
-    """Send each run, none any more once MLflow is away; return what went wrong."""
-    problems: list[UserError] = []
-    for run in runs:
-        try:
-            rows = send(Path(), run)
-        except UserError as error:
-            problems.append(error)
-            if isinstance(error, StoreUnavailable):
-                break
-        else:
-            if report:
-                print(f"{run}: {rows} rows sent")
-    return problems
-
-
-def _all_runs(params: Params) -> list[RunId]:
-    every = [run for name in params.experiments for run in params.runs(name)]
-    known = [run for run in every if (run.directory / "config.json").exists() or _logged(run)]
-    if not known:
-        raise UserError("no run was trained here yet; there is nothing to send.")
-    return known
-
-
-def _logged(run: RunId) -> bool:
-    return (run.state / "log.jsonl").exists()

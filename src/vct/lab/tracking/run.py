@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +72,28 @@ def send(root: Path, run: RunId) -> int:
 # --- on disk -----------------------------------------------------------------------------------
 
 
+def send_all(
+    root: Path, runs: Iterable[RunId], say: Callable[[str], None] | None = None
+) -> list[UserError]:
+    """Send each run, none any more once MLflow is away; return what went wrong.
+
+    Args:
+        say: told what was sent.
+    """
+    problems: list[UserError] = []
+    for run in runs:
+        try:
+            rows = send(root, run)
+        except UserError as error:
+            problems.append(error)
+            if isinstance(error, StoreUnavailable):
+                break
+        else:
+            if say:
+                say(f"{run}: {rows} rows sent")
+    return problems
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The files of one run of the project in `root`."""
@@ -88,6 +110,13 @@ class RunFiles:
     def results(self) -> Path:
         """Folder of the declared outputs."""
         return self.root / self.run.directory
+
+    @property
+    def exist(self) -> bool:
+        """Whether the run was trained here, or begun."""
+        return any(
+            path.exists() for path in (self.results / "config.json", self.state / "log.jsonl")
+        )
 
     @property
     def lock(self) -> Path:
