@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from io import TextIOWrapper
 from types import FrameType
 from typing import Any
@@ -156,6 +157,11 @@ def _quiet_environment() -> None:
 
 
 def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
+    if find_spec("pydantic") is None:
+        raise UserError(
+            "this environment holds the library alone; commands need the rest of the project, in "
+            "its folder: pip install -c constraints.txt -e '.[lab]'"
+        )
     from vct.lab.processes import gpus
     from vct.lab.settings import reading
 
