@@ -38,6 +38,7 @@ wildcard_constraints:
     coupling=layout.NAME.pattern,
     seed=r"0|[1-9]\d*",
     suite=layout.NAME.pattern,
+    what="moments|features",
 
 
 report: "workflow/report/workflow.rst"

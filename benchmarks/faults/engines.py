@@ -33,6 +33,7 @@ STAGES = {
     "tracking": "track init",
     "data": "data",
     "extractor": "extractor",
+    "statistics": "statistics",
     "train": "train",
     "sample": "sample",
     "floor": "floor",

@@ -24,7 +24,9 @@ rule data:
 
 rule extractor:
     input:
-        lambda wildcards: graph.extractor_inputs(PARAMS, wildcards.extractor),
+        lambda wildcards: graph.files(
+            *graph.extractor_inputs(PARAMS, wildcards.extractor)
+        ),
     output:
         expand("results/extractors/{{extractor}}/{file}", file=layout.EXTRACTOR_FILES),
     log:
@@ -44,6 +46,32 @@ rule extractor:
         "feature extractor {wildcards.extractor}"
     shell:
         "exec vct extractor {wildcards.extractor} 2> >(trap '' INT TERM; tee {log} >&2)"
+
+
+rule statistics:
+    input:
+        expand("data/{{dataset}}/{file}", file=layout.DATA_FILES),
+        expand("results/extractors/{{extractor}}/{file}", file=layout.EXTRACTOR_FILES),
+    output:
+        "results/statistics/{dataset}/{extractor}/{what}.safetensors",
+    log:
+        "logs/statistics/{dataset}/{extractor}/{what}.log",
+    benchmark:
+        "logs/statistics/{dataset}/{extractor}/{what}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PARAMS.runtime.cores
+    resources:
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        version=versions.SCORING,
+    message:
+        "{wildcards.what} of {wildcards.dataset} in {wildcards.extractor}"
+    shell:
+        "exec vct statistics {wildcards.dataset}/{wildcards.extractor}/{wildcards.what} "
+        "2> >(trap '' INT TERM; tee {log} >&2)"
 
 
 # Without an input: the command itself says which file is missing, and what else can be done.

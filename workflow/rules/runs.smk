@@ -1,8 +1,7 @@
 rule train:
     input:
-        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
+        lambda wildcards: graph.input_files(PARAMS, "train", wildcards),
         tracking=ancient(layout.TRACKING_READY),
-        start=lambda wildcards: graph.initial_weights(PARAMS, wildcards.experiment),
     output:
         expand(
             "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
@@ -49,11 +48,7 @@ if KEEPING:
 
 rule sample:
     input:
-        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
-        run=lambda wildcards: [
-            f"results/{wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}/{file}"
-            for file in graph.files_to_sample(PARAMS, wildcards.experiment)
-        ],
+        lambda wildcards: graph.input_files(PARAMS, "sample", wildcards),
     output:
         expand(
             "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
@@ -82,10 +77,7 @@ rule sample:
 
 rule floor:
     input:
-        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
-        extractor=lambda wildcards: graph.extractor_files_of(
-            PARAMS, wildcards.experiment
-        ),
+        lambda wildcards: graph.input_files(PARAMS, "floor", wildcards),
     output:
         "results/{experiment}/floor.json",
     log:
@@ -111,14 +103,7 @@ rule floor:
 
 rule score:
     input:
-        data=lambda wildcards: graph.data_files_of(PARAMS, wildcards.experiment),
-        extractor=lambda wildcards: graph.extractor_files_of(
-            PARAMS, wildcards.experiment
-        ),
-        run=expand(
-            "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",
-            file=["config.json", "samples.npz", "preview.png"],
-        ),
+        lambda wildcards: graph.input_files(PARAMS, "score", wildcards),
     output:
         expand(
             "results/{{experiment}}/{{coupling}}/seed{{seed}}/{file}",

@@ -20,8 +20,7 @@ rule table:
         runtime=30,
     params:
         rows=lambda wildcards: [
-            graph.rows_of(config, name)
-            for name in config["suites"][wildcards.suite]
+            graph.rows_of(config, name) for name in config["suites"][wildcards.suite]
         ],
         version=versions.REPORTING,
     message:

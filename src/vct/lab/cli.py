@@ -16,7 +16,7 @@ from vct import __version__
 from vct.lab.errors import LOST, PeerLost, UserError
 from vct.lab.processes import launch
 
-DIVIDED = ("train", "sample", "score", "floor")
+DIVIDED = ("train", "sample", "statistics", "score", "floor")
 """Stages whose work several processes share."""
 RUN = "EXPERIMENT/COUPLING/seedK, for example digits/variational/seed0"
 
@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
         "a .pkl file",
     )
     add("sample", "Draw samples from a trained run.", "RUN", RUN)
+    add(
+        "statistics",
+        "Compute what scores must know of training images.",
+        "STATISTICS",
+        "DATASET/EXTRACTOR/moments or .../features",
+    )
     add("score", "Score the samples of a run.", "RUN", RUN)
     add("floor", "Score held-out real data.", "EXPERIMENT", "a name under experiments")
     add("show", "Print what a run was made from, and check its files.", "RUN", RUN)
@@ -187,11 +193,15 @@ def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
 
 def _check_before_waiting(params: Any, options: argparse.Namespace) -> None:
     """Say what would stop a stage anyway, before it waits for a GPU that others hold for days."""
-    from vct.lab.files.layout import RunId
+    from vct.lab.files.layout import RunId, StatisticsId
     from vct.lab.settings.run import run_settings
 
     if options.stage == "floor":
         params.experiment(options.name)
+        return
+    if options.stage == "statistics":
+        place = StatisticsId.parse(options.name)
+        params.dataset(place.dataset), params.extractor(place.extractor)
         return
     run = RunId.parse(options.name)
     run_settings(params, run)

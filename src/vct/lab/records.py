@@ -4,6 +4,7 @@
 its inverse. A number that is not finite is `null` in a file and None in a record.
 """
 
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -35,6 +36,10 @@ class Record(BaseModel):
     def content(self) -> dict[str, Any]:
         """As JSON holds it, keys in the order of the fields."""
         return self.model_dump(mode="json")
+
+    def text(self) -> str:
+        """As JSON on one line, for a place inside another file; NaN is spelled as Python does."""
+        return json.dumps(self.content())
 
 
 def optional(**options: Any) -> Any:
@@ -70,9 +75,14 @@ def parse(kind: type[R], text: str | bytes, place: str, remedy: str) -> R:
         raise UserError(f"{place} does not hold a whole {kind.__name__}; {remedy}") from None
 
 
-def write(record: Record, path: str | Path) -> None:
+def text(record: Record) -> str:
+    """One line of JSON, to stand inside another file; `parse` is its inverse."""
+    return json.dumps(record.content())
+
+
+def write(record: BaseModel, path: str | Path) -> None:
     """Write a record atomically, as indented JSON."""
-    write_json(path, record.content())
+    write_json(path, record.model_dump(mode="json", by_alias=True))
 
 
 def problem(error: ValidationError) -> str:
@@ -166,6 +176,55 @@ class RunRecord(Record):
         """Name of the data that were trained on."""
         return str(self.settings["train"]["dataset"])
 
+    @property
+    def origin(self) -> tuple[Any, ...]:
+        """All that decides what a training makes: two of the same origin make the same."""
+        own = (self.initial_weights_sha256, self.own_code)
+        return (self.run, self.settings_sha256, self.data_sha256, self.code.training, *own)
+
+
+class WeightsRecord(Record):
+    """The metadata of `model.safetensors`: whose weights these are."""
+
+    run: str
+    settings_sha256: str
+
+
+class CheckpointHeader(Record):
+    """The second line of a checkpoint: after which step it was written, and what it belongs to.
+
+    `settings` are those of the run, with the hashes of initial weights and own classes.
+    """
+
+    format: Literal[3]
+    step: Count
+    settings: dict[str, Any]
+    data_sha256: str
+    training_version: int
+    seed: int
+
+
+class LogRow(Record):
+    """A line of `state/<run>/log.jsonl`: means over the steps since the last one.
+
+    `<name>_max` are the largest, `time` is in milliseconds since 1970. A number that is not finite
+    stays what it is: NaN and infinity are spelled as Python does.
+    """
+
+    step: Count
+    loss: float
+    consistency_loss: float
+    kl: float
+    grad_norm: float
+    learning_rate: float
+    grid_points: int
+    nonfinite_fraction: float
+    clipped_fraction: float
+    loss_max: float
+    grad_norm_max: float
+    samples_per_s: float
+    time: int
+
 
 class StartedRecord(Record):
     """`state/<run>/started.json`: what training was started with, for whoever follows its log.
@@ -186,6 +245,25 @@ class SampleRecord(Record):
     settings: dict[str, Any]
     data_sha256: str
     files: dict[str, str]
+
+
+class Label(Record):
+    """What a table calls a number, and whether less or more of it is better, if either.
+
+    `heading` is the label for a narrow place; `decimals` the most that a table shows after the
+    point.
+    """
+
+    label: str
+    lower_is_better: bool = False
+    heading: str = ""
+    higher_is_better: bool = False
+    decimals: int = 3
+
+    @property
+    def short(self) -> str:
+        """The label for a narrow place."""
+        return self.heading or self.label
 
 
 class ExtractorRecord(Record):
@@ -211,8 +289,9 @@ class ReferenceRecord(Record):
 class ProtocolRecord(Record):
     """`protocol.json` of a run: what a reader must know to compare its scores with others.
 
-    `schedules` are the times at which the network was asked, by key of the samples; `files` the
-    hashes of what was scored and of the scores.
+    `schedules` are the times at which the network was asked, by key of the samples; `labels` what a
+    table calls the numbers of a user's metric; `files` the hashes of what was scored and of the
+    scores.
     """
 
     num_samples: Count
@@ -223,6 +302,7 @@ class ProtocolRecord(Record):
     extractor: ExtractorRecord | None
     reference: ReferenceRecord
     metrics: list[str]
+    labels: dict[str, Label] | None = optional()
     extras: dict[str, dict[str, int | float | str]] | None = optional()
     version: int
     sampling_version: int
@@ -262,6 +342,20 @@ class PublishedRecord(Record):
 
     source: str
     source_sha256: str
+
+
+class FactsRecord(RootModel[dict[str, Number | str]]):
+    """`metrics.json` of an extractor: a `ClassifierRecord`, `PublishedRecord`, or a user's."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class StatisticsRecord(Record):
+    """In a file of `results/statistics/`: what they are of, and of which version of scoring."""
+
+    data_sha256: str
+    extractor_sha256: str
+    version: int
 
 
 class PretrainedRecord(Record):

@@ -1,5 +1,6 @@
 """Curves are drawn of what was recorded, or not at all."""
 
+import numpy as np
 import pytest
 import yaml
 from support import params
@@ -30,5 +31,14 @@ def test_edited_curves_are_refused(name, alone, refused, capsys):
     figures = {file: file.read_bytes() for file in (alone / "results/one").iterdir()}
     capsys.readouterr()
     said = refused("figures", "one/small")
-    assert f"{RUN.directory / name} is missing, or not what was recorded" in said
+    assert f"{RUN.directory / name} is not the file that" in said and f"vct show {RUN}" in said
     assert figures == {file: file.read_bytes() for file in (alone / "results/one").iterdir()}
+
+
+def test_samples_that_were_not_scored_are_not_drawn(alone, refused, capsys):
+    path = alone / RUN.directory / "samples.npz"
+    arrays = dict(np.load(path))
+    arrays["steps1"] += 1
+    np.savez(path, **arrays)
+    capsys.readouterr()
+    assert "samples.npz is not the file that protocol.json" in refused("figures", "one/small")

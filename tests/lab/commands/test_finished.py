@@ -8,7 +8,8 @@ import yaml
 from vct.lab import cli
 from vct.lab.errors import UserError
 from vct.lab.files.layout import TRAIN_FILES, RunId
-from vct.lab.training import finished, trainer
+from vct.lab.training import outputs as owner
+from vct.lab.training import trainer
 
 RUN = RunId("small", "variational", 0)
 
@@ -131,6 +132,6 @@ def test_a_full_disk_for_the_second_name_takes_nothing_from_the_first(make_proje
     def full(*_):
         raise UserError("cannot write it: No space left on device; make room.")
 
-    monkeypatch.setattr(finished, "_place", full)
+    monkeypatch.setattr(owner, "_place", full)
     assert cli.main(["train", str(RUN)]) == 0
     assert cli.main(["sample", str(RUN)]) == 0

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vct.lab import cli
-from vct.lab.runs import results, weights
+from vct.lab.files.layout import RunId
+from vct.lab.runs import samples, weights
 from vct.lab.sampling import Drawing
 
 RUN = "small/variational/seed0"
@@ -115,8 +116,13 @@ def test_samples_without_origin_are_refused(project, refused, record):
     if record is not None:
         arrays["record"] = np.array(record)
     np.savez(path, **arrays)
-    why = "it lacks record" if record is None else "does not say what it was drawn from"
-    assert why in refused("score", RUN)
+    why = (
+        "is missing or damaged ('record')"
+        if record is None
+        else "does not hold a whole SampleRecord"
+    )
+    said = refused("score", RUN)
+    assert why in said and f"draw again: vct sample {RUN}" in said
 
 
 def test_samples_are_of_the_weights_they_were_drawn_from(project, refused, monkeypatch, capsys):
@@ -141,14 +147,14 @@ def test_samples_are_of_the_weights_they_were_drawn_from(project, refused, monke
 def test_scores_are_of_the_samples_that_were_scored(project, refused, monkeypatch):
     """Samples are drawn anew while the old ones are being scored."""
     run = folder(project)
-    read = results.read_samples
+    read = samples.read
 
     def slow(*arguments):
         arrays = read(*arguments)
         (run / "samples.npz").write_bytes(b"others")
         return arrays
 
-    monkeypatch.setattr(results, "read_samples", slow)
+    monkeypatch.setattr(samples, "read", slow)
     old = digest(run / "samples.npz")
     assert cli.main(["score", RUN]) == 0
     assert json.loads((run / "protocol.json").read_text())["files"]["samples.npz"] == old
@@ -164,10 +170,37 @@ def test_a_record_whose_settings_were_edited_is_damaged(project, refused):
 
 
 def test_no_memory_is_no_damage(project, refused, monkeypatch):
-    def none(*_):
+    def none(*_, **__):
         raise MemoryError
 
-    for place in (results, weights):
-        monkeypatch.setattr(place, {results: "_read_npz", weights: "safe_open"}[place], none)
-    for stage in ("sample", "score"):
-        assert "memory is exhausted" in refused(stage, RUN)
+    monkeypatch.setattr(weights, "safe_open", none)
+    assert "memory is exhausted" in refused("sample", RUN)
+
+
+def change_samples(folder):
+    whole = (folder / "samples.npz").read_bytes()
+    yield b""
+    yield b"PK\x03\x04"
+    yield b"other" * 99
+    yield whole[:-30]
+    yield whole[: len(whole) // 2]
+    place = whole.index(b"NUMPY") + 200
+    yield whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+
+
+def test_samples_that_were_cut_or_changed_are_not_scored(project, refused):
+    path = folder(project) / "samples.npz"
+    for content in list(change_samples(folder(project))):
+        path.write_bytes(content)
+        assert "is missing or damaged" in refused("score", RUN)
+    path.unlink()
+    assert "is missing" in refused("score", RUN)
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, 1e38])
+def test_samples_that_are_not_finite_are_still_scored(project, wild):
+    arrays, record = samples.read(RunId.parse(RUN))
+    arrays["steps1"][0] = wild
+    arrays["snapshot20"] = arrays["steps1"]
+    samples.write(RunId.parse(RUN), arrays, record)
+    assert cli.main(["score", RUN]) == 0

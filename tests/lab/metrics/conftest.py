@@ -28,10 +28,37 @@ def trained(digits):
 
 
 @pytest.fixture(scope="session")
-def weights(trained, tmp_path_factory):
-    """The file of that classifier."""
-    from vct.lab.metrics.extractors.classifier import save_classifier
+def data(digits):
+    """The digits as a data set in memory."""
+    from vct.lab.data.dataset import Dataset, Split
+    from vct.lab.records import DatasetRecord
 
+    x, y = digits
+    meta = DatasetRecord(
+        format=1,
+        name="digits",
+        source={},
+        sha256="cd" * 32,
+        train=1297,
+        test=500,
+        shape=[1, 8, 8],
+        dtype="uint8",
+        classes=10,
+    )
+    return Dataset("digits", Split(x[:1297], y[:1297]), Split(x[1297:], y[1297:]), meta)
+
+
+@pytest.fixture(scope="session")
+def kind():
+    """That classifier as an extractor is made."""
+    from vct.lab.metrics.extractors.classifier import ClassifierKind
+
+    return ClassifierKind(epochs=4)
+
+
+@pytest.fixture(scope="session")
+def weights(kind, data, tmp_path_factory):
+    """Its file."""
     path = tmp_path_factory.mktemp("extractor") / "weights.safetensors"
-    save_classifier(path, trained.model)
+    kind.make(path, data)
     return path

@@ -1,16 +1,17 @@
-"""The classifier learns, is reproducible bit by bit, and its files are whole or refused."""
+"""The classifier learns, is reproducible bit by bit, and comes back from its file."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
+from vct.lab.data.dataset import Split
 from vct.lab.errors import UserError
-from vct.lab.metrics.extractors.base import file_sha256, find_extractor
 from vct.lab.metrics.extractors.classifier import (
     Classifier,
+    ClassifierKind,
     load_classifier,
-    save_classifier,
     train_classifier,
 )
 
@@ -20,16 +21,15 @@ def test_learns_the_digits(trained):
     assert not trained.model.training
 
 
-def test_the_same_seed_gives_the_same_bits_whatever_the_caller_did(digits, tmp_path):
-    x, y = digits
+def test_the_same_seed_gives_the_same_bits_whatever_the_caller_did(data, tmp_path):
     threads = torch.get_num_threads()
+    part = replace(data, train=Split(data.train.x[:200], data.train.labels[:200]))
     files = []
     for name, seed, caller in [("a", 1, 5), ("b", 1, 6), ("c", 2, 5)]:
         torch.manual_seed(caller)
-        model, _ = train_classifier(x[:200], y[:200], x[200:250], y[200:250], epochs=1, seed=seed)
-        assert torch.initial_seed() == caller
         files.append(tmp_path / name)
-        save_classifier(files[-1], model)
+        ClassifierKind(epochs=1, seed=seed).make(files[-1], part)
+        assert torch.initial_seed() == caller
     first, same, other = (path.read_bytes() for path in files)
     assert first == same
     assert first != other
@@ -66,68 +66,19 @@ def test_loading_leaves_the_random_state_alone(weights):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_extractor_is_found_by_its_kind(weights, digits):
-    extractor = find_extractor("classifier", weights)
-    assert (extractor.name, extractor.features, extractor.shape) == ("classifier", 64, (1, 8, 8))
-    assert extractor.sha256 == file_sha256(weights)
-    features = extractor.build()(torch.tensor(digits[0][:3]))
-    assert features.shape == (3, 64) and features.dtype == torch.float64
+def test_its_extractor_gives_the_features_in_float64(kind, weights, digits):
+    extractor = kind.load(weights)
+    assert (extractor.features, extractor.shape, extractor.on_cpu) == (64, (1, 8, 8), True)
+    images = torch.tensor(digits[0][:3])
+    found = extractor.build()(images)
+    assert found.shape == (3, 64) and found.dtype == torch.float64
+    with torch.no_grad():
+        assert torch.equal(found, load_classifier(weights).features(images).double())
 
 
-def test_an_unknown_kind_names_the_nearest(weights):
-    with pytest.raises(UserError, match="classifier"):
-        find_extractor("clasifier", weights)
-
-
-def damage_cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def damage_flip(path):
-    """A bit of a weight: whole for safetensors, and another metric for the reader."""
-    content = bytearray(path.read_bytes())
-    content[-50] ^= 1
-    path.write_bytes(content)
-
-
-def damage_text(path):
-    path.write_text("not a safetensors file at all, but text")
-
-
-def damage_foreign(path):
-    save_file({"weight": torch.zeros(3)}, path)
-
-
-def damage_metadata(path):
-    save_file(load_file(path), path, {"classifier": '{"format": "vct-classifier-1"}'})
-
-
-def damage_empty(path):
-    path.write_bytes(b"")
-
-
-def damage_missing(path):
-    path.unlink()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        damage_cut,
-        damage_flip,
-        damage_text,
-        damage_foreign,
-        damage_metadata,
-        damage_empty,
-        damage_missing,
-    ],
-)
-def test_a_damaged_foreign_or_missing_file_is_refused(damage, weights, tmp_path):
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(weights.read_bytes())
-    damage(path)
-    with pytest.raises(UserError, match=r"weights\.safetensors"):
-        find_extractor("classifier", path)
+def test_what_is_said_of_it(kind, data, trained, tmp_path):
+    facts = kind.make(tmp_path / "weights.safetensors", data).content()
+    assert facts == {"accuracy": trained.accuracy, "train_images": 1297, "test_images": 500}
 
 
 def test_data_that_do_not_fit_are_refused(digits):

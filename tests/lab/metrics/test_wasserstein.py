@@ -8,7 +8,8 @@ from scipy.linalg import sqrtm
 from scipy.optimize import linear_sum_assignment
 
 from vct.lab.errors import UserError
-from vct.lab.metrics.wasserstein import mode_mass, wasserstein2
+from vct.lab.metrics.wasserstein import POINTS, Wasserstein, mode_mass, wasserstein2
+from vct.lab.records import Modes
 
 
 @pytest.fixture
@@ -141,3 +142,27 @@ def test_only_diverged_samples_are_all_outside():
 def test_modes_of_another_dimension_are_refused():
     with pytest.raises(UserError):
         mode_mass(np.zeros((3, 3)), MEANS, 0.05)
+
+
+# --- as the metric of points -----------------------------------------------------------------
+
+
+def test_samples_are_compared_with_as_many_training_points(generator):
+    """At most `POINTS`; the masses stand under the names of the modes."""
+    reference = generator.normal(0, 0.5, size=(POINTS + 50, 2, 1, 1)).astype(np.float32)
+    metric = Wasserstein(reference, Modes(means=MEANS, std=0.05))
+    assert metric.compared == POINTS
+    samples = generator.normal(0, 0.4, size=(60, 2, 1, 1)).astype(np.float32)
+    found, mass = metric(samples), mode_mass(samples, MEANS, 0.05)
+    assert list(found) == ["w2", "mass_mode0", "mass_mode1", "mass_outside"]
+    assert list(found.values()) == [
+        wasserstein2(samples, reference[:60]),
+        *mass.modes,
+        mass.outside,
+    ]
+    assert metric.rank(samples) == found["w2"]
+
+
+def test_points_without_modes_are_refused(generator):
+    with pytest.raises(UserError, match="no modes"):
+        Wasserstein(np.zeros((4, 2, 1, 1), np.float32), None)

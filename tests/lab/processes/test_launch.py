@@ -1,7 +1,6 @@
 """Processes that are started together, stopped together, and heard."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +12,14 @@ import yaml
 from faults import killing, variants
 from gloo import together
 
+from vct.lab.files.layout import StatisticsId
 from vct.lab.processes import launch
 from vct.lab.processes.group import current_group
 
 VARIANT = variants.Variant("ot", "ict", "ve", "points", processes=2)
 PICTURES = variants.Variant("independent", "ict", "ve", "images")
 SCORES = ["metrics.json", "protocol.json", "trajectory.csv"]
+STATISTICS = ["images/net/moments", "images/net/features"]
 STUB = """
 import os, signal, sys, time
 rank = os.environ["RANK"]
@@ -163,9 +164,7 @@ def made_by(folder, size, command, subject, files):
     """Bytes of `files` in the folder of the run, made by so many processes."""
     code = killing.run_group(folder, size, command, subject)[0]
     assert code == 0, killing.text(folder)
-    found = [(folder / PICTURES.run.directory / name).read_bytes() for name in files]
-    shutil.rmtree(folder / "state/statistics", ignore_errors=True)
-    return found
+    return [(folder / PICTURES.run.directory / name).read_bytes() for name in files]
 
 
 def test_samples_do_not_depend_on_the_number_of_processes(trained):
@@ -182,6 +181,8 @@ def sampled(trained):
     score = content["experiments"][PICTURES.run.experiment]["score"]
     score["extras"] = ["kid", "precision_recall"]
     path.write_text(yaml.safe_dump(content, sort_keys=False))
+    for place in STATISTICS:
+        assert killing.run(trained, "statistics", place)[0] == 0
     assert killing.run(trained, "sample", str(PICTURES.run))[0] == 0
     for name in SCORES:
         (trained / PICTURES.run.directory / name).unlink(missing_ok=True)
@@ -195,6 +196,13 @@ def test_scores_do_not_depend_on_the_number_of_processes(sampled):
     assert b"precision_net" in made[0][0] and b"kid" in made[0][1]
     floors = [made_by(sampled, size, "floor", experiment, ["../../floor.json"]) for size in (1, 2)]
     assert floors[0] == floors[1]
+
+
+@pytest.mark.parametrize("place", STATISTICS)
+def test_statistics_do_not_depend_on_the_number_of_processes(place, trained):
+    file = [trained / StatisticsId.parse(place).file]
+    made = [made_by(trained, size, "statistics", place, file) for size in (1, 2, 3)]
+    assert made[0] == made[1] == made[2]
 
 
 def test_what_the_first_refuses_ends_the_others(sampled):
@@ -216,7 +224,6 @@ def test_a_score_whose_first_process_is_killed_is_made_again(sampled):
     _, operations = killing.run_group(sampled, 2, "score", run)
     for name in SCORES:
         (folder / name).unlink()
-    shutil.rmtree(sampled / "state/statistics")
     before = killing.text(sampled)
     assert killing.run_group(sampled, 2, "score", run, at=operations // 2)[0] == -9
     said = killing.text(sampled).removeprefix(before)

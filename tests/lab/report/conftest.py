@@ -1,20 +1,27 @@
 """Files of small made-up runs, as the stages write them."""
 
-import hashlib
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from vct.lab.report.collect import ExperimentRows
+from vct.lab.settings.run import settings_sha256
 
-DIGITS = ExperimentRows(
-    "digits_small", "digits", "ve", "ict", ("independent", "ot", "variational"), (0, 1, 2)
-)
-LI = ExperimentRows("digits_li", "digits", "li", "ict", ("independent", "ot"), (0,))
-MIXTURE = ExperimentRows("mixture", "mixture", "ve", "ecm", ("independent",), (0, 1))
+LABELS = {"independent": "independent", "ot": "minibatch OT", "variational": "variational"}
+VE, LI_ = ("ve", "VE"), ("li", "LI")
+ICT, ECM = ("ict", "iCT"), ("ecm", "ECM")
+DIGITS = ExperimentRows("digits_small", "digits", *VE, *ICT, LABELS, (0, 1, 2))
+FIRST = {name: LABELS[name] for name in ("independent", "ot")}
+LI = ExperimentRows("digits_li", "digits", *LI_, *ICT, FIRST, (0,))
+MIXTURE = ExperimentRows("mixture", "mixture", *VE, *ECM, {"independent": "independent"}, (0, 1))
 
+RECORDED = {
+    "config.json": ["training.csv"],
+    "protocol.json": ["config.json", "samples.npz", "metrics.json", "trajectory.csv"],
+}
 FID = {
     "independent": [(60, 50), (66, 54), (63, 52)],
     "ot": [(40, 30), (42, 50), (44, 40)],
@@ -24,7 +31,12 @@ FID = {
 
 def protocol(dataset: str, mid: float = 1.5) -> dict:
     points = dataset == "mixture"
-    extractor = {"name": "digits_classifier", "sha256": "ab" * 32, "features": "classifier"}
+    extractor = {
+        "name": "digits_classifier",
+        "kind": "classifier",
+        "sha256": "ab" * 32,
+        "features": 64,
+    }
     return {
         "num_samples": 2000,
         "schedules": {"steps1": [80.0], "steps2": [80.0, mid]},
@@ -43,18 +55,19 @@ def write_run(root: Path, rows: ExperimentRows, coupling: str, seed: int, metric
     run = f"{rows.experiment}/{coupling}/seed{seed}"
     directory = root / "results" / run
     directory.mkdir(parents=True)
+    settings = {"train": {"dataset": rows.dataset}, "coupling": {"kind": coupling}}
     config = {
         "run": run,
-        "settings": {"train": {"steps": 10}, "coupling": {"kind": coupling}},
-        "settings_sha256": f"{coupling:0<64}",
+        "settings": settings,
+        "settings_sha256": settings_sha256(settings),
         "data_sha256": "ef" * 32,
         "code": {"vct": "0.1.0", "training": 1},
+        "summary": {},
     }
     mid = 0.8 if rows.kernel == "li" else 1.5
     files = {"metrics": metrics, "config": config, "protocol": protocol(rows.dataset, mid)}
     for name, content in files.items():
         (directory / f"{name}.json").write_text(json.dumps(content))
-    seal(directory)
     header = "step,loss,consistency_loss,kl,grad_norm,learning_rate,grid_points\n"
     kl = 3.0 if coupling == "variational" else 0.0
     lines = [f"{s},{5 / s},{4 / s},{kl},1,0.001,{11 if s < 30 else 21}\n" for s in (10, 20, 30, 40)]
@@ -62,19 +75,16 @@ def write_run(root: Path, rows: ExperimentRows, coupling: str, seed: int, metric
     primary = "w2" if rows.dataset == "mixture" else "fid_classifier"
     points = "".join(f"{step},{100 / step + seed}\n" for step in (20, 40))
     (directory / "trajectory.csv").write_text(f"step,{primary}\n{points}")
+    (directory / "samples.npz").write_text(run)
+    seal(directory)
 
 
 def seal(directory: Path) -> None:
-    """Let protocol.json record the files beside it, as scoring does."""
-    path = directory / "protocol.json"
-    content = json.loads(path.read_text())
-    found = {
-        name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
-        for name in ("config.json", "metrics.json")
-    }
-    run = "/".join(directory.parts[-3:])
-    content["files"] = {**found, "samples.npz": hashlib.sha256(run.encode()).hexdigest()}
-    path.write_text(json.dumps(content))
+    """Let the records hold the hashes of the files beside them, as the stages do."""
+    for name, files in RECORDED.items():
+        path = directory / name
+        found = {file: sha256((directory / file).read_bytes()).hexdigest() for file in files}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "files": found}))
 
 
 def write_floor(root: Path, experiment: str, scores: dict, count: int) -> None:
@@ -104,8 +114,9 @@ def mixture() -> ExperimentRows:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project whose experiments DIGITS, LI and MIXTURE are scored."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a project whose experiments DIGITS, LI and MIXTURE are scored."""
+    monkeypatch.chdir(tmp_path)
     for coupling, scores in FID.items():
         for seed, (one, two) in enumerate(scores):
             found = {"steps1": {"fid_classifier": one}, "steps2": {"fid_classifier": two}}

@@ -1,18 +1,23 @@
 """Figures: sizes in pixels, something drawn, the same bytes twice, and the numbers they print."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from vct.lab import records
 from vct.lab.errors import UserError
 from vct.lab.report import style
-from vct.lab.report.couplings_figure import CouplingPanel, Modes, couplings_figure, crossings
-from vct.lab.report.curves import curves_figure
+from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplings_figure
+from vct.lab.report.curves import curves_figure, read_histories
 from vct.lab.report.grids import GridPanel, sample_grids, tile
-from vct.lab.report.histories import Histories, read_histories
 from vct.lab.report.preview import preview
 
-MEANS = [[0, -0.5], [0, 0.5]]
+MEANS = [[0.0, -0.5], [0.0, 0.5]]
+MODES = Modes(np.asarray(MEANS, dtype=float), 0.05)
+TIMES = np.geomspace(0.01, 80, 60)
+PATHS = Paths(TIMES, 1 - TIMES / 80, 0.5)
 
 
 def pixels(path):
@@ -48,30 +53,40 @@ def images(count, channels=1, size=8):
 
 def test_couplings_figure(tmp_path):
     path = tmp_path / "couplings.png"
-    couplings_figure(path, panels(), MEANS, 0.05, title="mixture")
+    couplings_figure(path, panels(), MODES, PATHS, "mixture")
     assert_good(path, (944, 1080))
 
 
 def test_couplings_figure_of_one_coupling_with_a_collapsed_model(tmp_path):
     only = panels(("own.module.Coupling",))[0]
     only.samples[:] = 0
-    couplings_figure(tmp_path / "one.png", [only], MEANS, 0.05, kernel="li")
+    only = replace(only, key="heun18")
+    couplings_figure(tmp_path / "one.png", [only], MODES, PATHS)
     assert_good(tmp_path / "one.png")
 
 
-def test_crossings_counts_discordant_pairs():
-    x = np.array([0.0, 1.0, 2.0])
-    assert crossings(x, x) == 0
-    assert crossings(x, -x) == 1
-    assert crossings(x, np.array([1.0, 0.0, 2.0])) == pytest.approx(1 / 3)
-
-
 def test_modes_tell_inside_from_outside():
-    modes = Modes(np.asarray(MEANS, dtype=float), 0.05)
     points = np.array([[0, 0.4], [0.19, -0.5], [0, 0], [0.3, 0.5], [np.nan, 0]])
-    assert modes.nearest(points[:2]).tolist() == [1, 0]
-    assert modes.outside(points).tolist() == [False, False, True, True, True]
-    assert modes.axis == 1
+    assert MODES.nearest(points[:2]).tolist() == [1, 0]
+    assert MODES.outside(points).tolist() == [False, False, True, True, True]
+    assert MODES.axis == 1
+
+
+def test_data_that_record_no_modes_are_one():
+    x = np.random.default_rng(0).normal([3, -1], 0.5, (4000, 2)).astype(np.float32)
+    modes = Modes.of(None, x[:, :, None, None])
+    assert modes.means == pytest.approx(np.array([[3, -1]]), abs=0.05)
+    assert modes.std == pytest.approx(0.5, rel=0.05)
+    assert modes.outside(x).mean() < 0.01 and modes.outside(np.array([[30.0, 0]])).all()
+    assert Modes.of(records.Modes(means=MEANS, std=0.05), x).means.tolist() == MEANS
+
+
+def test_paths_of_independent_pairs_have_unit_variance_at_all_times():
+    draw = np.random.default_rng(0).standard_normal
+    paths = PATHS.scaled(0.5 * draw(20_000), draw(20_000))
+    assert paths.std(axis=0) == pytest.approx(np.ones(60), rel=0.03)
+    x, z = np.array([0.3]), np.array([-1.0])
+    assert PATHS.scaled(x, z)[0, -1] == pytest.approx(-1)  # at T nothing is left of the data
 
 
 def test_tile_repeats_pixels_in_row_order():
@@ -120,44 +135,55 @@ def test_preview(tmp_path, samples):
 
 
 def test_curves_of_an_experiment(project, digits, tmp_path):
-    histories = read_histories(digits, project)
+    histories = read_histories(digits)
     assert histories.metric == "fid_classifier"
     assert len(histories.training) == 9 * 4 and len(histories.trajectory) == 9 * 2
-    curves_figure(tmp_path / "curves.png", histories, 2.1, title="digits")
+    curves_figure(tmp_path / "curves.png", histories, digits, 2.1)
     assert_good(tmp_path / "curves.png", (1118, 406))
 
 
-def test_curves_need_neither_kl_nor_trajectory(project, li, tmp_path):
+def test_curves_need_neither_kl_nor_trajectory(project, li, tmp_path, scored_again):
     for coupling in li.couplings:
         path = project / f"results/digits_li/{coupling}/seed0/trajectory.csv"
         path.write_text("step,fid_classifier\n")
-    curves_figure(tmp_path / "one.png", read_histories(li, project))
+        scored_again(path.parent)
+    curves_figure(tmp_path / "one.png", read_histories(li), li)
     assert_good(tmp_path / "one.png", (382, 406))
 
 
 def test_curves_survive_values_that_are_not_finite(project, digits, tmp_path):
-    histories = read_histories(digits, project)
+    histories = read_histories(digits)
     broken = histories.training.assign(consistency_loss=np.nan)
     path = tmp_path / "curves.png"
-    curves_figure(path, Histories(broken, histories.trajectory, "w2"), float("nan"))
+    curves_figure(path, replace(histories, training=broken, metric="w2"), digits, float("nan"))
     assert_good(path)
 
 
-@pytest.mark.parametrize("name", ["training", "trajectory"])
-@pytest.mark.parametrize("content", [None, "", "a,b\n1,2\n", "step,loss,kl\n1,x,2\n"])
-def test_a_missing_or_damaged_history_is_named(project, digits, name, content):
-    path = project / f"results/digits_small/ot/seed1/{name}.csv"
-    path.unlink() if content is None else path.write_text(content)
-    with pytest.raises(UserError, match=rf"seed1/{name}\.csv"):
-        read_histories(digits, project)
+@pytest.mark.parametrize("name", ["training.csv", "trajectory.csv", "samples.npz", "config.json"])
+def test_a_missing_or_changed_file_of_a_run_is_named(project, digits, name):
+    path = project / "results/digits_small/ot/seed1" / name
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(UserError, match=rf"seed1/{name} is not the file"):
+        read_histories(digits)
+    path.unlink()
+    with pytest.raises(UserError, match=rf"seed1/{name} is missing"):
+        read_histories(digits)
+
+
+def test_runs_that_follow_other_metrics_are_not_drawn_together(project, digits, scored_again):
+    path = project / "results/digits_small/ot/seed1/trajectory.csv"
+    path.write_text("step,w2\n20,1.0\n")
+    scored_again(path.parent)
+    with pytest.raises(UserError, match=r"different metrics \(fid_classifier, w2\)"):
+        read_histories(digits)
 
 
 def test_same_input_same_bytes(project, digits, tmp_path):
-    histories = read_histories(digits, project)
+    histories = read_histories(digits)
     for name in ("a", "b"):
         folder = tmp_path / name
-        couplings_figure(folder / "couplings.png", panels(["ot"], 40), MEANS, 0.05)
-        curves_figure(folder / "curves.png", histories, 2.1)
+        couplings_figure(folder / "couplings.png", panels(["ot"], 40), MODES, PATHS)
+        curves_figure(folder / "curves.png", histories, digits, 2.1)
         sample_grids(folder / "samples.png", [GridPanel("ot", "1 step", images(9))])
         preview(folder / "preview.png", {"1 step": panels()[0].samples})
     for first in sorted((tmp_path / "a").iterdir()):

@@ -3,21 +3,22 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from vct.lab.errors import UserError
+from vct.lab.records import FloorRecord
 from vct.lab.report.blocks import _cell, blocks
 from vct.lab.report.collect import collect
-from vct.lab.report.latex import escape
 from vct.lab.report.summary import Spread, best
-from vct.lab.report.table import write_table
+from vct.lab.report.table import escape, write_table
 
 
 @pytest.fixture
 def written(project, digits, li, mixture, tmp_path):
     directory = tmp_path / "results/suite"
-    write_table(collect([digits, li, mixture], project), directory)
+    write_table(collect([digits, li, mixture]), directory)
     return directory
 
 
@@ -84,7 +85,7 @@ def test_points_show_the_mass_of_each_mode_in_one_column(written):
 def test_a_block_ends_with_its_protocol(written):
     text = (written / "table.md").read_text()
     digits, mixture = (line for line in text.splitlines() if line.startswith("Protocol: "))
-    assert r"extractor digits\_classifier (features classifier, sha256 abababab)" in digits
+    assert r"extractor digits\_classifier (features 64, sha256 abababab)" in digits
     assert "reference digits train, 1297 items (sha256 cdcdcdcd); 2000 samples per run" in digits
     assert (
         r"sampler times: 1 step at 80, 2 steps at 80 and 1.5 (digits\_small) / "
@@ -97,24 +98,37 @@ def test_a_block_ends_with_its_protocol(written):
     )
 
 
-def test_other_extractors_and_metrics_get_blocks_of_their_own(project, digits, li):
-    frame = collect([digits, li], project)
-    assert [len(block.groups) for block in blocks(frame)] == [2]
-    other = frame["experiment"] == "digits_li"
-    for old, new in (
-        ("abab", "acac"),
-        ("cdcd", "cece"),
-        ('"num_samples": 2000', '"num_samples": 9'),
+def with_protocol(collected, experiment, **entries):
+    """The same scores of an experiment, measured otherwise."""
+    changed = collected.protocols[experiment].model_copy(update=entries)
+    return replace(collected, protocols={**collected.protocols, experiment: changed})
+
+
+def test_other_extractors_references_counts_and_extras_get_blocks_of_their_own(project, digits, li):
+    found = collect([digits, li])
+    assert [len(block.groups) for block in blocks(found)] == [2]
+    protocol = found.protocols["digits_li"]
+    for entries in (
+        {"extractor": protocol.extractor.model_copy(update={"sha256": "ac" * 32})},
+        {"reference": protocol.reference.model_copy(update={"sha256": "ce" * 32})},
+        {"num_samples": 9},
+        {"extras": {"kid": {"subset_size": 400}}},
     ):
-        changed = frame.copy()
-        changed.loc[other, "protocol"] = frame.loc[other, "protocol"].str.replace(old, new)
-        assert [len(block.groups) for block in blocks(changed)] == [1, 1]
+        changed = blocks(with_protocol(found, "digits_li", **entries))
+        assert [len(block.groups) for block in changed] == [1, 1]
+
+
+def test_other_times_averages_and_files_share_a_block(project, digits, li):
+    found = collect([digits, li])
+    for entries in ({"schedules": {"steps1": [1.0]}}, {"ema": "power 0.1"}, {"files": None}):
+        assert len(blocks(with_protocol(found, "digits_li", **entries))) == 1
 
 
 def test_floors_that_differ_are_printed_by_experiment(project, digits, li):
-    frame = collect([digits, li], project)
-    frame.loc[frame["experiment"] == "digits_li", "floor"] = 3.0
-    heads = [row.head[0] for row in blocks(frame)[0].floors]
+    found = collect([digits, li])
+    other = FloorRecord(scores={"fid_classifier": 3.0}, num_samples=500)
+    found = replace(found, floors={**found.floors, "digits_li": other})
+    heads = [row.head[0] for row in blocks(found)[0].floors]
     assert heads == [
         "held-out real data (500), digits_small",
         "held-out real data (500), digits_li",
@@ -125,7 +139,7 @@ def test_a_run_that_diverged_is_shown_and_never_left_out(project, digits, tmp_pa
     path = project / "results/digits_small/ot/seed1/metrics.json"
     path.write_text('{"steps1": {"fid_classifier": null}, "steps2": {"fid_classifier": 50}}')
     scored_again(path.parent)
-    write_table(collect([digits], project), tmp_path)
+    write_table(collect([digits]), tmp_path)
     row = csv_row(tmp_path, coupling="ot", steps="1")
     assert (row["mean"], row["sd"], row["n"]) == ("", "", "3")
     assert md_row(tmp_path, r"digits\_small", "VE", "iCT", "minibatch OT")[0] == (
@@ -172,7 +186,7 @@ def test_latex_escapes_all_special_characters():
 
 def test_same_results_same_bytes(project, digits, mixture, tmp_path):
     for name in ("a", "b"):
-        write_table(collect([digits, mixture], project), tmp_path / name)
+        write_table(collect([digits, mixture]), tmp_path / name)
     for suffix in ("csv", "md", "tex"):
         first, second = ((tmp_path / name / f"table.{suffix}").read_bytes() for name in ("a", "b"))
         assert first == second and b"\r" not in first
@@ -180,7 +194,7 @@ def test_same_results_same_bytes(project, digits, mixture, tmp_path):
 
 def test_an_empty_suite_is_refused(tmp_path):
     with pytest.raises(UserError, match="names no runs"):
-        write_table(collect([], tmp_path), tmp_path)
+        write_table(collect([]), tmp_path)
 
 
 # --- more than one metric --------------------------------------------------------------------
@@ -209,7 +223,7 @@ def with_extras(project, digits, scored_again, tmp_path):
         path.write_text(json.dumps(content))
         scored_again(directory)
     directory = tmp_path / "results/more"
-    write_table(collect([digits], project), directory)
+    write_table(collect([digits]), directory)
     return directory
 
 
@@ -254,27 +268,6 @@ def test_caption_and_protocol_explain_what_is_there(with_extras):
     said = (with_extras / "table.md").read_text()
     assert "kid: seed 2020, subset size 500, subsets 100; precision recall: neighbours 3;" in said
     assert r"precision (classifier) $\uparrow$" in (with_extras / "table.tex").read_text()
-
-
-def test_numbers_of_other_extras_share_no_block(with_extras, project, digits, scored_again):
-    """Other subsets, other numbers: as with other extractors."""
-    frame = collect([digits], project)
-    assert len(blocks(frame)) == 1
-    changed = frame["protocol"].str.replace('"subset_size": 500', '"subset_size": 400')
-    frame.loc[frame["coupling"] == "ot", "protocol"] = changed
-    assert len(blocks(frame)) == 2
-
-
-@pytest.mark.parametrize("extras", [[], {"kid": 3}, {"kid": {"subsets": [1]}}, {"a\n": {}}])
-def test_extras_that_cannot_be_put_into_words_are_damage(
-    extras, with_extras, project, digits, scored_again
-):
-    directory = project / "results/digits_small/ot/seed1"
-    path = directory / "protocol.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "extras": extras}))
-    scored_again(directory)
-    with pytest.raises(UserError, match="extras hold more than words and numbers"):
-        collect([digits], project)
 
 
 @pytest.mark.parametrize("scores", [(-1e-6,), (-1e-6, 1e-6, -3e-6)])

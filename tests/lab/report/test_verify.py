@@ -15,7 +15,7 @@ from vct.lab.report.table import to_csv
 
 @pytest.fixture
 def text(project, digits, li, mixture):
-    return to_csv(tidy(collect([digits, li, mixture], project)))
+    return to_csv(tidy(collect([digits, li, mixture])))
 
 
 def edited(text, where, **changes):
@@ -128,14 +128,14 @@ def test_another_mid_time_is_another_protocol(project, digits, text):
         for seed in digits.seeds:
             path = project / f"results/digits_small/{coupling}/seed{seed}/protocol.json"
             path.write_text(path.read_text().replace("1.5", "1.6"))
-    other = to_csv(tidy(collect([digits], project)))
+    other = to_csv(tidy(collect([digits])))
     assert states(text, other)[NAME] == "not comparable"
 
 
 def test_an_extractor_that_another_platform_trained_is_compared_and_named(project, digits, text):
     for path in (project / "results/digits_small").rglob("protocol.json"):
         path.write_text(path.read_text().replace("abab", "acac"))
-    other = to_csv(tidy(collect([digits], project)))
+    other = to_csv(tidy(collect([digits])))
     found = compare(read_rows(text, "old"), read_rows(other, "new"), {})
     (mine,) = [finding for finding in found if finding.row == NAME]
     assert mine.state == "agrees" and mine.detail.endswith("; extractor_sha256 differ")
@@ -158,7 +158,7 @@ def test_damaged_tables_are_refused(text, old, new, expected):
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "\x00\n", "x" * 200_000])
 def test_what_is_no_table_is_refused(content):
-    with pytest.raises(UserError, match="no column"):
+    with pytest.raises(UserError, match=r"no column|is damaged"):
         read_rows(content, "table")
 
 

@@ -15,7 +15,7 @@ from vct.lab.errors import UserError
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training import checkpoint
 from vct.lab.training.checkpoint import Identity
-from vct.lab.training.divergence import Diverged, Watch
+from vct.lab.training.divergence import Diverged, DivergenceWatch
 from vct.lab.training.trainer import Trainer
 from vct.objectives.base import LossRecord
 
@@ -34,7 +34,7 @@ class FailsAt(Independent):
 
     def pair(self, x, eps, context):
         made = super().pair(x, eps, context)
-        if context.key[1] in self.steps:
+        if context.draw.step in self.steps:
             made.z[int(context.t.argmax())] = torch.nan
         return made
 
@@ -44,7 +44,7 @@ class KLFailsAt(Variational):
 
     def pair(self, x, eps, context):
         made = super().pair(x, eps, context)
-        if context.key[1] >= 10:
+        if context.draw.step >= 10:
             made.kl[0] = torch.inf
         return made
 
@@ -113,17 +113,17 @@ def test_it_stops_between_two_rows_of_the_log_and_writes_one(tmp_path):
     made = trainer(tmp_path, log_every=1000)
     diverges(made)
     assert made.step == 16
-    (row,) = made.rows.rows()
-    assert row["step"] == 16
-    assert row["nonfinite_fraction"] == 6 / 16
-    assert str(row["loss_max"]) == "nan"
+    (row,) = made.log.rows
+    assert row.step == 16
+    assert row.nonfinite_fraction == 6 / 16
+    assert str(row.loss_max) == "nan"
 
 
 def test_good_checkpoints_are_never_replaced(tmp_path, capsys, monkeypatch):
     """Saved at every step, and yet the two before the first bad step stay, bit by bit."""
     # A checkpoint holds the rows of the log, which say when they were written, and how fast.
     monkeypatch.setattr("vct.lab.training.log.time.time", lambda: 0.0)
-    monkeypatch.setattr("vct.lab.training.trainer.Progress.rate", lambda self, step: 1.0)
+    monkeypatch.setattr("vct.lab.training.log.Progress.rate", lambda self, step: 1.0)
     killed_before(10, trainer(tmp_path / "a", {"first": STEPS}, every=1))
     diverges(trainer(tmp_path / "b", every=1))
     names = kept(tmp_path / "b")
@@ -200,14 +200,15 @@ def record(value):
 
 
 @pytest.mark.parametrize("before", range(5))
-def test_the_streak_that_counted_is_named_not_a_later_one(before):
-    watch = Watch(CPU, 3)
+def test_the_streak_that_counted_is_named_not_a_later_one(tmp_path, before):
+    watch = DivergenceWatch(CPU, 3, tmp_path)
     bad, good = float("nan"), 1.0
     losses = [good] * before + [bad, good, bad, bad, bad, good, bad, good]
     for step, loss in enumerate(losses):
         watch.add(step, record(loss), torch.ones(()), torch.ones(1))
     assert watch.exceeded() and not watch.in_streak()
-    assert f"from step {before + 3} on" in watch.account()
+    with pytest.raises(Diverged, match=f"from step {before + 3} on"):
+        watch.stop_if_exceeded()
 
 
 def test_a_checkpoint_that_does_not_fit_is_the_users_error(tmp_path):
@@ -239,7 +240,7 @@ def test_the_command_ends_with_code_2(tmp_path, monkeypatch, capsys):
     assert json.loads(rows[0])["nonfinite_fraction"] == 0.7
 
 
-def test_what_is_noted_keeps_no_graph():
+def test_what_is_noted_keeps_no_graph(tmp_path):
     loss = LossRecord(*(torch.ones((), requires_grad=True) for _ in range(3)), torch.ones(2))
-    flag = Watch(CPU, 3).add(0, loss, torch.ones(()), torch.ones(2))
+    flag = DivergenceWatch(CPU, 3, tmp_path).add(0, loss, torch.ones(()), torch.ones(2))
     assert not flag.requires_grad

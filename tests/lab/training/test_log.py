@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from vct.lab.training.log import COLUMNS, Interval, RowFile, say
+from vct.lab.records import LogRow
+from vct.lab.training.log import COLUMNS, LogFile, MetricAccumulator, say
 
 CPU = torch.device("cpu")
 
@@ -15,21 +16,21 @@ def values(*numbers):
 
 
 def test_means_begin_anew_and_totals_go_on():
-    interval = Interval(CPU)
-    interval.add(values(1, 2, 3, 4, 1, 0))
-    interval.add(values(3, 4, 5, 6, 0, 1))
-    assert list(interval.take().values()) == [2, 3, 4, 5, 0.5, 0.5, 3, 6]
-    interval.add(values(1, 1, 1, 1, 1, 1))
-    assert list(interval.take().values()) == [1, 1, 1, 1, 1, 1, 1, 1]
-    assert interval.totals.tolist() == [2, 2]
+    metrics = MetricAccumulator(CPU)
+    metrics.add(values(1, 2, 3, 4, 1, 0))
+    metrics.add(values(3, 4, 5, 6, 0, 1))
+    assert list(metrics.take().values()) == [2, 3, 4, 5, 0.5, 0.5, 3, 6]
+    metrics.add(values(1, 1, 1, 1, 1, 1))
+    assert list(metrics.take().values()) == [1, 1, 1, 1, 1, 1, 1, 1]
+    assert metrics.totals.tolist() == [2, 2]
 
 
-def test_interval_survives_a_checkpoint_in_its_middle():
-    interval = Interval(CPU)
-    interval.add(values(1, 2, 3, 4, 1, 0))
-    kept = interval.state()
-    interval.add(values(9, 9, 9, 9, 9, 9))
-    resumed = Interval(CPU)
+def test_metrics_survive_a_checkpoint_in_its_middle():
+    metrics = MetricAccumulator(CPU)
+    metrics.add(values(1, 2, 3, 4, 1, 0))
+    kept = metrics.state()
+    metrics.add(values(9, 9, 9, 9, 9, 9))
+    resumed = MetricAccumulator(CPU)
     resumed.load(kept)
     resumed.add(values(-3, 1, 8, 6, 0, 1))
     assert list(resumed.take().values()) == [-1, 1.5, 5.5, 5, 0.5, 0.5, 1, 6]
@@ -38,50 +39,57 @@ def test_interval_survives_a_checkpoint_in_its_middle():
 
 @pytest.mark.parametrize("wild", [float("nan"), float("inf")])
 def test_a_spike_of_one_step_is_seen(wild):
-    interval = Interval(CPU)
+    metrics = MetricAccumulator(CPU)
     for loss in (1.0, wild, 2.0):
-        interval.add(values(loss, 1, 0, 1, 0, 0))
-    assert str(interval.take()["loss_max"]) == str(wild)
+        metrics.add(values(loss, 1, 0, 1, 0, 0))
+    assert str(metrics.take()["loss_max"]) == str(wild)
+
+
+NAMES = [name for name in LogRow.model_fields if name != "time"]
 
 
 def row(step):
-    return {name: step if name == "step" else 0.1 * step for name in COLUMNS}
+    return {name: step if name in ("step", "grid_points") else 0.1 * step for name in NAMES}
 
 
 @pytest.fixture
-def rows(tmp_path):
-    file = RowFile(tmp_path / "deep" / "log.jsonl")
+def log(tmp_path):
+    file = LogFile(tmp_path / "deep" / "log.jsonl")
     file.restore("")
     for step in (5, 10, 15):
-        file.append({**row(step), "samples_per_s": 123.0})
+        file.append(**row(step))
     return file
 
 
-def test_rows_come_back_with_their_time(rows):
-    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15]
-    assert all(entry["time"] > 1.6e12 for entry in rows.rows())
+def steps(log):
+    return [row.step for row in log.rows]
 
 
-def test_restored_as_it_was_whatever_happened_since(rows):
-    before, text = rows.rows(), rows.text()
-    rows.append(row(20))
-    rows.restore(text)
-    assert rows.rows() == before
-    rows.path.write_text(text[:40])
-    rows.restore(text)
-    rows.append(row(100))
-    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15, 100]
+def test_rows_have_their_time(log):
+    assert steps(log) == [5, 10, 15]
+    assert all(row.time > 1.6e12 for row in log.rows)
+
+
+def test_restored_as_it_was_whatever_happened_since(log):
+    before, text = log.rows[:], log.text()
+    log.append(**row(20))
+    log.restore(text)
+    assert log.rows == before
+    log.path.write_text(text[:40])
+    log.restore(text)
+    log.append(**row(100))
+    assert steps(log) == [5, 10, 15, 100]
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"step": 20}', "[" * 99_999, "\0\n"])
-def test_what_happens_to_the_file_changes_no_result(rows, content):
-    before = rows.csv()
-    rows.path.write_text(content)
-    assert rows.csv() == before
-    rows.restore(rows.text())
-    rows.append(row(20))
-    assert [entry["step"] for entry in rows.rows()] == [5, 10, 15, 20]
-    assert len(rows.path.read_text().splitlines()) == 4
+def test_what_happens_to_the_file_changes_no_result(log, content):
+    before = log.csv()
+    log.path.write_text(content)
+    assert log.csv() == before
+    log.restore(log.text())
+    log.append(**row(20))
+    assert steps(log) == [5, 10, 15, 20]
+    assert len(log.path.read_text().splitlines()) == 4
 
 
 def test_nobody_has_to_listen(monkeypatch):
@@ -95,15 +103,18 @@ def test_nobody_has_to_listen(monkeypatch):
     say("step 1")
 
 
-def test_csv_holds_the_columns_exactly_and_no_times(rows):
-    header, *lines = rows.csv().splitlines()
+def test_csv_holds_the_columns_exactly_and_no_times(log):
+    header, *lines = log.csv().splitlines()
     assert header == "step,loss,consistency_loss,kl,grad_norm,learning_rate,grid_points"
     assert len(lines) == 3
     for line, step in zip(lines, (5, 10, 15), strict=True):
-        assert [float(word) for word in line.split(",")] == list(row(step).values())
+        assert [float(word) for word in line.split(",")] == [row(step)[name] for name in COLUMNS]
 
 
-def test_not_a_number_survives(rows):
-    rows.append({**row(20), "grad_norm": float("nan")})
-    assert rows.csv().splitlines()[-1].split(",")[4] == "nan"
-    assert json.loads(json.dumps(rows.rows()))
+def test_what_is_not_finite_survives(log):
+    log.append(**{**row(20), "grad_norm": float("nan"), "loss": float("-inf")})
+    before = log.csv()
+    log.restore(log.text())
+    assert log.csv() == before
+    assert before.splitlines()[-1].split(",")[1:5:3] == ["-inf", "nan"]
+    json.loads(log.path.read_text().splitlines()[-1])

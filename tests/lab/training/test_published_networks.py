@@ -8,7 +8,6 @@ from support import dataset, params, run_settings
 
 from vct.lab import build
 from vct.lab.errors import UserError
-from vct.lab.files.layout import RunId
 from vct.lab.settings import reading
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training.checkpoint import Identity
@@ -22,23 +21,20 @@ BOTH = pytest.mark.parametrize("network", [ADM, EDM2], ids=["adm", "edm2"])
 
 @BOTH
 def test_two_steps_on_the_cpu(tmp_path, network):
-    train = {
-        "experiments.pictures.train.network": network,
-        "experiments.pictures.train.steps": 2,
-        "experiments.pictures.train.snapshots": 1,
-        "experiments.pictures.train.conditional": True,
-        "experiments.pictures.train.optimizer": {"kind": "adam", "learning_rate": 0.01},
-        "experiments.pictures.variants": ["variational"],
-        "experiments.pictures.couplings": {"variational": {"kl_weight": 1, "encoder": network}},
-    }
-    run = RunId("pictures", "variational", 3)
-    settings = run_settings(reading.validate(params(train)), run)
+    settings = run_settings(
+        {"kind": "variational", "kl_weight": 1.0, "encoder": network},
+        network=network,
+        steps=2,
+        snapshots=1,
+        conditional=True,
+        optimizer={"kind": "adam", "learning_rate": 0.01},
+    )
     data, identity = dataset((1, 8, 8)), Identity({}, "", 1)
-    trainer = Trainer(settings, run.seed, data, RuntimeSettings(device="cpu"), tmp_path, identity)
+    trainer = Trainer(settings, 3, data, RuntimeSettings(device="cpu"), tmp_path, identity)
     start = {name: value.clone() for name, value in trainer.model.named_parameters()}
     trainer.resume()
-    finished = trainer.run()
-    assert finished.nonfinite_steps == 0
+    result = trainer.run()
+    assert result.nonfinite_steps == 0
     moved = [
         name for name, value in trainer.model.named_parameters() if (value != start[name]).any()
     ]

@@ -1,6 +1,7 @@
 """What the engines are told agrees with the settings and with what the stages write."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,16 +78,49 @@ def test_unknown_suite(loaded):
 
 
 def test_points_need_no_extractor(loaded):
-    assert graph.extractor_files_of(loaded, "small") == []
-    assert graph.extractor_files_of(loaded, "pictures") == [
-        f"results/extractors/judge/{file}" for file in layout.EXTRACTOR_FILES
+    assert graph.inputs(loaded, "small")["floor"] == ["data/points"]
+    assert graph.inputs(loaded, "pictures")["floor"] == [
+        "data/images",
+        "results/extractors/judge",
+        "results/statistics/images/judge/moments.safetensors",
     ]
 
 
-def test_data_of_an_experiment(loaded):
-    files = graph.data_files_of(loaded, "pictures")
-    assert {str(Path(file).parent) for file in files} == {"data/images"}
-    assert {Path(file).name for file in files} == set(layout.DATA_FILES)
+def test_experiments_share_statistics_and_extras_ask_for_more(loaded):
+    """An extra that compares one by one adds a stage, and changes that of nobody else."""
+    content = params()
+    content["experiments"]["more"] = {
+        **content["experiments"]["pictures"],
+        "score": {"metric": "fid", "extractor": "judge", "extras": ["kid"]},
+    }
+    content["suites"]["cpu"].append("more")
+    with_kid = reading.validate(content)
+    (moments,) = graph.statistics(with_kid, "pictures")
+    assert graph.statistics(with_kid, "more") == [moments, replace(moments, what="features")]
+    before, after = (yaml.safe_load(dvc.text(one, "cpu"))["stages"] for one in (loaded, with_kid))
+    kept = {name: stage for name, stage in before.items() if name not in ("table", "scores")}
+    assert kept.items() <= after.items()
+    assert {name for name in after if "-in-judge" in name} == {
+        "moments-images-in-judge",
+        "features-images-in-judge",
+    }
+
+
+def test_data_that_only_the_extractor_needs_are_made():
+    content = params({"datasets.others": {"source": "digits", "test": 400}})
+    content["extractors"]["judge"]["dataset"] = "others"
+    stages = yaml.safe_load(dvc.text(reading.validate(content), "cpu"))["stages"]
+    assert stages["extractor-judge"]["deps"] == stages["data-others"]["outs"] == ["data/others"]
+
+
+def test_folders_are_files_for_snakemake(loaded):
+    wildcards = {"experiment": "pictures", "coupling": "ot", "seed": "3"}
+    assert graph.input_files(loaded, "score", wildcards) == [
+        *(f"data/images/{file}" for file in layout.DATA_FILES),
+        *(f"results/extractors/judge/{file}" for file in layout.EXTRACTOR_FILES),
+        "results/statistics/images/judge/moments.safetensors",
+        *(f"results/pictures/ot/seed3/{file}" for file in ("config.json", *layout.SAMPLE_FILES)),
+    ]
 
 
 def snakemake_files(loaded, suite):
@@ -94,8 +128,9 @@ def snakemake_files(loaded, suite):
     files = set(graph.suite_files(loaded, suite))
     for name in loaded.suite(suite):
         files |= {f"data/{loaded.experiments[name].train.dataset}", f"results/{name}/floor.json"}
-        files |= {*graph.extractor_files_of(loaded, name)}
-        if checkpoint := graph.checkpoint_of(loaded, name):
+        files |= {*graph.files(*graph.inputs(loaded, name)["floor"][1:])}
+        start = loaded.experiments[name].train.initial_weights
+        if checkpoint := layout.pretrained_name(start or ""):
             files |= {str(file) for file in layout.pretrained_files(checkpoint)}
     for run in graph.suite_runs(loaded, suite):
         for file in (*layout.TRAIN_FILES, *layout.SAMPLE_FILES, *layout.SCORE_FILES):
@@ -122,8 +157,8 @@ def test_dvc_and_snakemake_make_the_same_files_of_the_paper_suite():
 def test_imported_weights_are_made_before_the_training_that_needs_them():
     path = "pretrained/edm-1.5.safetensors"
     loaded = reading.validate(params({"experiments.pictures.train.initial_weights": path}))
-    assert graph.initial_weights(loaded, "pictures") == [path]
-    assert graph.initial_weights(loaded, "small") == []
+    assert graph.inputs(loaded, "pictures")["train"] == ["data/images", path]
+    assert graph.inputs(loaded, "small")["train"] == ["data/points"]
     stages = yaml.safe_load(dvc.text(loaded, "cpu"))["stages"]
     assert path in stages["train-pictures"]["deps"]
     made = stages["pretrained-edm-1_5"]
@@ -138,7 +173,7 @@ def test_imported_weights_are_made_before_the_training_that_needs_them():
 )
 def test_other_initial_weights_are_no_business_of_the_engines(path):
     loaded = reading.validate(params({"experiments.pictures.train.initial_weights": path}))
-    assert graph.initial_weights(loaded, "pictures") == []
+    assert graph.inputs(loaded, "pictures")["train"] == ["data/images"]
     assert path not in dvc.text(loaded, "cpu")
 
 
@@ -147,7 +182,7 @@ def test_table_and_figures_read_what_some_stage_writes(loaded):
     inputs = set(graph.table_inputs(loaded, "cpu"))
     for name in loaded.suite("cpu"):
         inputs |= set(graph.figure_inputs(loaded, name))
-    inputs -= {file for name in ("small", "pictures") for file in graph.data_files_of(loaded, name)}
+        inputs -= set(graph.files(f"data/{loaded.experiments[name].train.dataset}"))
     assert inputs <= made
 
 
@@ -170,8 +205,9 @@ def test_kept_averages_are_made_and_read_where_asked_for():
     assert dvc_files(rebuilt, "cpu", "outs") == dvc_files(kept, "cpu", "outs")
     assert layout.AVERAGES_FILE in graph.train_files(kept, "small")
     assert graph.train_files(kept, "pictures") == layout.TRAIN_FILES
-    assert layout.AVERAGES_FILE in graph.files_to_sample(rebuilt, "small")
-    assert layout.AVERAGES_FILE not in graph.files_to_sample(kept, "small")
+    averages = f"{{run}}/{layout.AVERAGES_FILE}"
+    assert averages in graph.inputs(rebuilt, "small")["sample"]
+    assert averages not in graph.inputs(kept, "small")["sample"]
 
 
 def test_rows_name_what_decides_them(loaded):
@@ -221,6 +257,8 @@ def test_raw_files_are_no_data_set_that_somebody_mistyped(loaded):
     graph.check_targets(loaded, ["data/raw/faces", "data/points/meta.json"])
     with pytest.raises(UserError, match="no data set 'pionts'"):
         graph.check_targets(loaded, ["data/pionts/meta.json"])
+    with pytest.raises(UserError, match="no extractor 'jugde'"):
+        graph.check_targets(loaded, ["results/statistics/images/jugde/moments.safetensors"])
 
 
 @pytest.mark.parametrize(

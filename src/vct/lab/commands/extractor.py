@@ -1,17 +1,12 @@
 """`vct extractor NAME`: the weights of a feature extractor, trained here or published elsewhere."""
 
-from pathlib import Path
-from typing import Any
-
 import torch
 
+from vct.lab import build, records
 from vct.lab.data import dataset
+from vct.lab.errors import UserError
 from vct.lab.files.layout import extractor_dir
-from vct.lab.files.whole import write_json
-from vct.lab.metrics.extractors.base import find_published
-from vct.lab.metrics.extractors.classifier import save_classifier, train_classifier
-from vct.lab.metrics.extractors.published import save_published
-from vct.lab.settings.extractors import ClassifierSettings
+from vct.lab.records import FactsRecord, Record
 from vct.lab.settings.params import Params
 
 
@@ -20,31 +15,10 @@ def extractor(params: Params, name: str) -> None:
     settings = params.extractor(name)
     torch.set_num_threads(params.runtime.threads)
     weights = extractor_dir(name) / "weights.safetensors"
-    if isinstance(settings, ClassifierSettings):
-        facts = _train(settings, weights)
-        summary = f"accuracy {facts['accuracy']:.4f} on {facts['test_images']} held-out images"
-    else:
-        facts = _take_over(settings, weights)
-        summary = f"the weights of {facts['source']}, sha256 {facts['source_sha256']}"
-    write_json(weights.with_name("metrics.json"), facts)
-    print(f"{name}: {summary}")
-
-
-def _train(settings: ClassifierSettings, weights: Path) -> dict[str, Any]:
-    data = dataset.load(settings.dataset)
-    options = settings.model_dump(exclude={"kind", "dataset"})
-    model, accuracy = train_classifier(
-        data.train.x, data.train.labels, data.test.x, data.test.labels, **options
-    )
-    save_classifier(weights, model)
-    return {
-        "accuracy": accuracy,
-        "train_images": len(data.train.x),
-        "test_images": len(data.test.x),
-    }
-
-
-def _take_over(settings: Any, weights: Path) -> dict[str, Any]:
-    published = find_published(settings)
-    save_published(weights, settings.kind, published)
-    return {"source": published.source, "source_sha256": published.source_sha256}
+    data = None if settings.trained_on is None else dataset.load(settings.trained_on)
+    made = build.instantiate(settings).make(weights, data)
+    if not weights.is_file():
+        raise UserError(f"the extractor '{settings.member}' wrote no {weights}; correct its make.")
+    facts = made.content() if isinstance(made, Record) else made or {}
+    records.write(FactsRecord(facts), weights.with_name("metrics.json"))
+    print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))

@@ -4,30 +4,22 @@ import numpy as np
 import torch
 
 from vct.lab import build
-from vct.lab.data import dataset
-from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
-from vct.lab.files.whole import atomic
 from vct.lab.processes.group import current_group
 from vct.lab.report.preview import preview
-from vct.lab.runs import results, weights
+from vct.lab.runs import provenance, samples, weights
 from vct.lab.sampling import Drawing
 from vct.lab.settings.params import Params
-from vct.lab.training import finished
+from vct.lab.training import outputs
 
 
 def sample(params: Params, name: str) -> None:
     """Write `samples.npz` and `preview.png` of a run."""
     run = RunId.parse(name)
-    settings, record = results.checked_record(params, run)
+    settings, record = provenance.checked_run(params, run)
     train, sample = settings.train, params.experiment(run.experiment).sample
-    data = dataset.load(train.dataset)
-    if record["data_sha256"] != data.sha256:
-        raise UserError(
-            f"{run.directory} was trained on other data than data/{data.name} holds; train it "
-            f"again: vct train {run}"
-        )
-    files = results.checked_weights(run, sample, record)
+    data = provenance.checked_data(run, record)
+    files = provenance.checked_weights(run, sample, record)
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime)
     model = weights.load(run, settings, data, device, sample.ema_width)
@@ -37,25 +29,22 @@ def sample(params: Params, name: str) -> None:
     drawing = Drawing(f, model.coupling, sampler, data, sample, classes, device)
     arrays = drawing.all_results()
     if sample.snapshot_samples:
-        arrays |= _snapshots(run, train.snapshot_steps, drawing)
+        arrays |= _snapshots(run, drawing)
     if not current_group().main:
         return
     if data.is_points:
         arrays |= drawing.pairs(train.batch_size) | {"noise": drawing.start_noise()}
-    arrays["record"] = results.sample_record(sample, data.sha256, files)
-    with atomic(run.directory / "samples.npz") as temporary:
-        np.savez(temporary, allow_pickle=False, **arrays)
+    samples.write(run, arrays, provenance.sample_record(sample, record, files))
     real = np.asarray(data.train.x[: sample.num_samples])
-    preview(run.directory / "preview.png", results.scored(arrays), real)
-    finished.drop(run)
+    preview(run.directory / "preview.png", samples.scored(arrays), real)
+    outputs.forget(run)
 
 
-def _snapshots(run: RunId, steps: list[int], drawing: Drawing) -> dict[str, np.ndarray]:
+def _snapshots(run: RunId, drawing: Drawing) -> dict[str, np.ndarray]:
     """Samples of the averaged network along training, with the fewest steps."""
     path, network = run.directory / "snapshots.safetensors", drawing.f.network
     arrays = {}
-    for step, tensors in sorted(weights.read_snapshots(path, steps).items()):
+    for step, tensors in sorted(weights.read_snapshots(path).items()):
         weights.fill(network, tensors, path)
-        count = drawing.sample.snapshot_samples
-        arrays[f"snapshot{step}"] = drawing.first_result(count)
+        arrays[f"snapshot{step}"] = drawing.first_result(drawing.sample.snapshot_samples)
     return arrays

@@ -22,7 +22,7 @@ from vct.lab.workflow.smoke import STAND_IN, checkpoint_files, reduced_suite, sm
 SNAKEFILE, PROFILE = Path("Snakefile"), Path("profiles/default")
 TRAINING = 9000
 MEMORY = {"train": TRAINING, "train_keeping_averages": TRAINING} | dict.fromkeys(
-    ("sample", "score", "floor"), 4000
+    ("sample", "statistics", "score", "floor"), 4000
 )
 """Of a stage in MB; the largest training of the paper suite, EDM2-S with an encoder, took 8,650."""
 

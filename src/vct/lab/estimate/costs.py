@@ -109,7 +109,7 @@ def _sample_bytes(experiment: ExperimentSettings, shape: tuple[int, int, int]) -
     sample, train = experiment.sample, experiment.train
     results = 1 if sample.sampler is not None else 1 + len(sample.mid_times)
     count = results * sample.num_samples + train.snapshots * sample.snapshot_samples
-    if experiment.score.metric != "wasserstein":
+    if experiment.score.form != "points":
         return count * math.prod(shape)
     # Points come with their noise, and with one coupled batch of training.
     return FLOAT * (count + sample.num_samples + 2 * train.batch_size) * math.prod(shape)

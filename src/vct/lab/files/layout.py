@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from vct.lab.errors import UserError, quoted
 
@@ -70,6 +71,48 @@ class RunId:
     def started(self) -> Path:
         """What training was started with, written before its first step."""
         return self.state / "started.json"
+
+
+Statistic = Literal["moments", "features"]
+
+
+@dataclass(frozen=True)
+class StatisticsId:
+    """What is known of the training images of a data set in the features of an extractor: their
+    `moments`, or their `features` one by one; written `dataset/extractor/moments`."""
+
+    dataset: str
+    extractor: str
+    what: Statistic
+
+    @classmethod
+    def parse(cls, text: str) -> "StatisticsId":
+        """Read `dataset/extractor/moments`.
+
+        Raises:
+            UserError: if the text has another form.
+        """
+        kinds = get_args(Statistic)
+        match = re.fullmatch(rf"({NAME.pattern})/({NAME.pattern})/({'|'.join(kinds)})", text)
+        if not match:
+            raise UserError(
+                f"{quoted(text)} names no statistics; they are written DATASET/EXTRACTOR/moments "
+                "or DATASET/EXTRACTOR/features."
+            )
+        return cls(match[1], match[2], match[3])  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.extractor}/{self.what}"
+
+    @property
+    def file(self) -> Path:
+        """Where they are."""
+        return Path("results/statistics") / f"{self}.safetensors"
+
+
+def train_files(averages: bool) -> tuple[str, ...]:
+    """What a training writes into the folder of its run; `averages`: it keeps some."""
+    return (*TRAIN_FILES, AVERAGES_FILE) if averages else TRAIN_FILES
 
 
 def dataset_dir(name: str) -> Path:

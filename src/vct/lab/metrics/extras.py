@@ -32,9 +32,6 @@ NAMES = {
 }
 """The numbers of each."""
 
-OF_REFERENCE = ("kid", "precision_recall")
-"""Those that need the features of every reference image."""
-
 
 class PrecisionRecall(NamedTuple):
     """Share of samples among the reference, and share of the reference among samples."""

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vct.lab.errors import UserError
 from vct.lab.metrics.extractors.base import Extractor
 from vct.lab.processes.group import current_group
 
@@ -41,10 +42,13 @@ class Features:
         """Rows (N, D), or (N, D + K) with the logits, on the CPU.
 
         Args:
-            images: uint8 (N, C, H, W), N at least 1, of a shape that the extractor takes; grey is
-                repeated for an RGB extractor.
+            images: uint8 (N, C, H, W), N at least 1; grey is repeated for an RGB extractor.
             logits: whether to keep the logits of an extractor that has some.
+
+        Raises:
+            UserError: if they are no such images, or the extractor takes others.
         """
+        _check(images, self.extractor)
         if self._group.size == 1:
             return self._compute(images, logits)
         self._group.broadcast(torch.tensor([*images.shape, int(logits)]))
@@ -98,6 +102,33 @@ class Features:
                 _report(start + len(batch), len(images))
         assert rows is not None
         return rows
+
+
+def check_count(images: NDArray[np.uint8], what: str) -> None:
+    """Raise UserError if images are too few to have a covariance."""
+    if len(images) < 2:
+        raise UserError(
+            f"there are {len(images)} {what}; a Fréchet distance needs two or more, and some "
+            "hundreds to mean anything."
+        )
+
+
+def _check(images: NDArray[np.uint8], extractor: Extractor) -> None:
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise UserError(
+            f"the images are {images.dtype} of shape {images.shape}; an extractor takes 8-bit "
+            "images (count, channels, height, width)."
+        )
+    shape = images.shape[1:]
+    if extractor.shape is None and shape[0] not in (1, 3):
+        raise UserError(
+            f"the images have {shape[0]} channels; this extractor takes grey or RGB images."
+        )
+    if extractor.shape not in (None, shape):
+        raise UserError(
+            f"the extractor takes images of shape {extractor.shape}, not {shape}; choose the one "
+            "that was trained on this data set."
+        )
 
 
 def _report(done: int, count: int) -> None:

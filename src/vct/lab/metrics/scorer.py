@@ -1,129 +1,128 @@
-"""The scorer of an experiment: one object that turns samples into named numbers."""
+"""The metric of an experiment, ready to score."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
-from vct.lab.files.layout import extractor_dir
-from vct.lab.metrics.wasserstein import mode_mass, wasserstein2
+from vct.lab.files.layout import StatisticsId, extractor_dir
+from vct.lab.files.whole import file_sha256
+from vct.lab.metrics.base import Label, Metric
+from vct.lab.processes.launch import is_helper
+from vct.lab.records import ExtractorRecord
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.params import Params
 
-CACHE = Path("state/statistics")
+if TYPE_CHECKING:  # Scores of points do without torch, whose import takes longer than they do.
+    from vct.lab.metrics.features import Features
+
+NUMBER = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""What a number may be called: it becomes a column and a heading."""
 
 
-@dataclass(frozen=True)
-class Scorer:
-    """Scores samples against the training set.
+def make_metric(params: Params, experiment: ExperimentSettings, data: Dataset) -> Metric:
+    """The metric that the settings of an experiment ask for.
 
-    Args:
-        primary: the metric that ranks; lower is better.
-        metrics: all names that a call returns.
-        extractor: name, kind, sha256 and number of features, or None.
-        reference_size: number of training points or images that samples are compared with.
-        compute: samples to numbers.
-        rank: samples to the primary metric alone.
-        extras: how metrics beside the primary one are computed for so many samples.
-        serve: in a process that helps another to score, help until `release` is called there.
-        release: let the helpers go.
+    Raises:
+        UserError: if it does not fit the data, or if a user's class is no metric.
     """
+    from vct.lab.build import instantiate
 
-    primary: str
-    metrics: list[str]
-    extractor: dict[str, Any] | None
-    reference_size: int
-    compute: Callable[[np.ndarray], dict[str, float]]
-    rank: Callable[[np.ndarray], float]
-    extras: Callable[[int], dict[str, Any]] = lambda samples: {}
-    serve: Callable[[], None] = lambda: None
-    release: Callable[[], None] = lambda: None
+    score, extractor = experiment.score, None
+    offered: dict[str, Any] = {
+        "reference": data.train.x,
+        "modes": data.meta.modes,
+        "form": "points" if data.is_points else "images",
+    }
+    if score.extractor is not None:
+        from vct.lab.metrics.statistics import read
 
-    def __call__(self, samples: np.ndarray) -> dict[str, float]:
-        """Numbers for samples (N, C, H, W)."""
-        return self.compute(samples)
-
-
-POINTS = 2048
-"""Most points in an exact transport plan: its cost grows with the cube, and this takes a second."""
-
-
-def make_scorer(params: Params, experiment: ExperimentSettings, data: Dataset) -> Scorer:
-    """The scorer that the settings of an experiment ask for."""
-    if experiment.score.metric == "wasserstein":
-        return _wasserstein_scorer(data)
-    return _frechet_scorer(params, experiment, data)
-
-
-def _wasserstein_scorer(data: Dataset) -> Scorer:
-    """Exact W2 to as many stratified training points as there are samples, at most `POINTS`, and
-    mass per mode."""
-    modes = data.meta.modes
-    if modes is None:
+        features, extractor = load_features(params, score.extractor)
+        offered |= {
+            "features": features,
+            "statistics": lambda what: read(
+                StatisticsId(data.name, score.extractor, what), data, extractor
+            ),
+        }
+    metric: Metric = instantiate(score, **offered)
+    metric.extractor = extractor
+    if not _is_labelled(metric):
         raise UserError(
-            f"data/{data.name} records no modes, which the score of points needs; make it again "
-            f"with: vct data {data.name}"
+            f"the metric '{score.member}' must have labels: a vct.lab.metrics.base.Label for each "
+            "number, by a name of letters, digits, '_' and '-' alone; correct them."
         )
-    reference = np.asarray(data.train.x[:POINTS]).reshape(-1, 2)
-    names = [f"mass_mode{index}" for index in range(len(modes.means))]
+    return metric
 
-    def compute(samples: np.ndarray) -> dict[str, float]:
-        points = samples.reshape(len(samples), 2)
-        mass = mode_mass(points, modes.means, modes.std)
-        distance = wasserstein2(points, reference[: len(points)])
-        each = dict(zip(names, mass.modes, strict=True))
-        return {"w2": distance, **each, "mass_outside": mass.outside}
 
-    return Scorer(
-        primary="w2",
-        metrics=["w2", *names, "mass_outside"],
-        extractor=None,
-        reference_size=len(reference),
-        compute=compute,
-        rank=lambda samples: compute(samples)["w2"],
+def _is_labelled(metric: Metric) -> bool:
+    labels = getattr(metric, "labels", None)
+    return (
+        isinstance(labels, dict)
+        and bool(labels)
+        and all(
+            isinstance(label, Label) and NUMBER.fullmatch(name) for name, label in labels.items()
+        )
     )
 
 
-def _frechet_scorer(params: Params, experiment: ExperimentSettings, data: Dataset) -> Scorer:
-    """Fréchet distance and extras to the whole training set in the features of an extractor.
+def load_features(params: Params, name: str) -> "tuple[Features, ExtractorRecord]":
+    """The features of the extractor called `name`, and what a protocol says of it.
 
-    The metrics carry the extractor's name, so numbers of two extractors never share a column.
+    Raises:
+        UserError: if its weights are missing or damaged, or it needs a GPU that is not there.
     """
-    # Scores of points do without torch, whose import takes longer than their computation.
     import torch
 
     from vct.lab import build
-    from vct.lab.metrics import extras as other
-    from vct.lab.metrics.extractors.base import find_extractor
-    from vct.lab.metrics.fidelity import Fidelity
-    from vct.lab.metrics.statistics_cache import StatisticsCache
+    from vct.lab.metrics.extractors.base import Extractor
+    from vct.lab.metrics.features import Features
 
-    name, extras = str(experiment.score.extractor), experiment.score.extras
     torch.set_num_threads(params.runtime.threads)
-    kind = params.extractors[name].kind
-    extractor = find_extractor(kind, extractor_dir(name) / "weights.safetensors")
-    device = torch.device("cpu") if extractor.on_cpu else build.device(params.runtime)
-    # The hash of the whole data set stands for that of its training images.
-    cache = StatisticsCache(CACHE, f"{data.name}-train", data.sha256)
-    reference = np.asarray(data.train.x)
-    fidelity = Fidelity(reference, extractor, extras, cache, device)
-    numbers = ("fid", *(number for extra in extras for number in other.NAMES[extra]))
-
-    def compute(samples: np.ndarray) -> dict[str, float]:
-        return {f"{number}_{name}": value for number, value in fidelity.measure(samples).items()}
-
-    return Scorer(
-        primary=f"fid_{name}",
-        metrics=[f"{number}_{name}" for number in numbers],
-        extractor=extractor.record(name),
-        reference_size=len(reference),
-        compute=compute,
-        rank=fidelity.frechet,
-        extras=lambda samples: other.protocol(extras, samples, len(reference)),
-        serve=fidelity.features.serve,
-        release=fidelity.features.release,
+    settings, weights = params.extractor(name), extractor_dir(name) / "weights.safetensors"
+    extractor = build.instantiate(settings).load(weights)
+    if not isinstance(extractor, Extractor):
+        raise UserError(
+            f"the extractor '{settings.member}' must load a vct.lab.metrics.extractors.base."
+            "Extractor; correct its method load."
+        )
+    source, source_sha256 = extractor.source or (None, None)
+    record = ExtractorRecord(
+        name=name,
+        kind=settings.member,
+        sha256=file_sha256(weights),
+        features=extractor.features,
+        source=source,
+        source_sha256=source_sha256,
     )
+    device = torch.device("cpu") if extractor.on_cpu else build.device(params.runtime)
+    return Features(extractor, device), record
+
+
+class Shared(Protocol):
+    """Work that the main process does with the help of others."""
+
+    def serve(self) -> None:
+        """Help until `release` is called in the main process."""
+
+    def release(self) -> None:
+        """Let the helpers go."""
+
+
+S = TypeVar("S", bound=Shared)
+
+
+@contextmanager
+def main_of(work: S) -> Iterator[S | None]:
+    """The work, in the one process that writes; elsewhere None, after helping it.
+
+    On an error nobody is released: the others may stand in the middle of a share, and they end when
+    they find the main process gone.
+    """
+    if is_helper():
+        work.serve()
+        yield None
+    else:
+        yield work
+        work.release()

@@ -11,9 +11,45 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from vct.lab.errors import UserError
+from vct.lab.metrics.base import Metric
+from vct.lab.records import Modes
+from vct.lab.settings.score import label
 
+POINTS = 2048
+"""Most points in an exact transport plan: its cost grows with the cube, and this takes a second."""
 # The network simplex needs a few pivots per point; this bound is only there to end a bad run.
 MAX_PIVOTS = 50_000_000
+
+
+class Wasserstein(Metric):
+    """Exact W2 to as many stratified training points as there are samples, at most `POINTS`, and
+    mass per mode.
+
+    Args:
+        reference: float32 (M, C, H, W), stratified.
+        modes: what meta.json says of them.
+
+    Raises:
+        UserError: if nothing is known of the modes.
+    """
+
+    def __init__(self, reference: NDArray[np.float32], modes: Modes | None) -> None:
+        if modes is None:
+            raise UserError(
+                "the data set records no modes, which the score of points needs; make it again "
+                "with vct data, or score with another metric."
+            )
+        self.means, self.std = modes.means, modes.std
+        self.reference = np.asarray(reference[:POINTS])
+        self.compared = len(self.reference)
+        self.masses = [f"mass_mode{index}" for index in range(len(self.means))]
+        self.labels = {name: label(name) for name in ("w2", *self.masses, "mass_outside")}
+
+    def compute(self, samples: NDArray[np.float32]) -> dict[str, float]:
+        mass = mode_mass(samples, self.means, self.std)
+        distance = wasserstein2(samples, self.reference[: len(samples)])
+        each = dict(zip(self.masses, mass.modes, strict=True))
+        return {"w2": distance, **each, "mass_outside": mass.outside}
 
 
 @dataclass(frozen=True)

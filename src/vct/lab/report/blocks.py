@@ -1,52 +1,55 @@
 """The readable table, before it is Markdown or LaTeX: blocks of rows whose numbers compare."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
+from vct.lab.records import Label, ProtocolRecord
 from vct.lab.report import names
-from vct.lab.report.protocol import Protocol, sentence
-from vct.lab.report.summary import ROW, Spread, best
+from vct.lab.report.collect import Collected, ExperimentRows
+from vct.lab.report.protocol import comparable, sentence
+from vct.lab.report.summary import Spread, best, spreads
+from vct.lab.runs.samples import parse_key
 
 EMPTY = "–"
 _FIGURES = 3  # significant digits of the smallest mean of a column
 _MODE = "mass_mode"
-_DRAWN = ["sampler", "steps"]
+
+Spreads = Mapping[tuple[str, str, str, str], Spread]
+"""By experiment, coupling, metric and key of the samples."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """Numbers of one kind: a metric and its sampling steps (None: of the run itself).
+    """Numbers of one kind: a metric of samples by their key (empty: of the run itself).
 
-    The masses of all modes share one column, since each says little alone.
+    The masses of all modes share one column, since each says little alone. `first` is what the
+    first metric is called.
     """
 
     metrics: tuple[str, ...]
-    steps: int | None
+    samples: str
     decimals: int
-    sampler: str = "steps"
+    first: Label
 
     @property
     def label(self) -> str:
         """What the numbers are; ↓ where less is better, ↑ where more is."""
         if self.metrics[0].startswith(_MODE):
             return "mass of each mode"
-        metric = names.metric(self.metrics[0])
-        arrow = " ↓" if metric.lower_is_better else " ↑" if metric.higher_is_better else ""
-        return metric.short + arrow
+        arrow = " ↓" if self.first.lower_is_better else " ↑" if self.first.higher_is_better else ""
+        return self.first.short + arrow
 
     @property
     def sampling(self) -> str:
         """How the samples were drawn, such as `2 steps`; empty for numbers of the run itself."""
-        return names.heading(f"{self.sampler}{self.steps}") if self.steps else ""
+        return names.heading(self.samples)
 
     @property
     def ranked(self) -> bool:
         """Whether the best of the column is worth marking."""
-        metric = names.metric(self.metrics[0])
-        return len(self.metrics) == 1 and (metric.lower_is_better or metric.higher_is_better)
+        compared = self.first.lower_is_better or self.first.higher_is_better
+        return len(self.metrics) == 1 and compared
 
 
 @dataclass(frozen=True)
@@ -80,29 +83,29 @@ class Block:
 HEAD = ("experiment", "kernel", "objective", "coupling")
 
 
-def blocks(frame: pd.DataFrame) -> list[Block]:
-    """Blocks from the frame of `collect`, in its order.
+def blocks(collected: Collected) -> list[Block]:
+    """Blocks in the order of the experiments.
 
-    A block holds one data set and one comparable protocol (see `Protocol.comparable`), so numbers
+    A block holds one data set and one comparable protocol (see `protocol.comparable`), so numbers
     of different extractors, references or sample counts never stand in one column.
     """
-    comparable = frame["protocol"].map(lambda text: Protocol.parse(text).comparable)
-    grouped = frame.groupby([frame["dataset"], comparable], sort=False)
-    return [_block(part) for _, part in grouped]
+    members: dict[tuple[str, str], list[ExperimentRows]] = {}
+    for name, experiment in collected.experiments.items():
+        key = experiment.dataset, comparable(collected.protocols[name])
+        members.setdefault(key, []).append(experiment)
+    every = spreads(collected.frame)
+    return [_block(experiments, collected, every) for experiments in members.values()]
 
 
-def _block(part: pd.DataFrame) -> Block:
-    by_experiment = part.groupby("experiment", sort=False)
-    protocols = {
-        str(name): Protocol.parse(rows.iloc[0]["protocol"]) for name, rows in by_experiment
-    }
-    columns = _columns(part, next(iter(protocols.values())))
-    label = names.metric(columns[0].metrics[0]).label
+def _block(experiments: Sequence[ExperimentRows], collected: Collected, every: Spreads) -> Block:
+    protocols = {each.experiment: collected.protocols[each.experiment] for each in experiments}
+    here = {place: spread for place, spread in every.items() if place[0] in protocols}
+    columns = _columns(here, next(iter(protocols.values())))
     return Block(
-        f"{part.iloc[0]['dataset']}: {label}",
+        f"{experiments[0].dataset}: {columns[0].first.label}",
         columns,
-        tuple(_group(rows, columns) for _, rows in by_experiment),
-        _floors(part, columns),
+        tuple(_group(each, columns, here) for each in experiments),
+        _floors(list(protocols), columns, collected),
         sentence(protocols),
     )
 
@@ -110,68 +113,69 @@ def _block(part: pd.DataFrame) -> Block:
 # --- columns ---------------------------------------------------------------------------------
 
 
-def _columns(part: pd.DataFrame, protocol: Protocol) -> tuple[Column, ...]:
-    """The primary metric first, each metric by number of steps, numbers of the run last."""
-    found = list(dict.fromkeys(part["metric"]))
-    named = [metric for metric in protocol.metrics if metric in found]
-    order = named + [metric for metric in found if metric not in named]
+def _columns(spreads: Spreads, protocol: ProtocolRecord) -> tuple[Column, ...]:
+    """The metrics that the protocol names before others, each by number of steps; numbers of the
+    run last."""
+    found = dict.fromkeys(metric for _, _, metric, _ in spreads)
+    order = list(
+        dict.fromkeys([*(metric for metric in protocol.metrics if metric in found), *found])
+    )
     modes = tuple(metric for metric in order if metric.startswith(_MODE))
     kinds = [(metric,) for metric in order if metric not in modes] + ([modes] if modes else [])
-    sampled = part[part["steps"].notna()]
     columns = []
     for kind in kinds:
-        decimals = _decimals(part[part["metric"].isin(kind)], names.metric(kind[0]).decimals)
-        drawn = sampled[sampled["metric"].isin(kind)]
-        counts = sorted({(str(sampler), int(n)) for sampler, n in drawn[_DRAWN].to_numpy()})
-        # Few steps before many: "steps" comes after "heun".
-        counts.sort(key=lambda count: count[0], reverse=True)
-        columns += [Column(kind, steps, decimals, sampler) for sampler, steps in counts]
-        columns += [] if counts else [Column(kind, None, decimals)]
-    return tuple(sorted(columns, key=lambda column: column.steps is None))
+        mine = {place: spread for place, spread in spreads.items() if place[2] in kind}
+        means = [spread.mean for spread in mine.values()]
+        label = names.metric(kind[0], protocol)
+        decimals = _decimals(means, label.decimals)
+        keys = sorted({key for *_, key in mine}, key=_by_steps)
+        columns += [Column(kind, key, decimals, label) for key in keys]
+    return tuple(sorted(columns, key=lambda column: not column.samples))
 
 
-def _decimals(scores: pd.DataFrame, most: int) -> int:
-    """Digits after the point that give the smallest mean of a column _FIGURES digits, if `most`
+def _by_steps(key: str) -> tuple[bool, int]:
+    """Few steps before those of other samplers."""
+    sampler, steps = parse_key(key) or ("", 0)
+    return sampler != "steps", steps
+
+
+def _decimals(means: Sequence[float], most: int) -> int:
+    """Digits after the point that give the smallest of `means` _FIGURES digits, if `most`
     suffice."""
-    means = scores.groupby([*ROW, "metric", "steps"], dropna=False)["value"].mean().abs()
-    smallest = means[means > 0].min()
-    if not math.isfinite(smallest):
+    sizes = [abs(mean) for mean in means if mean and math.isfinite(mean)]
+    if not sizes:
         return most
-    return min(max(_FIGURES - 1 - math.floor(math.log10(smallest)), 0), most)
+    return min(max(_FIGURES - 1 - math.floor(math.log10(min(sizes))), 0), most)
 
 
 # --- rows ------------------------------------------------------------------------------------
 
 
-def _group(rows: pd.DataFrame, columns: Sequence[Column]) -> tuple[Row, ...]:
-    couplings = list(dict.fromkeys(rows["coupling"]))
-    first = rows.iloc[0]
-    head = (first["experiment"], names.kernel(first["kernel"]), names.objective(first["objective"]))
-    by_column = [_cells(rows, couplings, column) for column in columns]
+def _group(
+    experiment: ExperimentRows, columns: Sequence[Column], spreads: Spreads
+) -> tuple[Row, ...]:
+    head = (experiment.experiment, experiment.kernel_label, experiment.objective_label)
+    by_column = [_cells(experiment, column, spreads) for column in columns]
+    labels = experiment.couplings.values()
     return tuple(
-        Row((*head, names.coupling(coupling)), tuple(cells[index] for cells in by_column))
-        for index, coupling in enumerate(couplings)
+        Row((*head, label), cells)
+        for label, cells in zip(labels, zip(*by_column, strict=True), strict=True)
     )
 
 
-def _cells(rows: pd.DataFrame, couplings: Sequence[str], column: Column) -> list[Cell]:
+def _cells(experiment: ExperimentRows, column: Column, spreads: Spreads) -> list[Cell]:
     """Cells of one experiment in one column, the best of them bold."""
-    spreads = [
-        [_spread(rows[rows["coupling"] == coupling], metric, column) for metric in column.metrics]
-        for coupling in couplings
+    grid = [
+        [
+            spreads.get((experiment.experiment, coupling, metric, column.samples))
+            for metric in column.metrics
+        ]
+        for coupling in experiment.couplings
     ]
-    single = [row[0] for row in spreads if row[0] is not None] if column.ranked else []
-    winner = best(single, names.metric(column.metrics[0]).lower_is_better)
+    single = [row[0] for row in grid if row[0] is not None] if column.ranked else []
+    winner = best(single, column.first.lower_is_better)
     bold = None if winner is None else single[winner]
-    return [_cell(row, column.decimals, row[0] is bold and bold is not None) for row in spreads]
-
-
-def _spread(rows: pd.DataFrame, metric: str, column: Column) -> Spread | None:
-    here = rows[rows["metric"] == metric]
-    steps = here["steps"]
-    drawn = (steps == column.steps).fillna(False) & (here["sampler"] == column.sampler)
-    here = here[steps.isna() if column.steps is None else drawn]
-    return Spread(tuple(here["value"])) if len(here) else None
+    return [_cell(row, column.decimals, row[0] is bold and bold is not None) for row in grid]
 
 
 def _cell(spreads: Sequence[Spread | None], decimals: int, bold: bool) -> Cell:
@@ -188,29 +192,25 @@ def _cell(spreads: Sequence[Spread | None], decimals: int, bold: bool) -> Cell:
     return Cell(f"{spread.mean:z.{decimals}f}{sd}", spread.n, bold)
 
 
-def _floors(part: pd.DataFrame, columns: Sequence[Column]) -> tuple[Row, ...]:
+def _floors(
+    experiments: Sequence[str], columns: Sequence[Column], collected: Collected
+) -> tuple[Row, ...]:
     """One row for held-out real data, or one per experiment where their floors differ."""
-    by_experiment = part.groupby("experiment", sort=False)
-    rows: dict[tuple[Cell, ...], list[str]] = {}
-    counts: dict[tuple[Cell, ...], object] = {}
-    for name, scores in by_experiment:
-        floor = dict(zip(scores["metric"], scores["floor"], strict=True))
-        cells = tuple(_floor_cell(floor, column) for column in columns)
-        rows.setdefault(cells, []).append(str(name))
-        counts[cells] = scores.iloc[0]["floor_samples"]
-    return tuple(Row(_floor_head(counts[cells], rows, cells), cells) for cells in rows)
+    owners: dict[tuple[Cell, ...], list[str]] = {}
+    for name in experiments:
+        scores = collected.floors[name].scores
+        cells = tuple(_floor_cell([scores.get(m) for m in c.metrics], c.decimals) for c in columns)
+        owners.setdefault(cells, []).append(name)
+    rows = []
+    for cells, names_ in owners.items():
+        owner = f", {', '.join(names_)}" if len(owners) > 1 else ""
+        count = collected.floors[names_[-1]].num_samples
+        rows.append(Row((f"held-out real data ({count}){owner}", "", "", ""), cells))
+    return tuple(rows)
 
 
-def _floor_head(
-    count: object, rows: dict[tuple[Cell, ...], list[str]], cells: tuple[Cell, ...]
-) -> tuple[str, ...]:
-    size = "" if pd.isna(count) else f" ({count})"  # type: ignore[call-overload]
-    owner = f", {', '.join(rows[cells])}" if len(rows) > 1 else ""
-    return (f"held-out real data{size}{owner}", "", "", "")
-
-
-def _floor_cell(floor: dict[str, float], column: Column) -> Cell:
-    values = [floor.get(metric, math.nan) for metric in column.metrics]
-    if not all(math.isfinite(value) for value in values):
+def _floor_cell(values: Sequence[float | None], decimals: int) -> Cell:
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
         return Cell(EMPTY)
-    return Cell(" / ".join(f"{value:z.{column.decimals}f}" for value in values))
+    return Cell(" / ".join(f"{number:z.{decimals}f}" for number in numbers))

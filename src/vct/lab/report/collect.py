@@ -1,26 +1,21 @@
 """Gather the scores of finished runs into one frame, and refuse what must not share a table."""
 
-import json
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vct.lab.errors import UserError, quoted
+from vct.lab import records
+from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId, floor_file
-from vct.lab.files.whole import damaged, file_sha256, read_object
-from vct.lab.report.names import SAMPLES
-from vct.lab.report.protocol import is_count
-from vct.lab.report.protocol import problem as protocol_problem
-
-METRIC = re.compile(r"[A-Za-z0-9_-]{1,100}")
-"""Names of metrics become columns and headings."""
-LARGEST = 1e300
-"""A larger score cannot be averaged; one that overflowed is stored as null."""
+from vct.lab.records import FloorRecord, Number, ProtocolRecord, RunRecord, Scores
+from vct.lab.report.protocol import conditions
+from vct.lab.runs import samples
+from vct.lab.runs.provenance import checked_scores
+from vct.lab.settings.experiment import ExperimentSettings
+from vct.lab.settings.objectives import Trained
 
 COLUMNS = [
     "experiment",
@@ -30,28 +25,49 @@ COLUMNS = [
     "coupling",
     "seed",
     "metric",
-    "sampler",
-    "steps",
+    "samples",
     "value",
-    "floor",
-    "floor_samples",
     "settings_sha256",
     "versions",
     "samples_sha256",
-    "protocol",
 ]
 
 
 @dataclass(frozen=True)
 class ExperimentRows:
-    """One experiment of a table: its couplings in the order of the rows, and its seeds."""
+    """One experiment of a table: what its rows are called, and which runs are behind them.
+
+    Args:
+        kernel, objective: names in params.yaml; the labels are what a reader calls them.
+        couplings: label of each coupling by its name, in the order of the rows.
+        trains: what a network learns; None where only the user's objective knows.
+    """
 
     experiment: str
     dataset: str
     kernel: str
+    kernel_label: str
     objective: str
-    couplings: tuple[str, ...]
+    objective_label: str
+    couplings: Mapping[str, str]
     seeds: tuple[int, ...]
+    trains: Trained | None = "consistency"
+
+    @classmethod
+    def of(cls, name: str, experiment: ExperimentSettings) -> "ExperimentRows":
+        """The rows of an experiment of params.yaml."""
+        train = experiment.train
+        return cls(
+            experiment=name,
+            dataset=train.dataset,
+            kernel=train.kernel.member,
+            kernel_label=train.kernel.label or train.kernel.member,
+            objective=train.objective.member,
+            objective_label=train.objective.label or train.objective.member,
+            couplings={variant: experiment.label(variant) for variant in experiment.variants},
+            seeds=tuple(experiment.seeds),
+            trains=train.objective.trains,
+        )
 
     def runs(self) -> list[RunId]:
         """All runs, by coupling, then seed."""
@@ -61,60 +77,57 @@ class ExperimentRows:
 
 
 @dataclass(frozen=True)
+class Collected:
+    """Scores of experiments, and the records that say what the numbers mean.
+
+    Args:
+        frame: one row per run, metric and key of the samples, in the order of the experiments, with
+            COLUMNS. `samples` is a key such as `steps2` or `heun18`, empty for numbers of the run
+            itself, such as aggregate_variance; `value` is NaN where the score was not finite.
+        experiments, protocols, floors: by name of the experiment; a protocol is that of all its
+            runs, but for the hashes of files.
+    """
+
+    frame: pd.DataFrame
+    experiments: dict[str, ExperimentRows]
+    protocols: dict[str, ProtocolRecord]
+    floors: dict[str, FloorRecord]
+
+
+@dataclass(frozen=True)
 class _Run:
     """What the files of one run say."""
 
     run: RunId
-    directory: Path
-    metrics: dict[str, Any]
-    config: dict[str, Any]
-    protocol: dict[str, Any]
-    files: dict[str, Any]
+    config: RunRecord
+    protocol: ProtocolRecord
+    scores: Scores
 
 
-def collect(experiments: Sequence[ExperimentRows], root: Path = Path()) -> pd.DataFrame:
-    """Read metrics.json, config.json, protocol.json of all runs and the floors under `root`.
-
-    Returns:
-        One row per run, metric and number of sampling steps, in the order of `experiments`, with
-        COLUMNS. `sampler` is `steps` (of the few-step sampler) or `heun`; for numbers of the run
-        itself, such as aggregate_variance, it is empty and `steps` is missing. `value` is NaN where
-        the score was not finite; `floor` is NaN where held-out data have none; `protocol` is the
-        text of protocol.json, with sorted keys and without its hashes of files, of which
-        `samples_sha256` is one.
+def collect(experiments: Sequence[ExperimentRows]) -> Collected:
+    """Read metrics.json, config.json and protocol.json of all runs, and the floors.
 
     Raises:
         UserError: if a file is missing or damaged; if the runs of one row (experiment x coupling)
             have different settings; if the runs of an experiment differ in training settings,
             data, training code or protocol; if config.json or metrics.json of a run is not the file
-            that its scoring read or wrote.
+            that its scoring read or wrote; if a floor is of another extractor or reference.
     """
     rows: list[dict[str, Any]] = []
+    protocols, floors = {}, {}
     for experiment in experiments:
-        runs = [_read_run(run, root) for run in experiment.runs()]
+        name, runs = experiment.experiment, [_read_run(run) for run in experiment.runs()]
         _check_same(runs)
-        rows.extend(_rows(experiment, runs, root))
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    kinds: dict[str, Any] = {
-        "steps": "Int64",
-        "value": float,
-        "floor": float,
-        "floor_samples": "Int64",
-    }
-    return frame.astype(kinds)
+        protocols[name] = runs[0].protocol
+        floors[name] = _read_floor(name, runs[0].protocol)
+        rows += [row for run in runs for row in _rows(experiment, run)]
+    frame = pd.DataFrame(rows, columns=COLUMNS).astype({"value": float})
+    return Collected(frame, {each.experiment: each for each in experiments}, protocols, floors)
 
 
-def _read_run(run: RunId, root: Path) -> _Run:
-    directory = root / run.directory
-    metrics, config, protocol = (
-        read_object(directory / f"{name}.json") for name in ("metrics", "config", "protocol")
-    )
-    files = protocol.pop("files", None)
-    if not isinstance(files, dict) or not isinstance(files.get("samples.npz"), str):
-        raise damaged(directory / "protocol.json", "it has no hashes of files")
-    if problem := protocol_problem(protocol):
-        raise damaged(directory / "protocol.json", problem)
-    return _Run(run, directory, metrics, config, protocol, files)
+def _read_run(run: RunId) -> _Run:
+    config, protocol = checked_scores(run, ("config.json", "metrics.json"))
+    return _Run(run, config, protocol, records.read(Scores, run.directory / "metrics.json"))
 
 
 # --- what must agree -------------------------------------------------------------------------
@@ -124,170 +137,72 @@ def _check_same(runs: list[_Run]) -> None:
     """Compare every run with the first of its row and with the first of its experiment."""
     first_of_row: dict[str, _Run] = {}
     for this in runs:
-        path = this.directory / "config.json"
-        if this.config.get("run") != str(this.run):
-            raise damaged(path, f"it is of the run {this.config.get('run')!r}, not {this.run}")
-        if not isinstance(this.config.get("settings_sha256"), str):
-            raise damaged(path, "it has no settings_sha256")
         row = first_of_row.setdefault(this.run.coupling, this)
-        _refuse_other(row, this, "config.json", "settings_sha256", _settings_hash)
-        _refuse_other(runs[0], this, "config.json", "settings", _conditions)
-        _refuse_other(runs[0], this, "config.json", "data_sha256", _data_hash)
-        _refuse_other(runs[0], this, "config.json", "code.training", _code_version)
-        for key in sorted({*runs[0].protocol, *this.protocol}):
-            _refuse_other(
-                runs[0], this, "protocol.json", key, lambda run, k=key: run.protocol.get(k)
-            )
-        _check_files(this)
+        _refuse_others(row, this, "config.json", lambda run: {"settings": run.config.settings})
+        _refuse_others(runs[0], this, "config.json", _training)
+        _refuse_others(runs[0], this, "protocol.json", lambda run: conditions(run.protocol))
 
 
-def _check_files(this: _Run) -> None:
-    """The scores must be those of this protocol.json, and of the training in config.json."""
-    for name in ("config.json", "metrics.json"):
-        if file_sha256(this.directory / name) != this.files.get(name):
+def _training(this: _Run) -> dict[str, Any]:
+    """What all couplings of an experiment share, of their training."""
+    settings = {key: value for key, value in this.config.settings.items() if key != "coupling"}
+    data, code = this.config.data_sha256, this.config.code.training
+    return {"settings": settings, "data_sha256": data, "code.training": code}
+
+
+def _refuse_others(first: _Run, this: _Run, file: str, facts: Any) -> None:
+    one, other = facts(first), facts(this)
+    for key in sorted({*one, *other}):
+        if one.get(key) != other.get(key):
             raise UserError(
-                f"{this.directory / name} is not the file that protocol.json beside it records, so "
-                f"the run has no row; score it again: vct score {this.run}"
+                f"{this.run.directory / file}: {key} differs from that of "
+                f"{first.run.directory / file}, so their numbers cannot share a table; make both "
+                "runs again with the same settings."
             )
 
 
-def _refuse_other(first: _Run, this: _Run, file: str, key: str, part: Any) -> None:
-    if part(first) != part(this):
-        raise UserError(
-            f"{this.directory / file}: {key} differs from that of {first.directory / file}, so "
-            "their numbers cannot share a table; make both runs again with the same settings."
-        )
-
-
-def _settings_hash(run: _Run) -> Any:
-    return run.config["settings_sha256"]
-
-
-def _conditions(run: _Run) -> Any:
-    """The settings that all couplings of an experiment share."""
-    settings = run.config.get("settings")
-    if not isinstance(settings, dict):
-        raise damaged(run.directory / "config.json", "it has no settings")
-    return {key: value for key, value in settings.items() if key != "coupling"}
-
-
-def _data_hash(run: _Run) -> Any:
-    return run.config.get("data_sha256")
-
-
-def _code_version(run: _Run) -> Any:
-    code = run.config.get("code")
-    return code.get("training") if isinstance(code, dict) else None
+def _read_floor(experiment: str, protocol: ProtocolRecord) -> FloorRecord:
+    path = floor_file(experiment)
+    floor = records.read(FloorRecord, path)
+    for key in {"extractor", "reference"} & floor.model_fields_set:
+        if getattr(floor, key) != getattr(protocol, key):
+            raise UserError(
+                f"{path}: {key} differs from that of the runs of {experiment}, so the floor does "
+                "not belong to these scores; make both again."
+            )
+    return floor
 
 
 # --- rows ------------------------------------------------------------------------------------
 
 
-def _rows(experiment: ExperimentRows, runs: list[_Run], root: Path) -> list[dict[str, Any]]:
-    floor = read_floor(experiment.experiment, root)
-    found: list[dict[str, Any]] = []
-    for this in runs:
-        head = {
-            "experiment": experiment.experiment,
-            "dataset": experiment.dataset,
-            "kernel": experiment.kernel,
-            "objective": experiment.objective,
-            "coupling": this.run.coupling,
-            "seed": this.run.seed,
-            "floor_samples": floor.num_samples,
-            "settings_sha256": this.config["settings_sha256"],
-            "versions": _versions(this),
-            "samples_sha256": this.files["samples.npz"],
-            "protocol": json.dumps(this.protocol, sort_keys=True),
-        }
-        scores = _scores(this)
-        _check_floor(floor, this, {metric for metric, *_ in scores})
-        for metric, sampler, steps, value in scores:
-            score = {"metric": metric, "sampler": sampler, "steps": steps, "value": value}
-            found.append({**head, **score, "floor": floor.scores.get(metric, math.nan)})
-    return found
+def _rows(experiment: ExperimentRows, this: _Run) -> list[dict[str, Any]]:
+    config, protocol = this.config, this.protocol
+    stages = {
+        "training": config.code.training,
+        "sampling": protocol.sampling_version,
+        "scoring": protocol.version,
+    }
+    head = {
+        "experiment": experiment.experiment,
+        "dataset": experiment.dataset,
+        "kernel": experiment.kernel,
+        "objective": experiment.objective,
+        "coupling": this.run.coupling,
+        "seed": this.run.seed,
+        "settings_sha256": config.settings_sha256,
+        "versions": " ".join(f"{stage} {version}" for stage, version in stages.items()),
+        "samples_sha256": (protocol.files or {}).get("samples.npz"),
+    }
+    return [
+        {**head, "metric": metric, "samples": key, "value": math.nan if value is None else value}
+        for metric, key, value in _scores(this.scores)
+    ]
 
 
-def _versions(this: _Run) -> str:
-    """What computed the scores, as numbers of `vct.lab.versions`."""
-    sampling, scoring = (this.protocol.get(key) for key in ("sampling_version", "version"))
-    return f"training {_code_version(this)} sampling {sampling} scoring {scoring}"
-
-
-_Score = tuple[str, str, int | None, float]
-
-
-def _scores(this: _Run) -> list[_Score]:
-    """(metric, sampler, steps or None, value) of one run, steps ascending."""
-    path = this.directory / "metrics.json"
-    sampled: list[_Score] = []
-    own: list[_Score] = []
-    for key, value in this.metrics.items():
-        match = SAMPLES.fullmatch(key)
-        if match and isinstance(value, dict) and value:
-            for metric, score in value.items():
-                _check_word(metric, path)
-                number = _number(score, path, f"{key}.{metric}")
-                sampled.append((metric, match[1], int(match[2]), number))
-        elif match:
-            raise damaged(path, f"{key} holds no scores")
-        elif value is not None:
-            _check_word(key, path)
-            own.append((key, "", None, _number(value, path, key)))
-    if not sampled:
-        raise damaged(path, "it holds no scores of samples")
-    return sorted(sampled, key=lambda score: score[2] or 0) + own
-
-
-def _check_word(metric: str, path: Path) -> None:
-    if not METRIC.fullmatch(metric):
-        raise damaged(path, f"{quoted(metric)} is no name of a metric")
-
-
-def _number(value: Any, path: Path, key: str) -> float:
-    """A number; null stands for one that was not finite."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
-        raise damaged(path, f"{quoted(key)} is no number")
-    return float(value)
-
-
-@dataclass(frozen=True)
-class Floor:
-    """Scores of held-out real data: what a perfect model could expect."""
-
-    path: Path
-    scores: dict[str, float]
-    num_samples: int | None
-    content: dict[str, Any]
-
-
-def read_floor(experiment: str, root: Path = Path()) -> Floor:
-    """Read floor.json of an experiment.
-
-    Raises:
-        UserError: if it is missing or damaged.
-    """
-    path = root / floor_file(experiment)
-    content = read_object(path)
-    scores, count = content.get("scores"), content.get("num_samples")
-    if not isinstance(scores, dict):
-        raise damaged(path, "it has no scores")
-    for metric in scores:
-        _check_word(metric, path)
-    if count is not None and not is_count(count):
-        raise damaged(path, "num_samples is no whole number")
-    numbers = {key: _number(value, path, f"scores.{key}") for key, value in scores.items()}
-    return Floor(path, numbers, count, content)
-
-
-def _check_floor(floor: Floor, this: _Run, metrics: set[str]) -> None:
-    if not metrics & set(floor.scores):
-        raise damaged(floor.path, f"it scores none of the metrics of {this.directory}")
-    for key in ("extractor", "reference"):
-        if key in floor.content and floor.content[key] != this.protocol.get(key):
-            raise UserError(
-                f"{floor.path}: {key} differs from that of {this.directory / 'protocol.json'}, so "
-                "the floor does not belong to these scores; make both again."
-            )
+def _scores(scores: Scores) -> list[tuple[str, str, Number]]:
+    """(metric, key of the samples, value) of one run, fewest steps first, then its own numbers."""
+    own = [(key, "", value) for key, value in scores.root.items() if isinstance(value, int | float)]
+    sampled = samples.scored(scores.root)
+    parts = {key: value for key, value in sampled.items() if isinstance(value, dict)}
+    return [(metric, key, value) for key in parts for metric, value in parts[key].items()] + own

@@ -15,7 +15,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vct.diagnostics.crossings import crossings
+from vct.lab import records
 from vct.lab.report import names, style
+from vct.lab.runs.samples import scored
 
 _OUTSIDE = "#9A9A9A"
 _SPREADS = 4.0  # a sample further from every mode than this many standard deviations is outside
@@ -31,9 +34,11 @@ class CouplingPanel:
     """What one coupling pairs and its model maps.
 
     Args:
-        name: the coupling.
+        name: what the coupling is called.
         x, z: (N, 2), data points and the noise that they are paired with in training.
-        noise, samples: (M, 2), noise z and one-step samples f(T z, T) of the trained model.
+        noise, samples: (M, 2), noise z and the samples of fewest steps that it becomes, such as
+            f(T z, T).
+        key: of the samples.
     """
 
     name: str
@@ -41,6 +46,14 @@ class CouplingPanel:
     z: np.ndarray
     noise: np.ndarray
     samples: np.ndarray
+    key: str = "steps1"
+
+    @classmethod
+    def of(cls, name: str, arrays: dict[str, np.ndarray]) -> "CouplingPanel":
+        """The panel of the arrays that samples.npz holds."""
+        key = next(iter(scored(arrays)))
+        x, z, noise = (arrays[part].reshape(-1, 2) for part in ("pair_x", "pair_z", "noise"))
+        return cls(name, x, z, noise, arrays[key].reshape(-1, 2), key)
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,14 @@ class Modes:
 
     means: np.ndarray
     std: float
+
+    @classmethod
+    def of(cls, recorded: records.Modes | None, x: np.ndarray) -> "Modes":
+        """What a data set says of its modes; if nothing, all its points x (N, 2, 1, 1) are one."""
+        if recorded is None:
+            points = x.reshape(len(x), -1)
+            return cls(points.mean(axis=0, keepdims=True), float(points.std(axis=0).max()))
+        return cls(np.array(recorded.means), recorded.std)
 
     def nearest(self, points: np.ndarray) -> np.ndarray:
         """Index (N,) of the mode nearest to each of points (N, 2)."""
@@ -67,41 +88,39 @@ class Modes:
         return int(np.ptp(self.means, axis=0).argmax())
 
 
-def crossings(x: np.ndarray, z: np.ndarray) -> float:
-    """Share of the pairs of lines from x (N,) to z (N,) that cross: the discordant pairs.
+@dataclass(frozen=True)
+class Paths:
+    """The kernel: x_t = s(t) x + t z at rising times t (n,), with the data scale s(t) (n,)."""
 
-    About one half for independent noise, zero where the order is kept. Takes N² memory.
-    """
-    upper = np.triu_indices(len(x), 1)
-    signs = np.sign(x[:, None] - x[None]) * np.sign(z[:, None] - z[None])
-    return float((signs[upper] < 0).mean())
+    times: np.ndarray
+    data_scale: np.ndarray
+    sigma_data: float
+
+    def scaled(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """x_t (N, n) of one coordinate of data (N,) and noise (N,), divided by its standard
+        deviation under independence."""
+        scale, times = self.data_scale, self.times
+        lines = scale * x[:, None] + times * z[:, None]
+        return lines / np.sqrt((scale * self.sigma_data) ** 2 + times**2)
 
 
 def couplings_figure(
     path: Path,
     panels: Sequence[CouplingPanel],
-    means: Sequence[Sequence[float]] | np.ndarray,
-    std: float,
-    *,
-    kernel: str = "ve",
-    t_max: float = 80.0,
-    sigma_data: float = 0.5,
-    samples: str = "one-step samples",
+    modes: Modes,
+    paths: Paths,
     title: str = "",
 ) -> None:
     """Draw all couplings side by side as PNG.
 
     Args:
         panels: one per coupling; M is the same for all.
-        means, std: the modes of the data, (K, 2) and one number.
-        kernel: `ve` or `li`, which gives the paths x_t.
-        sigma_data: brings the paths to unit variance at all times.
-        samples: what the samples are called.
+        modes: of the data.
+        paths: x_t of the kernel.
 
     Raises:
         UserError: if the folder cannot be written to.
     """
-    modes = Modes(np.asarray(means, dtype=float), std)
     head = _TOP + (28 if title else 0)
     width = _LEFT + len(panels) * (_PANEL + _ACROSS) - _ACROSS + 20
     height = head + 3 * (_PANEL + _DOWN) - _DOWN + _BOTTOM
@@ -109,11 +128,11 @@ def couplings_figure(
         figure = style.figure(width, height)
         for column, panel in enumerate(panels):
             axes = [_axes(figure, head, row, column) for row in range(3)]
-            _paths(axes[0], panel, modes, (kernel, t_max, sigma_data))
+            _paths(axes[0], panel, modes, paths)
             _noise(axes[1], panel, modes)
             _samples(axes[2], panel, modes)
-            _heading(axes[0], names.coupling(panel.name))
-            _label(axes, column, modes, samples)
+            _heading(axes[0], panel.name)
+            _label(axes, column, modes, panel.key)
         _legend(figure, len(modes.means))
         if title:
             figure.text(_LEFT / width, 1 - 10 / height, title, va="top", fontsize=11)
@@ -140,12 +159,14 @@ def _heading(axes: Axes, text: str) -> None:
     )
 
 
-def _label(axes: Sequence[Axes], column: int, modes: Modes, samples: str) -> None:
+def _label(axes: Sequence[Axes], column: int, modes: Modes, key: str) -> None:
     """Name the rows at the left alone: the panels of a row share their axis."""
+    one_step = key == "steps1"
+    called = "one-step samples\n$f(T z, T)$" if one_step else f"samples\n({names.heading(key)})"
     labels = (
         f"$x_{{t,{modes.axis + 1}}}$ of the training pairs\n(scaled to unit variance)",
         "noise $z_2$, coloured by the mode\nthat the model maps it to",
-        f"$x_2$ of {samples}",
+        f"$x_2$ of {called}",
     )
     for here, label in zip(axes, labels, strict=True):
         if column == 0:
@@ -157,20 +178,14 @@ def _label(axes: Sequence[Axes], column: int, modes: Modes, samples: str) -> Non
 # --- the three rows --------------------------------------------------------------------------
 
 
-def _paths(
-    axes: Axes, panel: CouplingPanel, modes: Modes, kernel: tuple[str, float, float]
-) -> None:
-    """x_t of each pair over log time, divided by its standard deviation under independence."""
-    name, t_max, sigma = kernel
-    times = np.geomspace(0.01, t_max, 60)
-    scale = 1 - times / t_max if name == "li" else np.ones_like(times)
-    x, z = panel.x[:, modes.axis, None], panel.z[:, modes.axis, None]
-    lines = (scale * x + times * z) / np.sqrt((scale * sigma) ** 2 + times**2)
+def _paths(axes: Axes, panel: CouplingPanel, modes: Modes, paths: Paths) -> None:
+    """x_t of each pair over log time."""
+    x, z, times = panel.x[:, modes.axis], panel.z[:, modes.axis], paths.times
     owner = modes.nearest(panel.x)
-    shown = [np.column_stack([times, line]) for line in lines[:_PATHS]]
+    shown = [np.column_stack([times, line]) for line in paths.scaled(x[:_PATHS], z[:_PATHS])]
     colours = [style.mode_colour(mode) for mode in owner[:_PATHS]]
     axes.add_collection(LineCollection(shown, colors=colours, linewidths=0.6, alpha=0.55))
-    share = crossings(x[:_POINTS, 0], z[:_POINTS, 0])
+    share = crossings(x[:_POINTS], z[:_POINTS])
     axes.set_title(f"{100 * share:.0f} % of the pairs of paths cross", fontsize=8.5, pad=4)
     axes.set_xscale("log")
     axes.set_xlim(times[0], times[-1])

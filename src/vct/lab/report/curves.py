@@ -1,7 +1,8 @@
 """Loss, KL and distance along training, a band over the seeds of each coupling."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
+from vct.lab.errors import UserError
+from vct.lab.records import Label
 from vct.lab.report import names, style
-from vct.lab.report.histories import Histories
+from vct.lab.report.collect import ExperimentRows
+from vct.lab.runs.provenance import SCORED, check_history, checked_scores
 
 _WIDE, _HIGH = 300, 250  # pixels of a panel
 _LEFT, _GAP, _TOP, _BOTTOM = 58, 68, 76, 58
@@ -22,15 +26,61 @@ _FEW = 20  # points get a mark each
 _FLOOR = "held-out real data"
 
 
+_LOSS = {None: "loss", "consistency": "consistency loss", "denoiser": "denoising error"}
+
+
+@dataclass(frozen=True)
+class Histories:
+    """How the runs of an experiment went: long frames with the columns coupling and seed.
+
+    `training` has the columns of training.csv as well; `trajectory` has step, and the values of
+    `metric` under `value`, of samples called `samples`; `label` is what the metric is called.
+    """
+
+    training: pd.DataFrame
+    trajectory: pd.DataFrame
+    metric: str
+    samples: str
+    label: Label
+
+
+def read_histories(experiment: ExperimentRows) -> Histories:
+    """Read training.csv and trajectory.csv of all runs of an experiment.
+
+    Raises:
+        UserError: if a file of a run is missing, damaged or not what was recorded, or if runs
+            follow different metrics.
+    """
+    training, trajectories, metrics = [], [], set()
+    for run in experiment.runs():
+        config, protocol = checked_scores(run, [*SCORED, "trajectory.csv"])
+        check_history(run, config)
+        of_run: Any = {"coupling": run.coupling, "seed": run.seed}
+        training.append(pd.read_csv(run.directory / "training.csv").assign(**of_run))
+        scores = pd.read_csv(run.directory / "trajectory.csv")
+        metrics.add(scores.columns[1])
+        scores.columns = ["step", "value"]
+        trajectories.append(scores.assign(**of_run))
+    if len(metrics) > 1:
+        raise UserError(
+            f"runs of {experiment.experiment} were scored by different metrics "
+            f"({', '.join(sorted(metrics))}); score them again."
+        )
+    first = next(iter(protocol.schedules))
+    (metric,) = metrics
+    label = names.metric(metric, protocol)
+    return Histories(_stack(training), _stack(trajectories), metric, first, label)
+
+
+def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(tables, ignore_index=True)
+
+
 def curves_figure(
     path: Path,
     histories: Histories,
+    experiment: ExperimentRows,
     floor: float | None = None,
-    *,
-    title: str = "",
-    couplings: Sequence[str] | None = None,
-    loss: str = "consistency loss",
-    sampling: str = "1 step",
 ) -> None:
     """Draw consistency loss, KL (if a coupling has one) and distance (if followed) over steps.
 
@@ -38,29 +88,33 @@ def curves_figure(
 
     Args:
         floor: score of held-out real data, a dashed line.
-        couplings: their order; by default that of `histories`.
-        loss: what the loss is called.
-        sampling: how the samples that are scored along training were drawn.
 
     Raises:
         UserError: if the folder cannot be written to.
     """
     training, trajectory = histories.training, histories.trajectory
-    order = list(couplings or dict.fromkeys(training["coupling"]))
-    with_kl = [name for name in order if _has_kl(training, name)]
+    couplings = experiment.couplings
+    with_kl = {name: label for name, label in couplings.items() if _has_kl(training, name)}
     count = 1 + bool(with_kl) + bool(len(trajectory))
     with style.style():
-        figure, axes = _layout(count, len(order) + (floor is not None))
-        _panel(axes[0], training, "consistency_loss", order, loss)
+        figure, axes = _layout(count, len(couplings) + (floor is not None))
+        _panel(
+            axes[0],
+            training,
+            "consistency_loss",
+            couplings,
+            _LOSS[experiment.trains],
+        )
         if with_kl:
             _panel(axes[1], training, "kl", with_kl, "KL to the prior (nats)")
         if len(trajectory):
-            label = f"{names.metric(histories.metric).short}, {sampling}"
-            _panel(axes[-1], trajectory, "value", order, label, floor)
+            sampling = names.heading(histories.samples)
+            label = f"{histories.label.short}, {sampling}"
+            _panel(axes[-1], trajectory, "value", couplings, label, floor)
         for here in axes:
             _scale(here)
         _mark_grids(axes[0], training)
-        _texts(figure, axes, title, training["seed"].nunique())
+        _texts(figure, axes, experiment.experiment, training["seed"].nunique())
         style.save(figure, path)
 
 
@@ -87,17 +141,16 @@ def _panel(
     axes: Axes,
     table: pd.DataFrame,
     column: str,
-    couplings: Sequence[str],
+    couplings: Mapping[str, str],
     title: str,
     floor: float | None = None,
 ) -> None:
     """Mean and range over seeds by coupling, and the floor."""
     colours = style.coupling_colours(list(dict.fromkeys(table["coupling"])))
-    for coupling in couplings:
+    for coupling, label in couplings.items():
         by_step = table[table["coupling"] == coupling].groupby("step")[column]
         mean, colour = by_step.mean(), colours[coupling]
         marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(mean) <= _FEW else {}
-        label = names.coupling(coupling)
         axes.plot(mean.index, mean, color=colour, linewidth=1.4, label=label, **marker)
         band: dict[str, Any] = {"color": colour, "alpha": 0.18, "linewidth": 0}
         axes.fill_between(mean.index, by_step.min(), by_step.max(), **band)
@@ -134,8 +187,7 @@ def _mark_grids(axes: Axes, training: pd.DataFrame) -> None:
 def _texts(figure: Figure, axes: Sequence[Axes], title: str, seeds: int) -> None:
     """Title, what the band is, and one legend for all panels."""
     width, height = figure.get_size_inches() * style.DPI
-    if title:
-        figure.text(_LEFT / width, 1 - 8 / height, title, va="top", fontsize=11)
+    figure.text(_LEFT / width, 1 - 8 / height, title, va="top", fontsize=11)
     if seeds > 1:
         note = f"line: mean of {seeds} seeds, band: lowest to highest"
         figure.text(_LEFT / width, 1 - 30 / height, note, va="top", fontsize=8, color=style.FAINT)

@@ -1,19 +1,22 @@
 """Sample grids: the same noise in the same cell under every coupling, real data beside them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vct.lab.report import names, style
+from vct.lab.runs.samples import scored
 
 _PANEL = 232  # pixels that a panel should be wide, about
 _BUDGET = 290_000  # bytes of pixels before upscaling: photographs in PNG stay below 300 kB
 _MARGIN, _GUTTER, _HEAD, _LEFT = 14, 18, 28, 72
 _BETWEEN = {1: (84, 112, 150), 3: (255, 255, 255)}  # grey pixels may be white at their edges
 _REAL = "real data"
+MOST = 256
+"""More images than a panel shows."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class GridPanel:
     """Images under one heading.
 
     Args:
-        column: the heading above, for example the coupling by its key.
+        column: the heading above, for example what the coupling is called.
         row: the heading at the left, for example `1 step`.
         images: uint8 (N, C, H, W), C 1 or 3; the same cell has the same noise in all panels.
     """
@@ -29,6 +32,12 @@ class GridPanel:
     column: str
     row: str
     images: np.ndarray
+
+    @classmethod
+    def column_of(cls, heading: str, arrays: Mapping[str, np.ndarray]) -> "list[GridPanel]":
+        """One panel for each of the scored samples that samples.npz holds."""
+        found = scored(arrays).items()
+        return [cls(heading, names.heading(key), images[:MOST].copy()) for key, images in found]
 
 
 def tile(images: np.ndarray, side: int, scale: int, gap: int = 2) -> np.ndarray:
@@ -112,8 +121,7 @@ def _draw(
             figure.figimage(array, x, y)
         for index, column in enumerate(columns):
             x = left + index * (wide + _GUTTER) + wide / 2
-            text = names.coupling(column)
-            figure.text(x / width, 1 - (top - 7) / height, text, ha="center", fontweight="bold")
+            figure.text(x / width, 1 - (top - 7) / height, column, ha="center", fontweight="bold")
         for index, row in enumerate(rows):
             y = 1 - (top + index * (high + _GUTTER) + high / 2) / height
             figure.text((left - 10) / width, y, row, ha="right", va="center")

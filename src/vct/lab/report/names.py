@@ -1,98 +1,22 @@
-"""How names of the settings are spelled for a reader, in tables and figures alike."""
+"""What a reader calls metrics and samples, in tables and figures alike."""
 
-import re
-from dataclasses import dataclass, replace
-
-KERNELS = {"ve": "VE", "li": "LI"}
-OBJECTIVES = {"ict": "iCT", "ecm": "ECM", "edm": "EDM"}
-COUPLINGS = {
-    "ot": "minibatch OT",
-    "sinkhorn": "minibatch OT (Sinkhorn)",
-    "generator_augmented": "generator-augmented",
-}
+from vct.lab.records import Label, ProtocolRecord
+from vct.lab.runs import samples
+from vct.lab.settings.score import label
 
 
-@dataclass(frozen=True)
-class Metric:
-    """What a number is called, and whether less or more of it is better, if either.
-
-    `decimals` is the most that a table shows after the point.
-    """
-
-    label: str
-    lower_is_better: bool = False
-    heading: str = ""
-    higher_is_better: bool = False
-    decimals: int = 3
-
-    @property
-    def short(self) -> str:
-        """The label for a narrow place."""
-        return self.heading or self.label
-
-
-_METRICS = {
-    "w2": Metric("2-Wasserstein distance", True),
-    "mass_outside": Metric("mass outside the modes", True),
-    "aggregate_variance": Metric("aggregate variance"),
-    "fid_inception": Metric("FID", True),
-    "kid_inception": Metric("KID", True, decimals=5),
-}
-
-_OF_FEATURES = {
-    "fid": Metric("Fréchet distance", True, "FD"),
-    "kid": Metric("kernel distance", True, "KD", decimals=5),
-    "precision": Metric("precision", higher_is_better=True),
-    "recall": Metric("recall", higher_is_better=True),
-    "isc": Metric("Inception Score", higher_is_better=True),
-}
-
-
-def metric(key: str) -> Metric:
-    """The metric called `key` in metrics.json.
-
-    Only Inception features make a Fréchet distance an FID, and a kernel distance a KID; with others
-    the label names them.
-    """
-    if key in _METRICS:
-        return _METRICS[key]
-    kind, _, extractor = key.partition("_")
-    if kind not in _OF_FEATURES or not extractor:
-        return Metric(key.replace("_", " "))
-    found = _OF_FEATURES[kind]
-    if extractor == "inception":
-        return found
-    name = extractor.replace("_", " ")
-    return replace(
-        found, label=f"{found.label} ({name} features)", heading=f"{found.short} ({name})"
-    )
-
-
-def kernel(key: str) -> str:
-    """Display name of a kernel."""
-    return KERNELS.get(key, key)
-
-
-def objective(key: str) -> str:
-    """Display name of an objective."""
-    return OBJECTIVES.get(key, key)
-
-
-def coupling(key: str) -> str:
-    """Display name of a coupling."""
-    return COUPLINGS.get(key, key)
-
-
-SAMPLES = re.compile(r"(steps|heun)([1-9]\d*)")
-"""Keys of scored samples in samples.npz: the sampler, and its number of steps."""
+def metric(key: str, protocol: ProtocolRecord) -> Label:
+    """The number called `key` in metrics.json; a user's metric says itself what it is called."""
+    return (protocol.labels or {}).get(key) or label(key)
 
 
 def heading(key: str) -> str:
     """Heading of samples: `steps2`, as samples.npz has it, is `2 steps`; else as it stands."""
-    found = SAMPLES.fullmatch(key)
+    found = samples.parse_key(key)
     if found is None:
         return key
-    return steps(int(found[2])) if found[1] == "steps" else f"Heun, {steps(int(found[2]))}"
+    sampler, count = found
+    return steps(count) if sampler == "steps" else f"{sampler.capitalize()}, {steps(count)}"
 
 
 def steps(count: int) -> str:

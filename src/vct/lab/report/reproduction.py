@@ -8,14 +8,20 @@ over seeds is known.
 import csv
 import io
 import math
+import os
 import statistics
+import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from vct.lab.errors import UserError
+from vct.lab.files.layout import suite_dir
 from vct.lab.report import names
-from vct.lab.report.summary import ORIGIN, ROW
+from vct.lab.report.collect import ExperimentRows, collect
+from vct.lab.report.summary import ORIGIN, ROW, tidy
+from vct.lab.report.table import to_csv
 
 State = Literal["identical", "agrees", "disagrees", "not comparable", "missing", "new"]
 
@@ -36,6 +42,9 @@ RULE = (
 
 _CONDITIONS = ("settings_sha256", "protocol_sha256", "versions")
 _HASHES = ("samples_sha256", "extractor_sha256", "reference_sha256")
+
+NEEDED = (*ROW, "metric", "steps", "mean", "sd", "n", "floor", *ORIGIN)
+"""Columns of a table that can be compared."""
 
 Key = tuple[str, ...]
 """ROW, metric and steps, as table.csv spells them."""
@@ -89,6 +98,62 @@ class Finding:
     row: str
     detail: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.state:<14}  {self.row}" + (f": {self.detail}" if self.detail else "")
+
+
+def committed_table(suite: str) -> tuple[str, str]:
+    """The table.csv of a suite in git's HEAD, and what to call it.
+
+    Raises:
+        UserError: if git or the table is not there.
+    """
+    path = suite_dir(suite) / "table.csv"
+    remedy = f"name a table: vct verify {suite} --against FILE."
+    command = ["git", "show", f"HEAD:./{path.as_posix()}"]
+    try:
+        result = subprocess.run(command, capture_output=True, env={**os.environ, "LC_ALL": "C"})
+    except FileNotFoundError:
+        raise UserError(
+            f"git is not installed, so there is no committed {path}; {remedy}"
+        ) from None
+    if result.returncode:
+        said = result.stderr.decode(errors="replace").strip().splitlines()[:1]
+        why = "".join(said).removeprefix("fatal: ")
+        raise UserError(f"git has no committed {path} ({why}); {remedy}")
+    return result.stdout.decode(errors="replace"), f"{path} of git's HEAD"
+
+
+def given_table(path: str) -> tuple[str, str]:
+    """The table in a file, and what to call it.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8"), path
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise UserError(f"{path} cannot be read: {why}; give a table.csv.") from None
+
+
+def fresh_rows(
+    experiments: Iterable[ExperimentRows],
+) -> tuple[dict[Key, TableRow], dict[tuple[str, str], str]]:
+    """Rows of the runs on disk, and why a coupling of an experiment has none."""
+    found: dict[Key, TableRow] = {}
+    reasons: dict[tuple[str, str], str] = {}
+    for whole in experiments:
+        for coupling, label in whole.couplings.items():
+            place = whole.experiment, coupling
+            try:
+                frame = tidy(collect([replace(whole, couplings={coupling: label})]))
+            except UserError as error:
+                reasons[place] = str(error)
+            else:
+                found |= read_rows(to_csv(frame), f"the rows of {'/'.join(place)}")
+    return found, reasons
+
 
 def read_rows(text: str, source: str) -> dict[Key, TableRow]:
     """Rows of a table.csv.
@@ -101,20 +166,11 @@ def read_rows(text: str, source: str) -> dict[Key, TableRow]:
         UserError: if it is no table of this version of the program.
     """
     reader = csv.DictReader(io.StringIO(text))
-    needed = [*ROW, "metric", "steps", "mean", "sd", "n", "floor", *ORIGIN]
-    try:
-        columns = reader.fieldnames or ()
-    except csv.Error:
-        columns = ()
-    lacking = [column for column in needed if column not in columns]
-    if lacking:
-        raise UserError(
-            f"{source} has no column {lacking[0]}: it is no table.csv, or one of an older version; "
-            "give another table."
-        )
     rows: dict[Key, TableRow] = {}
     try:
-        for line in reader:
+        columns = reader.fieldnames or ()
+        lacking = [name for name in NEEDED if name not in columns]
+        for line in () if lacking else reader:
             row = TableRow(line)
             if None in line or None in line.values() or row.n < 1 or row.key in rows:
                 raise ValueError
@@ -125,7 +181,10 @@ def read_rows(text: str, source: str) -> dict[Key, TableRow]:
             f"{source} is damaged at line {reader.line_num}; restore it or give another table."
         ) from None
     if not rows:
-        raise UserError(f"{source} has no rows; give another table.")
+        what = f"has no column {lacking[0]}" if lacking else "has no rows"
+        raise UserError(
+            f"{source} {what}: it is no table.csv, or one of an older version; give another table."
+        )
     return rows
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vct.lab.report.protocol import Protocol
+from vct.lab.records import ProtocolRecord
+from vct.lab.report.collect import Collected
+from vct.lab.report.protocol import sha256
+from vct.lab.runs.samples import parse_key
 
 BOLD_RULE = (
     "Bold: the best coupling of an experiment, only where its interval mean ± sd is clear of the "
@@ -69,39 +72,62 @@ def best(spreads: Sequence[Spread], lower_is_better: bool = True) -> int | None:
     return order[0] if clear else None
 
 
-def tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per experiment, coupling, metric and steps, from the frame of `collect`.
+def spreads(frame: pd.DataFrame) -> dict[tuple[str, str, str, str], Spread]:
+    """Scores over the seeds, by experiment, coupling, metric and key of the samples."""
+    found: dict[tuple[str, str, str, str], list[float]] = {}
+    places = zip(
+        *(frame[key] for key in ("experiment", "coupling", "metric", "samples")), strict=True
+    )
+    for place, value in zip(places, frame["value"], strict=True):
+        found.setdefault(place, []).append(value)
+    return {place: Spread(tuple(values)) for place, values in found.items()}
+
+
+def tidy(collected: Collected) -> pd.DataFrame:
+    """One row per experiment, coupling, metric and steps: what table.csv holds.
 
     Columns: ROW, metric, steps, mean, sd, n, floor, one column `seed<k>` per seed, then what the
     numbers depend on: num_samples, the hashes of extractor, reference data, settings of training
-    and protocol (see `Protocol.sha256`), the versions of the stages, and samples_sha256, which
+    and protocol (see `protocol.sha256`), the versions of the stages, and samples_sha256, which
     holds the hash of each seed's samples.npz in the order of the seeds (`vct show` goes on there).
     Where some samples come from another sampler than the few-step one, `sampler` stands before
     steps.
     """
+    frame = collected.frame
+    rows = []
+    keys = [*ROW, "metric", "samples"]
+    for names, group in frame.groupby(keys, sort=False):
+        first = group.iloc[0]
+        spread = Spread(tuple(group["value"]))
+        floor = collected.floors[first["experiment"]].scores.get(first["metric"])
+        sampler, steps = parse_key(first["samples"]) or ("", None)
+        rows.append(
+            {
+                **dict(zip(keys, names, strict=True)),
+                "sampler": sampler,
+                "steps": steps,
+                "mean": spread.mean,
+                "sd": spread.sd,
+                "n": spread.n,
+                "floor": math.nan if floor is None else floor,
+                **{f"seed{row.seed}": row.value for row in group.itertuples()},
+                **_origin(collected.protocols[first["experiment"]], group),
+            }
+        )
     seeds = [f"seed{seed}" for seed in sorted(set(frame["seed"]))]
     # The few-step sampler goes without saying.
-    keys = [*ROW, "metric", *(["sampler"] if "heun" in set(frame["sampler"]) else []), "steps"]
-    rows = []
-    for names, group in frame.groupby(keys, sort=False, dropna=False):
-        spread = Spread(tuple(group["value"]))
-        first = group.iloc[0]
-        numbers = {"mean": spread.mean, "sd": spread.sd, "n": spread.n, "floor": first["floor"]}
-        values = dict(zip((f"seed{seed}" for seed in group["seed"]), group["value"], strict=True))
-        rows.append({**dict(zip(keys, names, strict=True)), **numbers, **values, **_origin(group)})
-    columns = [*keys, "mean", "sd", "n", "floor", *seeds, *ORIGIN]
+    drawn = ["sampler"] if any(row["sampler"] not in ("steps", "") for row in rows) else []
+    columns = [*ROW, "metric", *drawn, "steps", "mean", "sd", "n", "floor", *seeds, *ORIGIN]
     return pd.DataFrame(rows, columns=columns).astype({"steps": "Int64", "num_samples": "Int64"})
 
 
-def _origin(group: pd.DataFrame) -> dict[str, object]:
-    first = group.iloc[0]
-    protocol = Protocol.parse(first["protocol"])
+def _origin(protocol: ProtocolRecord, group: pd.DataFrame) -> dict[str, object]:
     return {
         "num_samples": protocol.num_samples,
-        "extractor_sha256": protocol.part("extractor", "sha256"),
-        "reference_sha256": protocol.part("reference", "sha256"),
-        "settings_sha256": first["settings_sha256"],
-        "protocol_sha256": protocol.sha256,
-        "versions": first["versions"],
-        "samples_sha256": " ".join(map(str, group["samples_sha256"])),
+        "extractor_sha256": protocol.extractor.sha256 if protocol.extractor else None,
+        "reference_sha256": protocol.reference.sha256,
+        "settings_sha256": group.iloc[0]["settings_sha256"],
+        "protocol_sha256": sha256(protocol),
+        "versions": group.iloc[0]["versions"],
+        "samples_sha256": " ".join(group["samples_sha256"]),
     }

@@ -1,15 +1,15 @@
 """The table of a suite: table.csv to compute with, table.md and table.tex to read."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 
 from vct.lab.errors import UserError
 from vct.lab.files.whole import write_text
-from vct.lab.report.blocks import Block, blocks
-from vct.lab.report.latex import latex
-from vct.lab.report.markdown import markdown
+from vct.lab.report.blocks import HEAD, Block, Column, Row, blocks
+from vct.lab.report.collect import Collected
 from vct.lab.report.summary import BOLD_RULE, tidy
 
 _CAPTION = (
@@ -25,19 +25,19 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def write_table(frame: pd.DataFrame, directory: Path) -> None:
-    """Write table.csv, table.md and table.tex of the frame of `collect` into `directory`.
+def write_table(collected: Collected, directory: Path) -> None:
+    """Write table.csv, table.md and table.tex into `directory`.
 
-    The same frame gives the same bytes.
+    The same scores and records give the same bytes.
 
     Raises:
-        UserError: if the frame is empty or the folder cannot be written to.
+        UserError: if there are no scores, or the folder cannot be written to.
     """
-    if frame.empty:
+    if collected.frame.empty:
         raise UserError(f"{directory}/table.csv would be empty: the suite names no runs; add one.")
-    found = blocks(frame)
+    found = blocks(collected)
     caption = _caption(found)
-    write_text(directory / "table.csv", to_csv(tidy(frame)))
+    write_text(directory / "table.csv", to_csv(tidy(collected)))
     write_text(directory / "table.md", markdown(found, caption))
     write_text(directory / "table.tex", latex(found, caption))
 
@@ -47,3 +47,115 @@ def _caption(found: Sequence[Block]) -> str:
     labels = "".join(column.label for block in found for column in block.columns)
     more = ", ↑: more is better" if "↑" in labels else ""
     return _CAPTION.format(arrows=f"↓: less is better{more}")
+
+
+def _texts(row: Row, special: dict[int, str], bold: str) -> list[str]:
+    """A row with its special characters escaped; `bold` has a place for what is bold."""
+    texts = [text.translate(special) for text in row.head]
+    for cell in row.cells:
+        body = cell.body.translate(special)
+        count = "" if cell.count is None else f" ({cell.count})"
+        texts.append((bold.format(body) if cell.bold else body) + count)
+    return texts
+
+
+# --- Markdown --------------------------------------------------------------------------------
+
+_MARKDOWN = str.maketrans({character: "\\" + character for character in "\\|*_<"})
+
+
+def markdown(blocks: Sequence[Block], caption: str) -> str:
+    """The caption, then each block as heading, table and protocol."""
+    return "\n\n".join([caption, *map(_section, blocks)]) + "\n"
+
+
+def _section(block: Block) -> str:
+    title, protocol = (text.translate(_MARKDOWN) for text in (block.title, block.protocol))
+    rows = [row for group in block.groups for row in group] + list(block.floors)
+    lines = [
+        [*HEAD, *map(_heading, block.columns)],
+        ["---"] * len(HEAD) + ["---:"] * len(block.columns),
+        *(_texts(row, _MARKDOWN, "**{}**") for row in rows),
+    ]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"### {title}\n\n{table}\n\n{protocol}"
+
+
+def _heading(column: Column) -> str:
+    sampling = f", {column.sampling}" if column.sampling else ""
+    return column.label.translate(_MARKDOWN) + sampling
+
+
+# --- LaTeX with booktabs, in plain ASCII -----------------------------------------------------
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{character: "\\" + character for character in "_%&#${}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "↓": r"$\downarrow$",
+        "↑": r"$\uparrow$",
+        "–": "--",
+        "é": r"\'e",
+    }
+)
+
+
+def latex(blocks: Sequence[Block], caption: str) -> str:
+    """One table environment per block; needs the package booktabs."""
+    opening = "% Needs \\usepackage{booktabs}.\n"
+    return opening + "\n".join(_environment(block, escape(caption)) for block in blocks)
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return text.translate(_LATEX)
+
+
+def _environment(block: Block, caption: str) -> str:
+    groups = ["\n".join(map(_row, group)) for group in block.groups]
+    lines = [
+        r"\begin{table}",
+        r"\centering\small",
+        rf"\caption{{\textbf{{{escape(block.title)}.}} {caption}}}",
+        rf"\begin{{tabular}}{{{'l' * len(HEAD)}{'r' * len(block.columns)}}}",
+        r"\toprule",
+        *_header(block.columns),
+        r"\midrule",
+        "\n\\addlinespace\n".join(groups),
+        r"\midrule",
+        *map(_floor, block.floors),
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\par\smallskip\footnotesize {escape(block.protocol)}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _header(columns: Sequence[Column]) -> list[str]:
+    """Two lines: what is measured, over the numbers of sampling steps."""
+    spans, rules = [], []
+    at = len(HEAD) + 1
+    for label, members in groupby(columns, key=lambda column: column.label):
+        width = len(list(members))
+        spans.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(label)}}}")
+        rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
+        at += width
+    sampling = [*HEAD, *(column.sampling for column in columns)]
+    return [_line([""] * len(HEAD) + spans), " ".join(rules), _line(sampling)]
+
+
+def _row(row: Row) -> str:
+    return _line(_texts(row, _LATEX, r"\textbf{{{}}}"))
+
+
+def _floor(row: Row) -> str:
+    head, *cells = _texts(Row(row.head[:1], row.cells), _LATEX, "{}")
+    return _line([rf"\multicolumn{{{len(HEAD)}}}{{l}}{{{head}}}", *cells])
+
+
+def _line(texts: Sequence[str]) -> str:
+    return " & ".join(texts) + r" \\"

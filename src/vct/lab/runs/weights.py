@@ -1,34 +1,37 @@
 """The final weights of a run on disk, and back."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
 
 from vct.averages.post_hoc import Profile, combine
 from vct.lab import build
 from vct.lab.data.dataset import Dataset
-from vct.lab.errors import UserError, quoted
+from vct.lab.errors import UserError
 from vct.lab.files.layout import AVERAGES_FILE, RunId
 from vct.lab.files.tensors import save_tensors
 from vct.lab.model import Model
+from vct.lab.records import RunRecord, WeightsRecord
 from vct.lab.settings.run import RunSettings
 
+LARGEST_ERROR = 0.05
+"""Of a rebuilt average's profile; beyond, it would be another average than the one asked for."""
 
-def save(path: Path, model: Model, record: dict[str, Any]) -> None:
-    """Write averaged network and coupling, with the run's record as metadata."""
+
+def save(path: Path, model: Model, record: RunRecord) -> None:
+    """Write averaged network and coupling, with what they are of as metadata."""
     # One key alone: the order of several in the header changes from process to process.
-    metadata = {"vct": json.dumps({key: record[key] for key in ("run", "settings_sha256")})}
+    of = WeightsRecord(run=record.run, settings_sha256=record.settings_sha256)
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    save_tensors(path, tensors, metadata)
+    save_tensors(path, tensors, {"vct": of.text()})
 
 
-def read(path: Path) -> dict[str, torch.Tensor]:
+def read(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file.
 
     Raises:
@@ -36,9 +39,9 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     """
     with _opened(path) as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        wild = [key for key, tensor in tensors.items() if not bool(tensor.isfinite().all())]
-        if wild:
-            raise ValueError(f"{wild[0]} is not finite")
+        for key, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise ValueError(f"{key} is not finite")
     return tensors
 
 
@@ -47,34 +50,27 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as file:
             yield file
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # besides its own, kinds of numbers that torch does not compute with
+    except (OSError, SafetensorError, ValueError) as error:
         raise UserError(
             f"{path} is missing or damaged ({error}); train the run again: vct train "
             f"{'/'.join(path.parts[1:-1])}"
         ) from None
 
 
-def read_snapshots(path: Path, steps: list[int]) -> dict[int, dict[str, torch.Tensor]]:
-    """Weights of the averaged network after each of `steps`, from `snapshots.safetensors`.
+def read_snapshots(path: Path) -> dict[int, dict[str, Tensor]]:
+    """Weights of the averaged network, by the step after which they were kept.
 
     Raises:
-        UserError: if the file is missing or damaged, or holds other steps.
+        UserError: if the file is missing or damaged.
     """
-    by_step: dict[str, dict[str, torch.Tensor]] = {str(step): {} for step in steps}
+    by_step: dict[int, dict[str, Tensor]] = {}
     for key, tensor in read(path).items():
         step, _, name = key.partition("/")
-        if step not in by_step:
-            raise UserError(
-                f"{path} holds {quoted(key)}, which is of no snapshot of this run; train the run "
-                f"again: vct train {'/'.join(path.parts[1:-1])}"
-            )
-        by_step[step][name] = tensor
-    return {int(step): tensors for step, tensors in by_step.items()}
+        by_step.setdefault(int(step), {})[name] = tensor
+    return by_step
 
 
-def fill(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Load `tensors` of the file `path`.
 
     Raises:
@@ -87,11 +83,7 @@ def fill(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> Non
         raise UserError(f"{path} is of another architecture: {problem[0].strip()}") from None
 
 
-LARGEST_ERROR = 0.05
-"""Of a rebuilt average's profile; beyond, it would be another average than the one asked for."""
-
-
-def rebuilt(path: Path, width: float) -> dict[str, torch.Tensor]:
+def rebuilt(path: Path, width: float) -> dict[str, Tensor]:
     """Tensors of the power-function average of `width` at the end of the training.
 
     Summed in double precision, tensor by tensor. Tensors without fractions are the last ones.
@@ -100,13 +92,10 @@ def rebuilt(path: Path, width: float) -> dict[str, torch.Tensor]:
         UserError: if the file is missing or damaged, or the averages in it cannot give that width.
     """
     with _opened(path) as file:
-        names: dict[tuple[int, str], list[str]] = {}
-        for key in file.keys():  # noqa: SIM118
-            step, kept_width, name = key.split("/", 2)
-            names.setdefault((int(step), kept_width), []).append(name)
-        kept = sorted(names)
-        profiles = [Profile(float(kept_width), step) for step, kept_width in kept]
-        found = combine(profiles, Profile(width, kept[-1][0]))
+        keys = [key.split("/", 2) for key in file.keys()]  # noqa: SIM118
+        kept = sorted({(int(step), text) for step, text, _ in keys})
+        last = kept[-1][0]
+        found = combine([Profile(float(text), step) for step, text in kept], Profile(width, last))
         if found.error > LARGEST_ERROR:
             raise UserError(
                 f"sample.ema_width: {width} cannot be rebuilt from the averages in {path} (its "
@@ -114,8 +103,8 @@ def rebuilt(path: Path, width: float) -> dict[str, torch.Tensor]:
                 "train.ema.widths, or train with more of them, or with a larger train.ema.kept."
             )
         tensors = {}
-        for name in names[kept[-1]]:
-            parts = [file.get_tensor(f"{step}/{one}/{name}") for step, one in kept]
+        for name in dict.fromkeys(name for _, _, name in keys):
+            parts = [file.get_tensor(f"{step}/{text}/{name}") for step, text in kept]
             total = parts[-1]
             if total.is_floating_point():
                 terms = zip(found.coefficients.tolist(), parts, strict=True)

@@ -9,7 +9,7 @@ from vct.lab.settings import registry
 from vct.lab.settings.base import Section, Seed
 from vct.lab.settings.couplings import Coupling
 from vct.lab.settings.sample import SampleSettings
-from vct.lab.settings.score import ScoreSettings
+from vct.lab.settings.score import AnyScore
 from vct.lab.settings.train import TrainSettings
 
 
@@ -21,7 +21,7 @@ class ExperimentSettings(Section):
     couplings: dict[str, Coupling]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     sample: SampleSettings
-    score: ScoreSettings
+    score: AnyScore
 
     @model_validator(mode="after")
     def _consistent(self) -> "ExperimentSettings":

@@ -12,7 +12,7 @@ from vct.lab.settings import registry
 from vct.lab.settings.base import Section
 from vct.lab.settings.data import AnyDataset, DatasetSettings
 from vct.lab.settings.experiment import ExperimentSettings
-from vct.lab.settings.extractors import ExtractorSettings
+from vct.lab.settings.extractors import AnyExtractor, ExtractorSettings
 from vct.lab.settings.runtime import RuntimeSettings
 
 PARAMS = Path("params.yaml")
@@ -22,7 +22,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     datasets: dict[str, AnyDataset]
-    extractors: dict[str, ExtractorSettings] = {}
+    extractors: dict[str, AnyExtractor] = {}
     experiments: dict[str, ExperimentSettings]
     suites: dict[str, Annotated[list[str], Field(min_length=1)]]
     runtime: RuntimeSettings = RuntimeSettings()
@@ -58,18 +58,19 @@ class Params(Section):
 
     def _check_extractor(self, name: str) -> None:
         settings = self.extractors[name]
-        if name.lower() == "inception" and settings.kind != "inception":
+        if name.lower() == "inception" and settings.member != "inception":
             raise ValueError(
                 f"extractors.{name}: its distances would be called FID, which is of kind "
-                f"inception, not {settings.kind}; choose another name"
+                f"inception, not {settings.member}; choose another name"
             )
-        dataset = getattr(settings, "dataset", None)
+        dataset = settings.trained_on
         if dataset is None:
             return
         _refer(f"extractors.{name}.dataset", "data set", dataset, self.datasets)
         if self.datasets[dataset].form == "points":
             raise ValueError(f"extractors.{name}.dataset: give images, not points")
-        self._check_labels(f"extractors.{name}", "a classifier", dataset)
+        if settings.needs_labels:
+            self._check_labels(f"extractors.{name}", f"a {settings.member}", dataset)
 
     def _check_experiment(self, name: str) -> None:
         here, experiment = f"experiments.{name}", self.experiments[name]
@@ -79,7 +80,7 @@ class Params(Section):
             self._check_labels(f"{here}.train", "conditional training", dataset)
         if score.extractor is not None:
             _refer(f"{here}.score.extractor", "extractor", score.extractor, self.extractors)
-            self._check_inception_score(name)
+            score.check(here, self.extractors[score.extractor], self.datasets[dataset])
         # None where only the files know; then training says it before its first step.
         available = self.datasets[dataset].train_size
         if available is not None and train.batch_size > available:
@@ -91,8 +92,7 @@ class Params(Section):
         form = self.datasets[dataset].form
         if form == "points" and train.flip:
             raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
-        wanted = {"wasserstein": "points", "fid": "images"}.get(score.metric)
-        if form and wanted and form != wanted:
+        if form and score.form and form != score.form:
             raise ValueError(
                 f"{here}.score.metric: points are scored by wasserstein, images by fid"
             )
@@ -102,24 +102,6 @@ class Params(Section):
             raise ValueError(
                 f"{key}: {what} needs class labels, and data set '{name}' has none; of an image "
                 "folder, choose 'labels: folders' or 'json'"
-            )
-
-    def _check_inception_score(self, name: str) -> None:
-        """It needs the logits of an Inception network, which knows things by their colours too."""
-        experiment = self.experiments[name]
-        if "inception_score" not in experiment.score.extras:
-            return
-        here, extractor = f"experiments.{name}.score.extras", experiment.score.extractor
-        kind = self.extractors[extractor or ""].kind
-        if kind != "inception":
-            raise ValueError(
-                f"{here}: inception_score needs an extractor of kind inception, and '{extractor}' "
-                f"is of kind {kind}; remove it or score with another extractor"
-            )
-        if self.datasets[experiment.train.dataset].is_colour is False:
-            raise ValueError(
-                f"{here}: inception_score is for colour images, and data set "
-                f"'{experiment.train.dataset}' is grey; remove it"
             )
 
     def _check_start(self, name: str) -> None:
@@ -169,8 +151,8 @@ class Params(Section):
 
 RESERVED = {
     "datasets": {RAW.name},
-    "suites": {"extractors", "data", "floor"},
-    "experiments": {"extractors", "table", "scores"},
+    "suites": {"extractors", "statistics", "data", "floor"},
+    "experiments": {"extractors", "statistics", "table", "scores"},
 }
 """Names that are folders or files of data/, results/ and logs/ already."""
 

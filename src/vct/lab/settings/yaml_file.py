@@ -84,7 +84,7 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.YAMLError(f"{word} stands twice in the section at {_line(node)}")
             seen.add(key.value)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: Any) -> Any:
         if len(node.value) > MOST_CHARACTERS:
             raise yaml.YAMLError(f"{_line(node)} holds a text of over {MOST_CHARACTERS} characters")
         return super().construct_scalar(node)

@@ -1,25 +1,27 @@
 """Rolling checkpoints: complete, atomic, checked.
 
-A checkpoint is a line with the SHA-256 of all that follows, a line of JSON (format, step, settings,
-hash of the data), and then the payload of `torch.save`. The two newest are kept; a damaged one is
-passed over with a warning.
+A checkpoint is a line with the SHA-256 of all that follows, a `CheckpointHeader` on a line, and
+then the payload of `torch.save`. The two newest are kept; a damaged one is passed over with a
+warning.
 """
 
 import hashlib
 import io
-import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 
 from vct.lab.errors import UserError
 from vct.lab.files.differences import differences
 from vct.lab.files.whole import atomic
+from vct.lab.records import CheckpointHeader, RunRecord
+from vct.lab.training.log import say
 
-FORMAT = 3
+FORMAT: Literal[3] = 3
 KEEP = 2
 
 
@@ -39,6 +41,14 @@ class Identity:
     training_version: int
     seed: int = 0
 
+    @classmethod
+    def of(cls, record: RunRecord) -> "Identity":
+        """That of the training which `record` describes."""
+        files = {"initial_weights_sha256", "own_code"}
+        used = record.model_dump(include=files, exclude_none=True)
+        code = record.code.training
+        return cls(record.settings | used, record.data_sha256, code, record.id.seed)
+
 
 def path_of(folder: Path, step: int) -> Path:
     """The file of the checkpoint after `step` steps."""
@@ -50,11 +60,12 @@ def save(folder: Path, step: int, identity: Identity, state: dict[str, Any]) -> 
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getbuffer()
-    header = json.dumps({"format": FORMAT, "step": step, **asdict(identity)}).encode() + b"\n"
-    digest = hashlib.sha256(header)
+    header = CheckpointHeader(format=FORMAT, step=step, **asdict(identity))
+    line = header.text().encode() + b"\n"
+    digest = hashlib.sha256(line)
     digest.update(payload)
     with atomic(path_of(folder, step)) as temporary, temporary.open("wb") as stream:
-        stream.write(digest.hexdigest().encode() + b"\n" + header)
+        stream.write(digest.hexdigest().encode() + b"\n" + line)
         stream.write(payload)
     _keep_newest(folder, step)
 
@@ -80,23 +91,18 @@ def latest(folder: Path, identity: Identity, device: torch.device) -> tuple[int,
     """
     files = _files(folder)
     for file in reversed(files):
-        header, payload = _read(file)
-        if header is None:
-            print(
-                f"warning: {file} is damaged, or of another version, and is passed over.",
-                file=sys.stderr,
-            )
+        found = _read(file)
+        if found is None:
+            say(f"warning: {file} is damaged, or of another version, and is passed over.")
             continue
+        header, payload = found
         _check_identity(file, header, identity)
         try:
             state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-        except Exception as error:  # whole, but not ours: it names code, say, which is not run
-            if isinstance(error, MemoryError) or "memory" in str(error):  # of torch's own kinds
-                raise
-            problem = "holds more than tensors and numbers"
-            print(f"warning: {file} {problem} and is passed over.", file=sys.stderr)
+        except UnpicklingError:  # a class of the user's put code into its state, which is not run
+            say(f"warning: {file} holds more than tensors and numbers and is passed over.")
             continue
-        return header["step"], state
+        return header.step, state
     if files:
         raise UserError(
             f"no checkpoint in {folder} is whole and of format {FORMAT}; start this run again with "
@@ -107,7 +113,7 @@ def latest(folder: Path, identity: Identity, device: torch.device) -> tuple[int,
 
 def newest(folder: Path) -> Path | None:
     """The newest whole checkpoint."""
-    return next((file for file in reversed(_files(folder)) if _read(file)[0]), None)
+    return next((file for file in reversed(_files(folder)) if _read(file)), None)
 
 
 def remove_all(folder: Path) -> None:
@@ -120,29 +126,21 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.ckpt"))
 
 
-def _read(file: Path) -> tuple[dict[str, Any] | None, bytes]:
-    """Header and payload, or (None, b"") when the file is not what was written."""
+def _read(file: Path) -> tuple[CheckpointHeader, bytes] | None:
+    """Header and payload; None when the file is not what was written."""
     try:
         digest, _, content = file.read_bytes().partition(b"\n")
-    except OSError:
-        return None, b""
-    if hashlib.sha256(content).hexdigest().encode() != digest:
-        return None, b""
-    line, _, payload = content.partition(b"\n")
-    try:
-        header = json.loads(line)
-    except (ValueError, RecursionError):
-        return None, b""
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        return None, b""
-    step = header.get("step")
-    ours = isinstance(step, int) and file == path_of(file.parent, step)
-    return (header, payload) if ours else (None, b"")
+        if hashlib.sha256(content).hexdigest().encode() != digest:
+            return None
+        line, _, payload = content.partition(b"\n")
+        return CheckpointHeader.model_validate_json(line), payload
+    except (OSError, ValidationError):
+        return None
 
 
-def _check_identity(file: Path, header: dict[str, Any], identity: Identity) -> None:
+def _check_identity(file: Path, header: CheckpointHeader, identity: Identity) -> None:
     now = asdict(identity)
-    then = {key: header.get(key) for key in now}
+    then = header.model_dump(include=set(now))
     if then != now:
         differing = ", ".join(differences(then, now))
         raise UserError(

@@ -5,20 +5,31 @@ not finite), since one in a million is harmless. Many in a row are not: nothing 
 and what is there would replace good checkpoints.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 from vct.lab.errors import UserError
+from vct.lab.training import checkpoint
 from vct.objectives.base import LossRecord
 
 TERMS = ("the consistency loss", "the KL", "the weighted loss", "the gradient")
 
 
 class Diverged(UserError):
-    """A training that was given up; its good checkpoints are left as they were."""
+    """A training that was given up; its good checkpoints, in `state`, are left as they were."""
+
+    def __init__(self, what: str, state: Path) -> None:
+        super().__init__(
+            f"the training diverged: {what}; the last good checkpoint is "
+            f"{checkpoint.newest(state) or 'none'}. Lower train.optimizer.learning_rate or set "
+            "train.optimizer.clip_grad_norm, and start again with --fresh; "
+            "runtime.stop_after_nonfinite says how many such steps are borne."
+        )
 
 
-class Watch:
+class DivergenceWatch:
     """Counts steps in a row that were not finite, without waiting for the device.
 
     It has no part in a checkpoint: none is written inside a streak.
@@ -26,10 +37,11 @@ class Watch:
     Args:
         device: where the losses are.
         limit: how many such steps in a row are too many; None bears any number.
+        state: folder of the checkpoints.
     """
 
-    def __init__(self, device: torch.device, limit: int | None) -> None:
-        self.device, self.limit = device, limit
+    def __init__(self, device: torch.device, limit: int | None, state: Path) -> None:
+        self.device, self.limit, self.state = device, limit, state
         self._streak = torch.zeros((), dtype=torch.int64, device=device)
         self._longest = torch.zeros((), dtype=torch.int64, device=device)
         # Of the first step of the streak: its number, a flag for each of TERMS, how many samples
@@ -69,8 +81,16 @@ class Watch:
         """Whether there were too many in a row; waits for the device."""
         return self.limit is not None and bool(self._longest >= self.limit)
 
-    def account(self) -> str:
-        """When it began and with what, for the message of `Diverged`."""
+    def stop_if_exceeded(self) -> None:
+        """End the training if there were too many in a row.
+
+        Raises:
+            Diverged: saying when it began and with what.
+        """
+        if self.exceeded():
+            raise Diverged(f"{self._account()}, {self.limit} steps in a row", self.state)
+
+    def _account(self) -> str:
         step, *rest = self._first.tolist()
         flags, (count, low, high) = rest[: len(TERMS)], rest[len(TERMS) :]
         terms = " and ".join(term for term, flag in zip(TERMS, flags, strict=True) if flag)

@@ -1,7 +1,6 @@
 """Initial weights from a diffusion network, imported or of a run of ours, as ECM takes them
 (arXiv 2406.14548)."""
 
-import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -11,19 +10,17 @@ from torch import Tensor, nn
 from vct.lab.errors import UserError
 from vct.lab.files.differences import mismatches
 from vct.lab.files.layout import RunId
+from vct.lab.files.whole import file_sha256
 from vct.lab.settings.train import TrainSettings
 
 
-def origin(train: TrainSettings) -> dict[str, str]:
-    """Hash of the file of initial weights, for the run's record; empty without one.
+def sha256(train: TrainSettings) -> str | None:
+    """Hash of the file of initial weights, for the run's record; None without one.
 
     Raises:
         UserError: if the file is missing.
     """
-    if train.initial_weights is None:
-        return {}
-    with _existing(train.initial_weights).open("rb") as file:
-        return {"initial_weights_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return None if train.initial_weights is None else file_sha256(_existing(train.initial_weights))
 
 
 def load(train: TrainSettings, network: nn.Module) -> None:

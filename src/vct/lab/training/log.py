@@ -1,6 +1,5 @@
 """Metrics along training: sums on the device, one row an interval, no wait in between."""
 
-import json
 import sys
 import time
 from contextlib import suppress
@@ -12,16 +11,10 @@ from torch import Tensor
 
 from vct.lab.errors import UserError
 from vct.lab.files.whole import write_text
+from vct.lab.records import LogRow
 
-COLUMNS = (
-    "step",
-    "loss",
-    "consistency_loss",
-    "kl",
-    "grad_norm",
-    "learning_rate",
-    "grid_points",
-)
+COLUMNS = ("step", "loss", "consistency_loss", "kl", "grad_norm", "learning_rate", "grid_points")
+"""Of training.csv: what is the same on any two machines, unlike times and speed."""
 
 
 def say(text: str) -> None:
@@ -31,10 +24,10 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-class Interval:
+class MetricAccumulator:
     """Sums of what a step reports, and the largest, kept on the device until the interval ends."""
 
-    KEYS = ("loss", "consistency_loss", "kl", "grad_norm", "nonfinite", "clipped")
+    KEYS = ("loss", "consistency_loss", "kl", "grad_norm", "nonfinite_fraction", "clipped_fraction")
     PEAKS = ("loss", "grad_norm")
 
     def __init__(self, device: torch.device) -> None:
@@ -47,7 +40,7 @@ class Interval:
         return torch.full_like(self.sums, -torch.inf)
 
     def add(self, values: list[Tensor]) -> None:
-        """Add one step's values, in the order of `KEYS`."""
+        """Add one step's values, in the order of `KEYS`; the last two are 0 or 1."""
         row = torch.stack([value.detach().double() for value in values])
         self.sums += row
         self.peaks = torch.maximum(self.peaks, row)  # NaN, once there, stays
@@ -79,8 +72,8 @@ class Interval:
         self.peaks = state["peaks"]
 
 
-class RowFile:
-    """`log.jsonl` of a run: one JSON object a line, flushed row by row.
+class LogFile:
+    """`log.jsonl` of a run: one `LogRow` a line, flushed row by row.
 
     The file is for others, who follow the training. It is never read here: what happens to it in
     days of training changes no result.
@@ -88,40 +81,57 @@ class RowFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._rows: list[dict[str, Any]] = []
+        self.rows: list[LogRow] = []
 
     def text(self) -> str:
         """All rows, for a checkpoint."""
-        return "".join(json.dumps(row) + "\n" for row in self._rows)
+        return "".join(row.text() + "\n" for row in self.rows)
 
     def restore(self, text: str) -> None:
         """Take the rows of a checkpoint, also in place of what is in the file."""
-        self._rows = [json.loads(line) for line in text.splitlines()]
+        self.rows = [LogRow.model_validate_json(line) for line in text.splitlines()]
         write_text(self.path, text)
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row, with the time in milliseconds.
+    def append(self, **values: Any) -> None:
+        """Add a row of these values, with the time.
 
         Raises:
             UserError: if it cannot be written.
         """
-        row = {**row, "time": int(time.time() * 1000)}
-        self._rows.append(row)
+        row = LogRow(**values, time=int(time.time() * 1000))
+        self.rows.append(row)
         try:
             with self.path.open("a") as stream:
-                stream.write(json.dumps(row) + "\n")
+                stream.write(row.text() + "\n")
         except OSError as error:
             raise UserError(
                 f"cannot write {self.path}: {error.strerror}; make room, then run the same command "
                 "again: it goes on after the last checkpoint."
             ) from error
 
-    def rows(self) -> list[dict[str, Any]]:
-        """All rows."""
-        return list(self._rows)
-
     def csv(self) -> str:
-        """The rows without what differs between two machines (times, speed)."""
-        lines = [",".join(COLUMNS)]
-        lines += [",".join(repr(row[key]) for key in COLUMNS) for row in self._rows]
-        return "\n".join(lines) + "\n"
+        """training.csv."""
+        rows = [[repr(getattr(row, key)) for key in COLUMNS] for row in self.rows]
+        return "".join(",".join(words) + "\n" for words in [[*COLUMNS], *rows])
+
+
+class Progress:
+    """Speed since the last row, and a line on stderr every ten seconds."""
+
+    def __init__(self, step: int, steps: int, batch_size: int) -> None:
+        self.steps, self.batch_size = steps, batch_size
+        self.last_step, self.last_time, self.shown = step, time.monotonic(), 0.0
+
+    def rate(self, step: int) -> float:
+        """Samples per second since the last call."""
+        now = time.monotonic()
+        rate = (step - self.last_step) * self.batch_size / max(now - self.last_time, 1e-9)
+        self.last_step, self.last_time = step, now
+        return rate
+
+    def show(self, step: int, loss: float) -> None:
+        """Print where the training is."""
+        now = time.monotonic()
+        if now - self.shown >= 10 or step == self.steps:
+            self.shown = now
+            say(f"step {step}/{self.steps}  loss {loss:.4g}")

@@ -4,39 +4,36 @@ dvc.yaml at the top is the default suite's and is kept in git; another suite's g
 `dvc/<suite>/dvc.yaml`, with the same stages and command lines, and runs by
 `dvc repro dvc/<suite>/dvc.yaml`. Couplings and seeds of a stage come from params.yaml by `matrix`;
 table, figures and plots name their runs, so the file is written again when a suite's experiments,
-couplings, seeds, data sets or extractors change.
+couplings, seeds, data sets, extractors or metrics change.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from vct.lab.files.layout import (
-    EXTRACTOR_FILES,
     FIGURES,
     SAMPLE_FILES,
     SCORE_FILES,
     TABLE_FILES,
     TRACKED_FILE,
     TRACKING_READY,
+    dataset_dir,
+    extractor_dir,
     floor_file,
     pretrained_files,
+    pretrained_name,
     pretrained_source,
 )
 from vct.lab.settings.params import Params
-from vct.lab.workflow.graph import (
-    DEFAULT_SUITE,
-    checkpoint_of,
-    extractor_data,
-    files_to_sample,
-    initial_weights,
-    raw_inputs,
-    train_files,
-)
+from vct.lab.workflow import graph
+from vct.lab.workflow.graph import DEFAULT_SUITE
 
-RUN = "results/{experiment}/${{item.coupling}}/seed${{item.seed}}"
 VERSIONS = "src/vct/lab/versions.py"
+
+Stages = dict[str, dict[str, Any]]
 
 
 def dvc_file(suite: str) -> Path:
@@ -46,15 +43,18 @@ def dvc_file(suite: str) -> Path:
 
 def text(params: Params, suite: str) -> str:
     """dvc.yaml of a suite."""
-    experiments = params.suite(suite)
-    content: dict[str, Any] = {}
+    experiments, others = params.suite(suite), _earlier(params, suite)
     up = "" if suite == DEFAULT_SUITE else "../../"
-    if up:
-        content["vars"] = [f"{up}params.yaml"]
-    made_before = _earlier(params, suite)
-    stages = _shared(params, suite, experiments, made_before)
+    stages: Stages = {}
+    if not up:
+        stages["tracking"] = {"cmd": "vct track init", "outs": [str(TRACKING_READY)]}
     for name in experiments:
-        if name not in made_before:
+        stages |= _shared(params, name)
+    for name in others:
+        for stage in _shared(params, name):
+            stages.pop(stage, None)
+    for name in experiments:
+        if name not in others:
             stages |= _experiment(params, name)
         stages[f"figures-{name}"] = _figures(params, suite, name)
     made = [file for name in experiments for file in _made(params, name)]
@@ -64,9 +64,9 @@ def text(params: Params, suite: str) -> str:
         "deps": made,
         "outs": [f"results/{suite}/{TRACKED_FILE}"],
     }
-    if up:
-        stages = {name: {"wdir": up, **stage} for name, stage in stages.items()}
-    content |= {"stages": stages, "plots": _plots(params, experiments, up)}
+    content: dict[str, Any] = {"vars": [f"{up}params.yaml"]} if up else {}
+    content["stages"] = {name: {"wdir": up, **it} if up else it for name, it in stages.items()}
+    content["plots"] = _plots(params, experiments, up)
     header = f"# Written by: vct dvc {suite}. Couplings and seeds come from params.yaml.\n"
     return header + yaml.dump(content, Dumper=_Plain, sort_keys=False, width=100)
 
@@ -85,92 +85,98 @@ def _earlier(params: Params, suite: str) -> list[str]:
     return [name for each in order[: order.index(suite)] for name in params.suite(each)]
 
 
-def _shared(
-    params: Params, suite: str, experiments: list[str], made_before: list[str]
-) -> dict[str, Any]:
-    """Data, extractors, imported checkpoints and the tracking database."""
+def _decided_by(*keys: str, version: str) -> dict[str, Any]:
+    """Keys of params.yaml, and the version of the code, that decide what a stage makes."""
+    return {"params": [*keys, {VERSIONS: [version]}]}
 
-    def used(names: list[str], attribute: str) -> list[str]:
-        settings = [params.experiments[name] for name in names]
-        if attribute == "dataset":
-            return [one.train.dataset for one in settings]
-        if attribute == "checkpoint":
-            return [name for one in names if (name := checkpoint_of(params, one))]
-        return [one.score.extractor for one in settings if one.score.extractor]
 
-    def new(attribute: str) -> list[str]:
-        before = used(made_before, attribute)
-        return [name for name in dict.fromkeys(used(experiments, attribute)) if name not in before]
+def _deps(paths: list[str]) -> dict[str, list[str]]:
+    return {"deps": paths} if paths else {}
 
-    stages: dict[str, Any] = {}
-    if suite == DEFAULT_SUITE:
-        stages["tracking"] = {"cmd": "vct track init", "outs": [str(TRACKING_READY)]}
-    for name in new("dataset"):
-        raw = raw_inputs(params, name)
-        stages[f"data-{name}"] = {
-            "cmd": f"vct data {name}",
-            **({"deps": raw} if raw else {}),
-            "params": [f"datasets.{name}", {VERSIONS: ["DATA"]}],
-            "outs": [f"data/{name}"],
+
+def _shared(params: Params, experiment: str) -> Stages:
+    """What an experiment may share with others: data, extractor, statistics, published weights."""
+    train, score = params.experiments[experiment].train, params.experiments[experiment].score
+    stages = _data(params, train.dataset)
+    if score.extractor is not None:
+        stages |= _extractor(params, score.extractor)
+    for place in graph.statistics(params, experiment):
+        stages[f"{place.what}-{place.dataset}-in-{place.extractor}"] = {
+            "cmd": f"vct statistics {place}",
+            "deps": graph.statistics_inputs(place),
+            **_decided_by(version="SCORING"),
+            "outs": [str(place.file)],
         }
-    for name in new("extractor"):
-        dataset = extractor_data(params, name)
-        folder = f"results/extractors/{name}"
-        stages[f"extractor-{name}"] = {
-            "cmd": f"vct extractor {name}",
-            **({"deps": [f"data/{dataset}"]} if dataset else {}),
-            "params": [f"extractors.{name}", {VERSIONS: ["SCORING"]}],
-            "outs": [f"{folder}/{file}" for file in EXTRACTOR_FILES if file != "metrics.json"],
-            "metrics": [f"{folder}/metrics.json"],
-        }
-    for name in new("checkpoint"):
+    if checkpoint := pretrained_name(train.initial_weights or ""):
         # The file has no other content under its name, and the command says where to put it.
-        stages[f"pretrained-{name.replace('.', '_')}"] = {
-            "cmd": f"vct import-edm {pretrained_source(name)}",
-            "outs": [{str(file): {"persist": True}} for file in pretrained_files(name)],
+        stages[f"pretrained-{checkpoint.replace('.', '_')}"] = {
+            "cmd": f"vct import-edm {pretrained_source(checkpoint)}",
+            "outs": [{str(file): {"persist": True}} for file in pretrained_files(checkpoint)],
         }
     return stages
 
 
-def _experiment(params: Params, name: str) -> dict[str, Any]:
-    settings = params.experiments[name]
-    data = f"data/{settings.train.dataset}"
-    extractor = settings.score.extractor
-    scoring = [f"results/extractors/{extractor}"] if extractor else []
-    here, folder = f"experiments.{name}", RUN.format(experiment=name).replace("results/", "", 1)
-    run = f"results/{folder}"
-    matrix = {"coupling": f"${{{here}.variants}}", "seed": f"${{{here}.seeds}}"}
+def _data(params: Params, name: str) -> Stages:
+    return {
+        f"data-{name}": {
+            "cmd": f"vct data {name}",
+            **_deps(graph.raw_inputs(params, name)),
+            **_decided_by(f"datasets.{name}", version="DATA"),
+            "outs": [str(dataset_dir(name))],
+        }
+    }
 
-    def stage(command: str, version: str, keys: list[str], deps: list[str], outs: tuple[str, ...]):
+
+def _extractor(params: Params, name: str) -> Stages:
+    """The stage of an extractor, and that of the data that it is trained on."""
+    dataset = params.extractors[name].trained_on
+    weights, metrics = graph.files(str(extractor_dir(name)))
+    stage = {
+        "cmd": f"vct extractor {name}",
+        **_deps(graph.extractor_inputs(params, name)),
+        **_decided_by(f"extractors.{name}", version="SCORING"),
+        "outs": [weights],
+        "metrics": [metrics],
+    }
+    return {**(_data(params, dataset) if dataset else {}), f"extractor-{name}": stage}
+
+
+def _experiment(params: Params, name: str) -> Stages:
+    """Training, samples and scores of all runs of an experiment, and its floor."""
+    here, run = f"experiments.{name}", f"{name}/${{item.coupling}}/seed${{item.seed}}"
+    deps = {
+        stage: [path.format(run=f"results/{run}") for path in paths]
+        for stage, paths in graph.inputs(params, name).items()
+    }
+    deps["train"].insert(1, str(TRACKING_READY))
+
+    def of_runs(stage: str, outs: Iterable[str], *keys: str, version: str) -> dict[str, Any]:
         return {
-            "matrix": matrix,
-            "cmd": f"vct {command} {folder}",
-            "deps": deps,
-            "params": [f"{here}.{key}" for key in keys] + [{VERSIONS: [version]}],
-            "outs": [f"{run}/{file}" for file in outs],
+            "matrix": {"coupling": f"${{{here}.variants}}", "seed": f"${{{here}.seeds}}"},
+            "cmd": f"vct {stage} {run}",
+            "deps": deps[stage],
+            **_decided_by(*keys, version=version),
+            "outs": [f"results/{run}/{file}" for file in outs],
         }
 
-    keys = ["train", "couplings.${item.coupling}"]
-    made = train_files(params, name)
-    deps = [data, str(TRACKING_READY), *initial_weights(params, name)]
-    train = stage("train", "TRAINING", keys, deps, made)
-    deps = [data, *(f"{run}/{file}" for file in files_to_sample(params, name))]
-    sample = stage("sample", "SAMPLING", ["sample"], deps, SAMPLE_FILES)
-    from_sample = ("config.json", "samples.npz", "preview.png")
-    deps = [data, *scoring, *(f"{run}/{file}" for file in from_sample)]
-    score = stage("score", "SCORING", ["score", "sample"], deps, SCORE_FILES[1:])
-    score["metrics"] = [f"{run}/{SCORE_FILES[0]}"]
-    floor = {
-        "cmd": f"vct floor {name}",
-        "deps": [data, *scoring],
-        "params": [f"{here}.score", f"{here}.sample", {VERSIONS: ["SCORING"]}],
-        "outs": [f"results/{name}/floor.json"],
-    }
+    trained = (f"{here}.train", f"{here}.couplings.${{item.coupling}}")
+    scored = (f"{here}.score", f"{here}.sample")
+    metrics, *others = SCORE_FILES
     return {
-        f"train-{name}": train,
-        f"sample-{name}": sample,
-        f"floor-{name}": floor,
-        f"score-{name}": score,
+        f"train-{name}": of_runs(
+            "train", graph.train_files(params, name), *trained, version="TRAINING"
+        ),
+        f"sample-{name}": of_runs("sample", SAMPLE_FILES, f"{here}.sample", version="SAMPLING"),
+        f"floor-{name}": {
+            "cmd": f"vct floor {name}",
+            "deps": deps["floor"],
+            **_decided_by(*scored, version="SCORING"),
+            "outs": [str(floor_file(name))],
+        },
+        f"score-{name}": {
+            **of_runs("score", others, *scored, version="SCORING"),
+            "metrics": [f"results/{run}/{metrics}"],
+        },
     }
 
 
@@ -186,8 +192,8 @@ def _made(params: Params, name: str) -> list[str]:
 def _figures(params: Params, suite: str, name: str) -> dict[str, Any]:
     return {
         "cmd": f"vct figures {suite}/{name}",
-        "deps": [f"data/{params.experiments[name].train.dataset}", *_made(params, name)],
-        "params": [*_rows(name), {VERSIONS: ["REPORTING"]}],
+        "deps": [str(dataset_dir(params.experiments[name].train.dataset)), *_made(params, name)],
+        **_decided_by(*_rows(name), version="REPORTING"),
         "outs": [{f"results/{suite}/{name}-{figure}.png": {"cache": False}} for figure in FIGURES],
     }
 
@@ -196,8 +202,7 @@ def _table(suite: str, experiments: list[str], made: list[str]) -> dict[str, Any
     return {
         "cmd": f"vct table {suite}",
         "deps": made,
-        "params": [row for name in experiments for row in _rows(name)]
-        + [{VERSIONS: ["REPORTING"]}],
+        **_decided_by(*(row for name in experiments for row in _rows(name)), version="REPORTING"),
         "outs": [{f"results/{suite}/{file}": {"cache": False}} for file in TABLE_FILES],
     }
 
@@ -207,13 +212,12 @@ def _plots(params: Params, experiments: list[str], up: str) -> list[dict[str, An
     plots = []
     for name in experiments:
         settings = params.experiments[name]
-        extractor = settings.score.extractor
-        metric = f"fid_{extractor}" if extractor else "w2"
         for title, file, column in (
-            ("distance", "trajectory.csv", metric),
+            ("distance", "trajectory.csv", settings.score.primary),
             ("consistency loss", "training.csv", "consistency_loss"),
         ):
             run = f"{up}results/{name}/{{}}/seed{settings.seeds[0]}/{file}"
-            lines = {run.format(coupling): column for coupling in settings.variants}
-            plots.append({f"{name}, {title}": {"x": "step", "y": lines, "y_label": column}})
+            if column:
+                lines = {run.format(coupling): column for coupling in settings.variants}
+                plots.append({f"{name}, {title}": {"x": "step", "y": lines, "y_label": column}})
     return plots

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vct.lab.errors import UserError
+from vct.lab.files import layout
 from vct.lab.files.layout import (
     AVERAGES_FILE,
     DATA_FILES,
@@ -16,16 +17,15 @@ from vct.lab.files.layout import (
     RAW,
     TABLE_FILES,
     TRACKED_FILE,
-    TRAIN_FILES,
     RunId,
+    StatisticsId,
     dataset_dir,
     extractor_dir,
     floor_file,
     pretrained_name,
     suite_dir,
 )
-from vct.lab.settings import reading, registry
-from vct.lab.settings.extractors import ClassifierSettings
+from vct.lab.settings import reading
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
 
@@ -69,14 +69,14 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
             run_settings(params, RunId.parse(found[1]))
         elif found := re.fullmatch(rf"results/({name})/floor\.json", target):
             params.experiment(found[1])
-        found = re.match(rf"data/(?!{RAW.name}/)({name})/", target)
-        if found and found[1] not in params.datasets:
-            raise UserError(registry.unknown("data set", found[1], params.datasets))
+        elif found := re.match(rf"results/statistics/({name})/({name})/", target):
+            params.dataset(found[1])
+            params.extractor(found[2])
+        elif found := re.match(rf"data/(?!{RAW.name}/)({name})/", target):
+            params.dataset(found[1])
 
 
-def data_files(dataset: str) -> list[str]:
-    """Files of a data set."""
-    return [str(dataset_dir(dataset) / file) for file in DATA_FILES]
+# --- what stages read and write --------------------------------------------------------------
 
 
 def raw_inputs(params: Params, dataset: str) -> list[str]:
@@ -94,14 +94,59 @@ def raw_inputs_known(params: Params, dataset: str) -> list[str]:
     Snakemake lists no stage at all where an input is missing that no stage makes; so the data
     stage is started, and says what to put where.
     """
-    raw = raw_inputs(params, dataset)
     made = (dataset_dir(dataset) / "meta.json").exists()
-    return [path for path in raw if made or Path(path).exists()]
+    return [path for path in raw_inputs(params, dataset) if made or Path(path).exists()]
 
 
-def data_files_of(params: Params, experiment: str) -> list[str]:
-    """Files of an experiment's data set."""
-    return data_files(params.experiment(experiment).train.dataset)
+def files(*paths: str) -> list[str]:
+    """The paths, with the files of data sets and extractors in place of their folders."""
+    names = {dataset_dir(""): DATA_FILES, extractor_dir(""): EXTRACTOR_FILES}
+    folders = {path: names.get(Path(path).parent, ()) for path in paths}
+    inside = {path: [f"{path}/{name}" for name in known] for path, known in folders.items()}
+    return [file for path in paths for file in inside[path] or [path]]
+
+
+def extractor_inputs(params: Params, extractor: str) -> list[str]:
+    """What making an extractor reads; published weights are no input, as their hash is fixed."""
+    dataset = params.extractors[extractor].trained_on
+    return [] if dataset is None else [str(dataset_dir(dataset))]
+
+
+def statistics(params: Params, experiment: str) -> list[StatisticsId]:
+    """What scores of an experiment must know of its training images."""
+    train, score = params.experiment(experiment).train, params.experiment(experiment).score
+    return [StatisticsId(train.dataset, str(score.extractor), what) for what in score.statistics]
+
+
+def statistics_inputs(place: StatisticsId) -> list[str]:
+    """What computing statistics reads."""
+    return [str(dataset_dir(place.dataset)), str(extractor_dir(place.extractor))]
+
+
+def inputs(params: Params, experiment: str) -> dict[str, list[str]]:
+    """What the stages of an experiment read, by stage; `{run}` is the folder of a run."""
+    one = params.experiment(experiment)
+    data, start = str(dataset_dir(one.train.dataset)), one.train.initial_weights or ""
+    made_by_a_stage = RunId.of_weights(start) or pretrained_name(start)
+    averages = () if one.sample.ema_width is None else (AVERAGES_FILE,)
+    to_sample = ("model.safetensors", "config.json", "snapshots.safetensors", *averages)
+    to_score = ("config.json", "samples.npz", "preview.png")
+    judge = [str(place.file) for place in statistics(params, experiment)]
+    if one.score.extractor is not None:
+        judge = [str(extractor_dir(one.score.extractor)), *judge]
+    return {
+        "train": [data, *([start] if made_by_a_stage else [])],
+        "sample": [data, *(f"{{run}}/{file}" for file in to_sample)],
+        "floor": [data, *judge],
+        "score": [data, *judge, *(f"{{run}}/{file}" for file in to_score)],
+    }
+
+
+def input_files(params: Params, stage: str, wildcards: Any) -> list[str]:
+    """The same as files, for Snakemake; the wildcards are experiment, coupling and seed."""
+    names = [wildcards.get(key) for key in ("experiment", "coupling", "seed")]
+    run = "results/{}/{}/seed{}".format(*names)
+    return files(*(path.format(run=run) for path in inputs(params, names[0])[stage]))
 
 
 def keeps_averages(params: Params, experiment: str) -> bool:
@@ -111,62 +156,15 @@ def keeps_averages(params: Params, experiment: str) -> bool:
 
 def train_files(params: Params, experiment: str) -> tuple[str, ...]:
     """What a training of this experiment writes into the folder of its run."""
-    extra = (AVERAGES_FILE,) if keeps_averages(params, experiment) else ()
-    return (*TRAIN_FILES, *extra)
+    return layout.train_files(keeps_averages(params, experiment))
 
 
-def initial_weights(params: Params, experiment: str) -> list[str]:
-    """The weights that trainings of an experiment start from, if a stage makes them: those of a run
-    or of an imported checkpoint."""
-    path = params.experiment(experiment).train.initial_weights
-    made = path is not None and (RunId.of_weights(path) or pretrained_name(path))
-    return [path] if path is not None and made else []
+# --- what a suite consists of ----------------------------------------------------------------
 
 
-def checkpoint_of(params: Params, experiment: str) -> str | None:
-    """Name of the published checkpoint that trainings of an experiment start from, if any."""
-    return pretrained_name(params.experiment(experiment).train.initial_weights or "")
-
-
-def files_to_sample(params: Params, experiment: str) -> list[str]:
-    """What sampling a run of this experiment reads in its folder."""
-    rebuilds = params.experiment(experiment).sample.ema_width is not None
-    extra = [AVERAGES_FILE] if rebuilds else []
-    return ["model.safetensors", "config.json", "snapshots.safetensors", *extra]
-
-
-def extractor_files_of(params: Params, experiment: str) -> list[str]:
-    """Files of an experiment's feature extractor; none where points are scored."""
-    name = params.experiment(experiment).score.extractor
-    return [] if name is None else [str(extractor_dir(name) / file) for file in EXTRACTOR_FILES]
-
-
-def extractor_data(params: Params, name: str) -> str | None:
-    """The data set that an extractor is trained on; None for one with published weights.
-
-    Their file is no input: its checksum is fixed, and without it the stage says what is missing.
-    """
-    settings = params.extractors[name]
-    return settings.dataset if isinstance(settings, ClassifierSettings) else None
-
-
-def extractor_inputs(params: Params, name: str) -> list[str]:
-    """What making an extractor reads."""
-    dataset = extractor_data(params, name)
-    return [] if dataset is None else data_files(dataset)
-
-
-def table_inputs(params: Params, suite: str) -> list[str]:
-    """What the table reads."""
-    files = ("metrics.json", "config.json", "protocol.json")
-    return _floors(params, suite) + _of_runs(suite_runs(params, suite), files)
-
-
-def figure_inputs(params: Params, experiment: str) -> list[str]:
-    """What the figures of an experiment read."""
-    files = ("training.csv", "trajectory.csv", "samples.npz")
-    data = data_files_of(params, experiment)
-    return [str(floor_file(experiment)), *data, *_of_runs(params.runs(experiment), files)]
+def suite_runs(params: Params, suite: str) -> list[RunId]:
+    """All runs of a suite."""
+    return [run for name in params.suite(suite) for run in params.runs(name)]
 
 
 def suite_files(params: Params, suite: str) -> list[str]:
@@ -175,9 +173,18 @@ def suite_files(params: Params, suite: str) -> list[str]:
     return [str(suite_dir(suite) / file) for file in (*TABLE_FILES, *figures, TRACKED_FILE)]
 
 
-def suite_runs(params: Params, suite: str) -> list[RunId]:
-    """All runs of a suite."""
-    return [run for name in params.suite(suite) for run in params.runs(name)]
+def table_inputs(params: Params, suite: str) -> list[str]:
+    """What the table reads."""
+    names = ("metrics.json", "config.json", "protocol.json")
+    floors = [str(floor_file(name)) for name in params.suite(suite)]
+    return floors + _of_runs(suite_runs(params, suite), names)
+
+
+def figure_inputs(params: Params, experiment: str) -> list[str]:
+    """What the figures of an experiment read."""
+    names = ("training.csv", "trajectory.csv", "samples.npz")
+    data = files(str(dataset_dir(params.experiment(experiment).train.dataset)))
+    return [str(floor_file(experiment)), *data, *_of_runs(params.runs(experiment), names)]
 
 
 def rows_of(config: dict[str, Any], experiment: str) -> dict[str, Any]:
@@ -186,9 +193,5 @@ def rows_of(config: dict[str, Any], experiment: str) -> dict[str, Any]:
     return {"experiment": experiment, **rows}
 
 
-def _floors(params: Params, suite: str) -> list[str]:
-    return [str(floor_file(name)) for name in params.suite(suite)]
-
-
-def _of_runs(runs: Iterable[RunId], files: tuple[str, ...]) -> list[str]:
-    return [str(run.directory / file) for run in runs for file in files]
+def _of_runs(runs: Iterable[RunId], names: tuple[str, ...]) -> list[str]:
+    return [str(run.directory / name) for run in runs for name in names]

@@ -54,7 +54,7 @@ def reduced_suite(params: Params, suite: str, steps: int) -> Params:
     names = {one.score.extractor for one in experiments.values()} - {None}
     extractors = {str(name): params.extractors[str(name)] for name in sorted(map(str, names))}
     data = {one.train.dataset for one in experiments.values()}
-    data |= {one.dataset for one in extractors.values() if isinstance(one, ClassifierSettings)}
+    data |= {one.trained_on for one in extractors.values() if one.trained_on is not None}
     sets = {name: params.datasets[name] for name in sorted(data)}
     called = {
         name: name if _at_hand(settings) else smoke_name(name, STAND_IN)
@@ -131,10 +131,14 @@ def _stand_in(name: str, settings: DatasetSettings) -> dict[str, Any]:
 
 
 def _extractor(settings: ExtractorSettings, called: dict[str, str]) -> dict[str, Any]:
+    if not _has_weights(settings):
+        return {"kind": "efficientnet-lite0"}
+    given = settings.model_dump(mode="json")
+    if settings.trained_on is not None:
+        given["dataset"] = called[settings.trained_on]
     if isinstance(settings, ClassifierSettings):
-        given = settings.model_dump(mode="json")
-        return {**given, "dataset": called[settings.dataset], "epochs": 1}
-    return {"kind": settings.kind if _has_weights(settings) else "efficientnet-lite0"}
+        given["epochs"] = 1
+    return given
 
 
 def _has_weights(settings: ExtractorSettings) -> bool:
@@ -178,7 +182,8 @@ def _experiment(
     if one.score.extractor is not None:
         score["extractor"] = smoke_name(one.score.extractor)
         if not _has_weights(extractors[one.score.extractor]):
-            score["extras"] = [each for each in one.score.extras if each != "inception_score"]
+            extras = score.get("extras", [])
+            score["extras"] = [each for each in extras if each != "inception_score"]
     return given
 
 

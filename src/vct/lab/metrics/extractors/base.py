@@ -1,11 +1,9 @@
-"""What a distance between sets of images needs to know of a feature extractor, and where each kind
-is found.
+"""What a feature extractor is: a kind makes a file of weights, and reads an extractor from it.
 
-A new kind is one file with a function from the file of its weights to an `Extractor`, and one line
-in `KINDS`; one whose weights are published, a function that finds them, and a line in `PUBLISHED`.
+A new kind is one file with a class of two methods, and one settings class.
 """
 
-import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,24 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from vct.lab.errors import UserError
-from vct.lab.files.whole import file_sha256
-from vct.lab.metrics.extractors.published import Published
-from vct.lab.settings import registry
-
-__all__ = ["KINDS", "PUBLISHED", "Extractor", "file_sha256", "find_extractor", "find_published"]
-
-KINDS = {
-    "classifier": "vct.lab.metrics.extractors.classifier:classifier_extractor",
-    "inception": "vct.lab.metrics.extractors.inception:inception_extractor",
-    "efficientnet-lite0": "vct.lab.metrics.extractors.efficientnet:efficientnet_extractor",
-}
-
-PUBLISHED = {
-    "inception": "vct.lab.metrics.extractors.inception:published_weights",
-    "efficientnet-lite0": "vct.lab.metrics.extractors.efficientnet:published_weights",
-}
-"""Kinds that are not trained here."""
+from vct.lab.data.dataset import Dataset
+from vct.lab.records import Record
 
 
 @dataclass(frozen=True)
@@ -38,8 +20,6 @@ class Extractor:
     """A feature extractor with fixed weights.
 
     Attributes:
-        name: its kind, such as "classifier"; distances of different kinds are never compared.
-        sha256: hash of the file of its weights.
         features: number D of features.
         shape: the (C, H, W) of the images that it takes. None: RGB images of any size; grey
             images are repeated to three channels for it.
@@ -52,8 +32,6 @@ class Extractor:
         source: what its published weights came from: the file's name and its sha256.
     """
 
-    name: str
-    sha256: str
     features: int
     shape: tuple[int, int, int] | None
     build: Callable[[], nn.Module]
@@ -61,35 +39,28 @@ class Extractor:
     on_cpu: bool = False
     source: tuple[str, str] | None = None
 
-    def record(self, name: str) -> dict[str, Any]:
-        """What protocol.json says of the extractor called `name` in params.yaml."""
-        published = dict(zip(("source", "source_sha256"), self.source or (), strict=False))
-        own = {"kind": self.name, "sha256": self.sha256, "features": self.features}
-        return {"name": name, **own, **published}
 
+class ExtractorKind(ABC):
+    """Makes the weights of a feature extractor, and reads them.
 
-def find_extractor(kind: str, weights: Path) -> Extractor:
-    """The extractor of this kind with the weights of a file.
-
-    Raises:
-        UserError: if the kind is unknown, or the file is missing, damaged or of another kind.
+    An extractor of one's own is a class with these two methods, whose `__init__` takes its options.
     """
-    extractor: Extractor = _find(kind, KINDS)(weights)
-    return extractor
 
+    @abstractmethod
+    def make(self, weights: Path, data: Dataset | None) -> Record | dict[str, Any]:
+        """Write the file `weights`; return what its metrics.json says: words and numbers.
 
-def find_published(settings: Any) -> Published:
-    """The published weights of an extractor, from its settings.
+        Args:
+            data: the data set of the settings' `dataset`, None where they name none.
 
-    Raises:
-        UserError: if they are not at hand, or not the published ones.
-    """
-    published: Published = _find(settings.kind, PUBLISHED)(settings)
-    return published
+        Raises:
+            UserError: if they cannot be made.
+        """
 
+    @abstractmethod
+    def load(self, weights: Path) -> Extractor:
+        """The extractor with the weights of a file that `make` wrote.
 
-def _find(kind: str, known: dict[str, str]) -> Callable[..., Any]:
-    if kind not in known:
-        raise UserError(registry.unknown("extractor", kind, known))
-    module, function = known[kind].split(":")
-    return getattr(importlib.import_module(module), function)
+        Raises:
+            UserError: if the file is missing or damaged.
+        """

@@ -4,7 +4,6 @@ It serves data for which an Inception network is out of place (grey images of a 
 needs no download. Its distances compare models scored with the same weights; they are not FIDs.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,18 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vct import rng
+from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
-from vct.lab.files.tensors import save_tensors
-from vct.lab.metrics.extractors.base import Extractor, file_sha256
-from vct.lab.metrics.extractors.published import tensors_sha256
+from vct.lab.files.tensors import load_sealed, save_sealed
+from vct.lab.metrics.extractors.base import Extractor, ExtractorKind
+from vct.lab.records import ClassifierRecord
 
 FEATURES = 64
-FORMAT = "vct-classifier-1"
+KEY, FORMAT = "classifier", "vct-classifier-1"
 # More than this many cells per side in front of the features adds weights and no accuracy.
 MAX_CELLS = 4
 # On wider images the first layer strides and is half as wide: a third of the time, and 0.3 % less
@@ -204,56 +203,6 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-# --- files -----------------------------------------------------------------------------------
-
-
-def save_classifier(path: Path, model: Classifier) -> None:
-    """Write weights and architecture to one safetensors file; equal models give equal bytes.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    description = {
-        "format": FORMAT,
-        "shape": list(model.shape),
-        "classes": model.classes,
-        "width": model.width,
-        "sha256": tensors_sha256(tensors),
-    }
-    # One key alone: safetensors writes several in an order that changes from run to run.
-    save_tensors(path, tensors, {"classifier": json.dumps(description)})
-
-
-def load_classifier(path: Path) -> Classifier:
-    """Read what `save_classifier` wrote; in evaluation mode, on the CPU.
-
-    Raises:
-        UserError: if the file is missing, damaged, or not one of a classifier.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"{path} is missing; run the stage that trains the extractor first.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})["classifier"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if description["format"] != FORMAT or description["sha256"] != tensors_sha256(tensors):
-            raise ValueError("its weights are not those that were saved")
-        channels, height, columns = description["shape"]
-        # Without memory of its own: a description may claim any width, the file holds the weights.
-        with torch.device("meta"):
-            model = Classifier(
-                (channels, height, columns), description["classes"], description["width"]
-            )
-        model.load_state_dict(tensors, assign=True)
-    except Exception as error:  # a description may be wrong in any way
-        raise UserError(
-            f"{path} is not a whole file of a classifier ({error}); delete it and train the "
-            "extractor again."
-        ) from error
-    return model.eval()
-
-
 # --- as an extractor -------------------------------------------------------------------------
 
 
@@ -268,18 +217,37 @@ class _Features(nn.Module):
         return self.model.features(images).double()
 
 
-def classifier_extractor(weights: Path) -> Extractor:
-    """The extractor of a file that `save_classifier` wrote.
+class ClassifierKind(ExtractorKind):
+    """A classifier that is trained on the data set; `options` are those of `train_classifier`."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def make(self, weights: Path, data: Dataset | None) -> ClassifierRecord:
+        assert data is not None
+        train, test = data.train, data.test
+        model, accuracy = train_classifier(
+            train.x, train.labels, test.x, test.labels, **self.options
+        )
+        facts = {"format": FORMAT, "shape": model.shape, "classes": model.classes}
+        save_sealed(weights, KEY, {**facts, "width": model.width}, model.state_dict())
+        return ClassifierRecord(
+            accuracy=accuracy, train_images=len(train.x), test_images=len(test.x)
+        )
+
+    def load(self, weights: Path) -> Extractor:
+        model = load_classifier(weights)
+        return Extractor(FEATURES, model.shape, lambda: _Features(model).eval(), on_cpu=True)
+
+
+def load_classifier(weights: Path) -> Classifier:
+    """The classifier in a file that an extractor stage wrote; in evaluation mode, on the CPU.
 
     Raises:
         UserError: if the file is missing, damaged, or not one of a classifier.
     """
-    model = load_classifier(weights)
-    return Extractor(
-        name="classifier",
-        sha256=file_sha256(weights),
-        features=FEATURES,
-        shape=model.shape,
-        build=lambda: _Features(load_classifier(weights)).eval(),
-        on_cpu=True,
-    )
+    facts, tensors = load_sealed(weights, KEY, f"vct extractor {weights.parent.name}")
+    with torch.device("meta"):  # the weights come from the file, and no draw is made
+        model = Classifier(tuple(facts["shape"]), facts["classes"], facts["width"])
+    model.load_state_dict(tensors, assign=True)
+    return model.eval()

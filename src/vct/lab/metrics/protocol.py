@@ -1,0 +1,39 @@
+"""What a score was measured with, as protocol.json and floor.json record it."""
+
+from vct.lab import build, versions
+from vct.lab.data.dataset import Dataset
+from vct.lab.metrics.base import Metric
+from vct.lab.records import ProtocolRecord, ReferenceRecord
+from vct.lab.settings.experiment import ExperimentSettings
+from vct.lab.settings.own_code import own_code
+
+
+def protocol(
+    experiment: ExperimentSettings, data: Dataset, metric: Metric, scored: int
+) -> ProtocolRecord:
+    """Everything that a reader must know to compare a number of `scored` samples with another."""
+    sample, score = experiment.sample, experiment.score
+    extras = metric.protocol(scored)
+    if score.is_own:
+        options = {key: str(value) for key, value in score.arguments().items()}
+        (code,) = own_code(score)["own_code"].values()
+        extras = {score.member: {**options, "code": code[:8]}, **extras}
+    return ProtocolRecord(
+        num_samples=sample.num_samples,
+        schedules=build.sampler(sample, experiment.train.t_max).schedules,
+        ema=experiment.train.ema.described(sample.ema_width),
+        sample_seed=sample.seed,
+        noise=sample.noise,
+        extractor=metric.extractor,
+        reference=ReferenceRecord(
+            dataset=data.name,
+            split="train",
+            size=metric.compared or len(data.train.x),
+            sha256=data.sha256,
+        ),
+        metrics=list(metric.labels),
+        labels=dict(metric.labels) if score.is_own else None,
+        extras=extras or None,
+        version=versions.SCORING,
+        sampling_version=versions.SAMPLING,
+    )

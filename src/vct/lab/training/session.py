@@ -1,0 +1,104 @@
+"""What surrounds a training: who may train a run, and whether it can."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vct import __version__
+from vct.lab import versions
+from vct.lab.errors import UserError
+from vct.lab.files.layout import RunId, train_files
+from vct.lab.files.locks import lock
+from vct.lab.files.whole import atomic, remove_temporary
+from vct.lab.processes.group import Group
+from vct.lab.records import CodeRecord, DivisionRecord, RunRecord
+from vct.lab.settings.own_code import own_code
+from vct.lab.settings.run import RunSettings
+from vct.lab.training import initial
+from vct.lab.training.log import say
+from vct.lab.training.outputs import PENDING
+
+PROBE = "writable.check"
+"""Written and removed at once, to find out whether results can be kept."""
+
+
+@contextmanager
+def owned(run: RunId, group: Group, fresh: bool) -> Iterator[None]:
+    """Let the main process of a group hold the lock of a run's state; the others wait for it.
+
+    What killed trainings left half written is removed; `fresh` moves all that they left aside.
+
+    Raises:
+        UserError: if another training holds the lock, or the run's folder cannot be written to.
+    """
+    if not group.main:
+        group.wait()
+        yield
+        return
+    with lock(run.state):
+        remove_temporary(run.directory, (*train_files(averages=True), PROBE))
+        remove_temporary(run.state, ("checkpoint-*.ckpt", "log.jsonl", *PENDING))
+        # Before hours of work, not after: can its result be kept?
+        with atomic(run.directory / PROBE) as temporary:
+            temporary.touch()
+        (run.directory / PROBE).unlink()
+        if fresh:
+            _move_aside(run.state)
+        group.wait()
+        yield
+
+
+def _move_aside(state: Path) -> None:
+    """Keep what was there under another name; the lock stays."""
+    old = [file for file in state.iterdir() if file.name != "lock"]
+    if not old:
+        return
+    number = 1
+    while (aside := state.with_name(f"{state.name}.old{number}")).exists():
+        number += 1
+    aside.mkdir()
+    for file in old:
+        shutil.move(file, aside / file.name)
+    say(f"the old state is in {aside}")
+
+
+def described(
+    run: RunId, settings: RunSettings, data_sha256: str, group: Group, micro_batch: int | None
+) -> RunRecord:
+    """The record of a training that begins: all but what comes out.
+
+    Raises:
+        UserError: if the file of initial weights is missing.
+    """
+    divided = group.size > 1 or micro_batch is not None
+    return RunRecord(
+        run=str(run),
+        settings=settings.model_dump(mode="json"),
+        settings_sha256=settings.sha256(),
+        data_sha256=data_sha256,
+        code=CodeRecord(vct=__version__, training=versions.TRAINING),
+        division=DivisionRecord(devices=group.size, micro_batch=micro_batch) if divided else None,
+        summary={},
+        initial_weights_sha256=initial.sha256(settings.train),
+        own_code=own_code(settings).get("own_code"),
+    )
+
+
+def check_batch(settings: RunSettings, size: int, group: Group) -> None:
+    """Refuse batches that `size` samples do not fill, or that `group` cannot share.
+
+    Raises:
+        UserError: naming the setting to change.
+    """
+    batch = settings.train.batch_size
+    if batch > size:
+        raise UserError(
+            f"train.batch_size: {batch} is more than the {size} samples of data set "
+            f"'{settings.train.dataset}'; make it smaller."
+        )
+    if batch % group.size:
+        raise UserError(
+            f"train.batch_size: {batch} samples are not shared equally by {group.size} processes; "
+            "change it, or runtime.processes."
+        )
