@@ -4,6 +4,7 @@ A Python block whose first line names a file is that file; any other is run. A Y
 into a small params.yaml; lines `$ vct ...` of a console block are run.
 """
 
+import importlib
 import re
 import shlex
 import sys
@@ -15,6 +16,9 @@ from support import MLP, ROOT, real_params
 from vct.lab import cli
 
 PAGES = sorted(path for path in (ROOT / "docs/extending").glob("*.md") if path.stem != "index")
+PAGES.append(ROOT / "README.md")
+EXAMPLES = [path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")]
+"""Tested for themselves."""
 
 
 def small_params():
@@ -42,7 +46,8 @@ def merged(old, new):
 
 def blocks(page):
     """Language and text of each fenced block of a page."""
-    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    return [(language, text) for language, text in found if text not in EXAMPLES]
 
 
 @pytest.fixture
@@ -67,11 +72,13 @@ def test_page_does_what_it_says(page, here, capsys):
         named = re.match(r"# (\w+\.py)\b", text)
         if language == "python" and named:
             (here / named[1]).write_text(text, encoding="utf-8")
+            importlib.import_module(named[1].removesuffix(".py"))
         elif language == "python":
             exec(compile(text, page.name, "exec"), {"__name__": "__main__"})
         elif language == "yaml":
             params = merged(params, yaml.safe_load(text))
             (here / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+            assert cli.main(["check"]) == 0, capsys.readouterr().err
         elif language == "console":
             for command in re.findall(r"^\$ vct (.*)$", text, re.M):
                 assert cli.main(shlex.split(command, comments=True)) == 0, capsys.readouterr().err
