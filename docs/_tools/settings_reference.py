@@ -5,6 +5,7 @@ A line `<!-- settings -->` in a page is replaced by it. It reads the same schema
 
 import re
 
+from vct.lab.settings.base import DOTTED
 from vct.lab.settings.schema import schema
 
 PAGE, MARK = "settings", "<!-- settings -->"
@@ -99,6 +100,8 @@ class Reference:
         if "prefixItems" in node:
             return "list: " + ", ".join(self.kind(part) for part in node["prefixItems"])
         words = {"string": "text", "boolean": "`true` or `false`", "object": "keys and values"}
+        if node.get("pattern") == DOTTED:
+            return "a dotted path, such as `module.Class`"
         given = node.get("type")
         if given == "array":
             return f"list{bounds(node, 'Items')} of: {self.kind(node['items'])}"
