@@ -16,7 +16,6 @@ def extractor(params: Params, name: str) -> None:
     torch.set_num_threads(params.runtime.threads)
     weights = extractor_dir(name) / "weights.safetensors"
     data = None if settings.trained_on is None else dataset.load(settings.trained_on)
-    weights.parent.mkdir(parents=True, exist_ok=True)
     made = build.instantiate(settings).make(weights, data)
     if not weights.is_file():
         raise UserError(f"the extractor '{settings.member}' wrote no {weights}; correct its make.")
