@@ -85,11 +85,11 @@ def test_one_that_still_saves_when_all_are_stopped_is_waited_for(stub, capfd, mo
 def test_sigterm_goes_to_all(tmp_path):
     program = f"open(f'{tmp_path}/{{rank}}', 'w').close(); time.sleep(60)"
     script = (
-        f"import sys; from vct import launch; launch.COMMAND = [sys.executable, '-c', {STUB!r}];"
+        f"import sys; from vct.lab.processes import launch; launch.COMMAND = [sys.executable, '-c', {STUB!r}];"
         f"sys.exit(launch.run([{program!r}], 2))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
-    while len(list(tmp_path.iterdir())) < 2:
+    while len(list(tmp_path.iterdir())) < 2 and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)

@@ -306,7 +306,7 @@ class Stopped(Exception):
 def test_an_exception_says_what_a_training_is_that_did_not_finish(root, monkeypatch, error, word):
     said = []
     monkeypatch.setattr(watch.WatcherProcess, "end", lambda self, word, patience: said.append(word))
-    with suppress(error or ()), following(RUN, root=root, stops=Stopped):
+    with suppress(error or ()), following(RUN, root=root, stops=Stopped, delay=3600):
         if error:
             raise error
     assert said == [word]
