@@ -54,6 +54,11 @@ def test_wrong_settings_stop_every_stage(here, capsys):
         assert "experiments.small.train.steps: 0 is not allowed" in refused(capsys, *arguments)
 
 
+def test_the_library_alone_has_no_commands(here, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    assert "pip install -c constraints.txt -e '.[lab]'" in refused(capsys, "check")
+
+
 def test_no_settings(here, capsys):
     (here / "params.yaml").unlink()
     assert "params.yaml is missing" in refused(capsys, "check")

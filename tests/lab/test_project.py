@@ -1,11 +1,15 @@
 """Files at the top agree with each other and with the package."""
 
 import ast
+import itertools
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 import yaml
+from packaging.version import Version
 from support import ROOT
 
 from vct import __version__
@@ -16,18 +20,26 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SOURCES = sorted((ROOT / "src" / "vct").rglob("*.py"))
 
 
+def plain(name):
+    """A package's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
 def canonical(requirement):
     """Name as pip compares it, and version."""
     name, version = requirement.split("==")
-    return re.sub(r"[-_.]+", "-", name.strip()).lower(), version.strip()
+    return plain(name), version.strip()
+
+
+def extras():
+    """What the extras ask for, but for other extras of this project."""
+    listed = itertools.chain(*PROJECT["optional-dependencies"].values())
+    return [requirement for requirement in listed if not requirement.startswith("vct[")]
 
 
 def pinned():
     """Every pin of pyproject.toml."""
-    requirements = list(PROJECT["dependencies"])
-    for extra in PROJECT["optional-dependencies"].values():
-        requirements += extra
-    return dict(canonical(requirement) for requirement in requirements)
+    return dict(map(canonical, extras()))
 
 
 def conda():
@@ -37,10 +49,19 @@ def conda():
     return plain, nested["pip"]
 
 
-def test_every_requirement_is_an_exact_pin_stated_once():
-    count = len(PROJECT["dependencies"])
-    count += sum(len(extra) for extra in PROJECT["optional-dependencies"].values())
-    assert len(pinned()) == count
+def test_every_requirement_of_an_extra_is_an_exact_pin_stated_once():
+    assert len(pinned()) == len(extras())
+
+
+def test_the_library_needs_three_packages_and_its_bounds_admit_the_pins():
+    """A user's environment has a torch of its own; the laboratory's numbers were made with one."""
+    bounds = dict(requirement.split(">=") for requirement in PROJECT["dependencies"])
+    assert sorted(bounds) == ["numpy", "scipy", "torch"]
+    assert all(Version(pinned()[name]) >= Version(least) for name, least in bounds.items())
+
+
+def test_development_has_everything_that_the_tests_use():
+    assert "vct[lab,docs]" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_environment_and_pyproject_agree_on_every_pin():
@@ -94,6 +115,15 @@ def imported(path):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if name in ("import_module", "__import__"):
                 yield str(node.args[0].value)
+
+
+def test_what_is_imported_is_required():
+    """A dependency of a dependency may go with its next version."""
+    roots = {name.split(".")[0] for path in SOURCES for name in imported(path)}
+    lab = {canonical(each)[0] for each in PROJECT["optional-dependencies"]["lab"]}
+    packages = packages_distributions()
+    foreign = roots - sys.stdlib_module_names - {"vct"}
+    assert [name for name in sorted(foreign) if not lab & set(map(plain, packages[name]))] == []
 
 
 def test_one_module_imports_mlflow():

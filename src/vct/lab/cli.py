@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from io import TextIOWrapper
 from types import FrameType
 from typing import Any
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         return stage
 
     add("check", "Validate params.yaml and stop.")
+    add("schema", "Write the JSON schema of params.yaml, for editors.")
     add("data", "Make a data set in the common format.", "DATASET", "a name under datasets")
     add("check-data", "Hash a data set again.", "DATASET", "a name under datasets")
     add("extractor", "Make a feature extractor.", "EXTRACTOR", "a name under extractors")
@@ -161,11 +163,18 @@ def _quiet_environment() -> None:
 
 
 def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
+    if find_spec("pydantic") is None:
+        raise UserError(
+            "this environment holds the library alone; commands need the rest of the project, in "
+            "its folder: pip install -c constraints.txt -e '.[lab]'"
+        )
     from vct.lab.processes import gpus
     from vct.lab.settings import reading
 
     if options.stage == "import-edm":  # needs no settings, and no folder with them
         return _command("import_edm", "import_edm")(options.name)
+    if options.stage == "schema":  # says what params.yaml may hold, whatever it holds
+        return _command("schema", "schema")()
     params = reading.load()
     if options.stage in DIVIDED and not launch.is_member():
         if params.runtime.gpus:

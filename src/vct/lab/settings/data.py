@@ -229,7 +229,7 @@ class ImageFolderSettings(DatasetSettings):
 
 
 class OwnDatasetSettings(OwnSettings, DatasetSettings):
-    """A user's source, called with its options; see `vct.lab.data.dataset.Source`."""
+    """A user's source, called with its options; see `vct.lab.data.sources.base`."""
 
     form = None
 
