@@ -7,6 +7,8 @@ import torch
 from support import COUPLINGS, KERNELS, dataset, randomise, run_settings
 
 from vct.couplings.base import PairingContext
+from vct.couplings.generator_augmented import GeneratorAugmented
+from vct.couplings.independent import Independent
 from vct.couplings.minibatch_ot import assignment
 from vct.couplings.variational import gaussian_kl
 from vct.lab import build
@@ -149,3 +151,9 @@ def test_base_starts_from_the_same_weights():
     ).coupling
     for name, tensor in plain.state_dict().items():
         assert torch.equal(augmented.state_dict()[f"base.{name}"], tensor)
+
+
+def test_it_depends_on_what_its_base_depends_on():
+    """So that pairs of independent noise may be made sample by sample, and those of a plan not."""
+    assert GeneratorAugmented(Independent()).scope == "sample"
+    assert built("ot").scope == "batch"

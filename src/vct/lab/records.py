@@ -37,9 +37,9 @@ class Record(BaseModel):
         """As JSON holds it, keys in the order of the fields."""
         return self.model_dump(mode="json")
 
-    def text(self) -> str:
-        """As JSON on one line, for a place inside another file; NaN is spelled as Python does."""
-        return json.dumps(self.content())
+    def text(self, sort_keys: bool = False) -> str:
+        """As JSON on one line, for a place inside another file; `parse` is its inverse."""
+        return json.dumps(self.content(), sort_keys=sort_keys)
 
 
 def optional(**options: Any) -> Any:
@@ -73,11 +73,6 @@ def parse(kind: type[R], text: str | bytes, place: str, remedy: str) -> R:
         return kind.model_validate_json(text, strict=True)
     except ValidationError:
         raise UserError(f"{place} does not hold a whole {kind.__name__}; {remedy}") from None
-
-
-def text(record: Record) -> str:
-    """One line of JSON, to stand inside another file; `parse` is its inverse."""
-    return json.dumps(record.content())
 
 
 def write(record: BaseModel, path: str | Path) -> None:

@@ -1,16 +1,14 @@
 """`vct import-edm FILE`: a published EDM or EDM2 checkpoint as safetensors and JSON."""
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import pretrained_files
 from vct.lab.files.tensors import write_tensors
-from vct.lab.files.whole import atomic
+from vct.lab.files.whole import atomic, file_sha256
 from vct.lab.pretrained import architecture, unpickler
 from vct.lab.pretrained.architecture import Found
+from vct.lab.records import PretrainedRecord, write
 
 
 def import_edm(name: str) -> None:
@@ -31,29 +29,24 @@ def import_edm(name: str) -> None:
     record = _record(source, found)
     weights, description = pretrained_files(source.stem)
     with atomic(weights) as weights_file, atomic(description) as description_file:
-        write_tensors(weights_file, found.tensors, {"vct": json.dumps(record, sort_keys=True)})
-        description_file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_tensors(weights_file, found.tensors, {"vct": record.text(sort_keys=True)})
+        write(record, description_file)
     print(
         f"{weights}: {found.network['kind']}, {found.parameters:,} parameters, "
         f"images {' x '.join(map(str, found.shape))}, {found.classes} classes"
     )
 
 
-def _record(source: Path, found: Found) -> dict[str, Any]:
+def _record(source: Path, found: Found) -> PretrainedRecord:
     dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in found.tensors.values()}
-    return {
-        "source": source.name,
-        "sha256": _sha256(source),
-        "network": found.network,
-        "shape": list(found.shape),
-        "classes": found.classes,
-        "sigma_data": found.sigma_data,
-        "parameters": found.parameters,
-        "dtypes": sorted(dtypes),
-        "left_out": found.left_out,
-    }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return PretrainedRecord(
+        source=source.name,
+        sha256=file_sha256(source),
+        network=found.network,
+        shape=list(found.shape),
+        classes=found.classes,
+        sigma_data=found.sigma_data,
+        parameters=found.parameters,
+        dtypes=sorted(dtypes),
+        left_out=found.left_out,
+    )

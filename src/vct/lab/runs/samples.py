@@ -41,7 +41,7 @@ def scored(parts: Mapping[str, T]) -> dict[str, T]:
 def write(run: RunId, arrays: dict[str, np.ndarray], record: SampleRecord) -> None:
     """Write samples.npz of a run; the same arrays and record give the same bytes."""
     with atomic(_path(run)) as temporary:
-        content = {**arrays, _RECORD: np.array(records.text(record))}
+        content = {**arrays, _RECORD: np.array(record.text())}
         np.savez(temporary, allow_pickle=False, **content)
 
 
