@@ -5,10 +5,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from vct.lab.build import instantiate
 from vct.lab.data import dataset
 from vct.lab.files.layout import RunId
 from vct.lab.settings import reading
-from vct.lab.settings.registry import find
 from vct.lab.settings.run import run_settings
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.trainer import Trainer
@@ -24,8 +24,7 @@ def main(experiment: str = "mixture") -> None:
     source = params.datasets[name]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        made = find("data source", source.source)(**source.model_dump(exclude={"source"}))
-        dataset.write(name, made, source.model_dump(mode="json"), root)
+        dataset.write(name, instantiate(source), source.model_dump(mode="json"), root)
         data = dataset.load(name, root)
         trainers = {}
         for coupling in settings.variants:

@@ -16,7 +16,7 @@ from vct.objectives.ecm import ECM, edm_weight
 from vct.objectives.ict import ICT
 from vct.preconditioning import ConsistencyFunction, boundary_scalings, plain_scalings
 from vct.rng import Draw
-from vct.samplers.few_step import sample_steps
+from vct.samplers.few_step import FewStep
 from vct.schedules import ecm_lower_time, ecm_stage, grid_points, interval_probabilities
 
 KERNELS = {"ve": VarianceExploding(80.0), "li": LinearInterpolation(80.0)}
@@ -159,6 +159,6 @@ def test_samples(golden, kernel, case):
     coupling = _coupling(golden, prefix)
     z0, z1 = (tensor(golden[f"{prefix}_{z}"]).double() for z in ("z0", "z1"))
     with torch.no_grad():
-        one, two = sample_steps(f, coupling, [80.0, 0.821], [z0, z1])
+        one, two = FewStep([80.0, 0.821])(f, coupling, [z0, z1])
     close(one, golden[f"{prefix}_1step"])
     close(two, golden[f"{prefix}_2step"])

@@ -10,7 +10,16 @@ import yaml
 from safetensors.torch import load_file
 from support import params
 
-from vct.lab.commands import extractor, figures, floor, sample, score, table, train
+from vct.lab.commands import (
+    extractor,
+    figures,
+    floor,
+    sample,
+    score,
+    statistics,
+    table,
+    train,
+)
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.workflow import dvc
@@ -68,6 +77,7 @@ def test_denoiser_is_trained_sampled_scored_and_shown(make_project, experiment, 
     run = RunId(experiment, "independent", 0)
     if metric != "w2":
         extractor.extractor(loaded, "judge")
+        statistics.statistics(loaded, "images/judge/moments")
     train.run(loaded, str(run))
     sample.sample(loaded, str(run))
     floor.floor(loaded, experiment)
