@@ -85,6 +85,15 @@ class Silent(Means):
         pass
 
 
+class Failing(Means):
+    """Writes by itself, into the folder that is there for it, and fails."""
+
+    def make(self, weights, data):
+        weights.write_bytes(b"")
+        weights.unlink()
+        raise ZeroDivisionError("no images")
+
+
 class Wrong(Means):
     def load(self, weights):
         return None
@@ -182,3 +191,7 @@ def test_an_own_extractor_comes_to_the_table(project, capsys):
     Path("results/extractors/judge/weights.safetensors").unlink()
     project({"extractors.judge": {**MEANS, "kind": "own_scores.Silent"}, f"{P}.score": score})
     assert "wrote no results/extractors/judge" in refused("extractor judge", capsys)
+    Path("results/extractors/judge/metrics.json").unlink()
+    project({"extractors.judge": {**MEANS, "kind": "own_scores.Failing"}, f"{P}.score": score})
+    assert "fails (ZeroDivisionError: no images)" in refused("extractor judge", capsys)
+    assert not Path("results/extractors/judge").exists()

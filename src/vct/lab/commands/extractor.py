@@ -1,5 +1,7 @@
 """`vct extractor NAME`: the weights of a feature extractor, trained here or published elsewhere."""
 
+from contextlib import suppress
+
 import torch
 
 from vct.lab import build, records
@@ -16,7 +18,20 @@ def extractor(params: Params, name: str) -> None:
     torch.set_num_threads(params.runtime.threads)
     weights = extractor_dir(name) / "weights.safetensors"
     data = None if settings.trained_on is None else dataset.load(settings.trained_on)
-    made = build.instantiate(settings).make(weights, data)
+    kind = build.instantiate(settings)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made = kind.make(weights, data)
+    except Exception as error:
+        if isinstance(error, UserError) or not settings.is_own:
+            raise
+        raise UserError(
+            f"the extractor '{settings.member}' fails ({type(error).__name__}: {error}); correct "
+            "its make."
+        ) from error
+    finally:
+        with suppress(OSError):  # it is not empty: there are weights
+            weights.parent.rmdir()
     if not weights.is_file():
         raise UserError(f"the extractor '{settings.member}' wrote no {weights}; correct its make.")
     facts = made.content() if isinstance(made, Record) else made or {}
