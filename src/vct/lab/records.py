@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, m
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import NAME, RunId
-from vct.lab.files.whole import damaged, read_json, write_json
+from vct.lab.files.whole import damaged, read_text, write_json
 
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 """Becomes a part of a path."""
@@ -54,7 +54,7 @@ def read(kind: type[R], path: str | Path) -> R:
         UserError: if it is missing or holds something else; the sentence names the first wrong key.
     """
     try:
-        return kind.model_validate(read_json(path))
+        return kind.model_validate_json(read_text(path))
     except ValidationError as error:
         raise damaged(path, problem(error)) from None
 

@@ -77,7 +77,7 @@ def test_json_round_trip_is_strict_json(tmp_path):
     path = tmp_path / "x.json"
     content = {"a": [1, 2.5, None, True], "b": {"c": "é"}}
     whole.write_json(path, content)
-    assert whole.read_json(path) == content
+    assert json.loads(whole.read_text(path)) == content
     whole.write_json(path, {"a": [float("nan"), (float("inf"), 1.0)], "b": -float("inf")})
 
     def refuse(word):
@@ -85,15 +85,6 @@ def test_json_round_trip_is_strict_json(tmp_path):
 
     read = json.loads(path.read_text(), parse_constant=refuse)
     assert read == {"a": [None, [None, 1.0]], "b": None}
-
-
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe{}", b'{"a": 1} x'])
-def test_unreadable_json_is_the_users_error(tmp_path, content):
-    path = tmp_path / "x.json"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError, match=r"x\.json"):
-        whole.read_json(path)
 
 
 def test_what_a_killed_writer_left_is_removed_and_no_other_file(tmp_path):

@@ -1,11 +1,13 @@
 """The schema that editors use accepts what the settings accept, and is the committed one."""
 
+import json
+
 import jsonschema
 import pytest
 from support import ROOT, params, plain, real_params, section
 
 from vct.lab import cli
-from vct.lab.files.whole import read_json
+from vct.lab.files.whole import read_text
 from vct.lab.settings import reading, schema
 
 SCHEMA = schema.schema()
@@ -27,7 +29,7 @@ def changed(key, value):
 
 
 def test_the_committed_schema_is_that_of_the_settings():
-    written = read_json(ROOT / schema.SCHEMA)
+    written = json.loads(read_text(ROOT / schema.SCHEMA))
     assert written == SCHEMA, "write it again with: vct schema"
     jsonschema.Draft202012Validator.check_schema(written)
 
@@ -83,4 +85,4 @@ def test_command_writes_it_whatever_params_hold(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("nonsense: [")
     assert cli.main(["schema"]) == 0
-    assert read_json(tmp_path / schema.SCHEMA) == SCHEMA
+    assert json.loads(read_text(tmp_path / schema.SCHEMA)) == SCHEMA

@@ -97,33 +97,6 @@ def _finite(content: Any) -> Any:
     return content
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        UserError: if the file is missing or is not JSON.
-    """
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise damaged(path, "it is nested without end") from None
-    except ValueError as error:
-        raise damaged(path, str(error)) from None
-
-
-def read_object(path: str | Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises:
-        UserError: if the file is missing, is not JSON, or holds something else.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise damaged(path, "it holds no JSON object")
-    return content
-
-
 def read_text(path: str | Path) -> str:
     """Read a text file.
 
