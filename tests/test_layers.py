@@ -44,10 +44,13 @@ def imports(name):
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f"{name} imports by a relative path"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 yield inner if inner in MODULES else node.module
+        elif isinstance(node, ast.Constant) and str(node.value) in MODULES:  # for importlib
+            yield node.value
 
 
 def room(name):

@@ -1,12 +1,14 @@
 """The interface of a coupling."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from vct.kernels import Kernel
+from vct.misfit import Misfit, check
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
 
@@ -59,16 +61,23 @@ class Pair:
     z: Tensor
     kl: Tensor
 
+    def __post_init__(self) -> None:
+        check("Pair.z", self.z, self.x.shape)
+        check("Pair.kl", self.kl, self.x.shape[:1])
+
     def part(self, part: slice) -> "Pair":
         """Those of some samples."""
         return Pair(self.x[part], self.z[part], self.kl[part])
 
 
-class Coupling(nn.Module):
+Scope = Literal["sample", "device", "batch"]
+
+
+class Coupling(nn.Module, ABC):
     """Turns (x, eps) into the pair (x, z) that training uses.
 
-    A subclass overrides `couple`; one whose pairing needs the noise levels or the averaged model,
-    or which adds a KL term, overrides `pair`. Parameters of the module are trained and averaged
+    A subclass defines `couple`; one whose pairing needs the noise levels or the averaged model,
+    or which adds a KL term, overrides `pair` too. Parameters of the module are trained and averaged
     along with the network; its `scope` is then "sample".
 
     Args:
@@ -76,23 +85,28 @@ class Coupling(nn.Module):
         sigma_data: standard deviation of the data.
     """
 
-    scope: Literal["sample", "device", "batch"] = "batch"
+    scope: Scope = "batch"
     """What z of a sample depends on: the sample alone, all samples that its device holds, or the
     whole batch, whatever the number of devices."""
 
     kl_weight: float = 0.0
     """Weight of the KL term before the objective's schedule multiplies it (VCT, eq. 14)."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.scope, str) and cls.scope not in get_args(Scope):
+            raise Misfit(f"{cls.__name__}.scope is '{cls.scope}', not one of {get_args(Scope)}")
+
     def __init__(self, shape: tuple[int, int, int] | None = None, sigma_data: float = 0.5) -> None:
         super().__init__()
         self.shape, self.sigma_data = shape, sigma_data
 
+    @abstractmethod
     def couple(self, x: Tensor, eps: Tensor) -> Tensor:
         """Noise z for data x (B, C, H, W), from base noise eps ~ N(0, I) of the same shape.
 
         Also used by the sampler, which re-noises its own samples the way training did.
         """
-        raise TypeError(f"{type(self).__name__} must define couple(x, eps)")
 
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         """The pair that training uses at the noise levels of `context`."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from vct.lab.errors import UserError
-from vct.lab.settings import registry
+from vct.lab.errors import UserError, quoted
+from vct.lab.settings import own_failure, registry
 from vct.lab.settings.base import FamilySettings
 from vct.lab.settings.networks import Outputs
+from vct.samplers.base import parse_key
 from vct.samplers.few_step import FewStep
 
 if TYPE_CHECKING:  # scores of points ask for a sampler's times, and do without torch
@@ -43,41 +44,57 @@ def instantiate(section: FamilySettings, **offered: Any) -> Any:
     if why := section.misfit(**offered):
         raise UserError(why)
     target = registry.find(section.builds, section.family)
+    if not callable(target):
+        raise UserError(f"the {section.family} '{section.member}' is no class; name one.")
     taken = accepted(target)
-    given = {name: value for name, value in offered.items() if name in taken}
+    given = {name: value for name, value in offered.items() if taken is None or name in taken}
     for name, value in section.arguments().items():
         nested = isinstance(value, FamilySettings)
         given[name] = instantiate(value, **_inside(section, name, offered)) if nested else value
-    if not section.is_own:
-        return target(**given)
+    return _own(section, target, given) if section.is_own else target(**given)
+
+
+def _own(section: FamilySettings, target: Any, given: dict[str, Any]) -> Any:
+    """What a user's class makes of `given`."""
+    name = f"the {section.family} '{section.member}'"
+    if missing := getattr(target, "__abstractmethods__", None):
+        raise UserError(
+            f"{name} does not define {', '.join(sorted(missing))}; add what is missing."
+        )
     try:
         made = target(**given)
+    except UserError:
+        raise
     except Exception as error:  # the user's class may fail in any way
+        where, why = own_failure.place(error, [section.builds]), own_failure.described(error)
         raise UserError(
-            f"the {section.family} '{section.member}' does not take these settings "
-            f"({type(error).__name__}: {error}); correct its options in params.yaml."
+            f"{name} fails ({where}: {why}); correct it, or its options in params.yaml."
+            if where
+            else f"{name} does not take these settings ({why}); correct its options in params.yaml."
         ) from error
     if section.interface and not isinstance(made, registry.find(section.interface)):
         base = section.interface.replace(":", ".")
-        raise UserError(
-            f"the {section.family} '{section.member}' is no {base}; derive the class from that one."
-        )
+        raise UserError(f"{name} is no {base}; derive the class from that one.")
     return made
 
 
-def accepted(target: Any) -> set[str]:
+def accepted(target: Any) -> set[str] | None:
     """Names of the arguments that a class or a function takes, with those that **kwargs of a class
-    hands on to the classes above it."""
-    names: set[str] = set()
+    hands on to the classes above it; None for any, where **kwargs stay."""
+    names, open_ended = set[str](), False
     for level in target.__mro__ if isinstance(target, type) else [target]:
         call = level.__dict__.get("__init__") if isinstance(level, type) else level
-        if call is None:
+        # torch's and Python's own roots are declared to take anything, and take nothing.
+        if call is None or getattr(call, "__module__", None) == "torch.nn.modules.module":
+            continue
+        if level is object:
             continue
         parameters = inspect.signature(call).parameters.values()
         names |= {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
-        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        open_ended = any(each.kind is each.VAR_KEYWORD for each in parameters)
+        if not open_ended:
             break
-    return names
+    return None if open_ended else names
 
 
 def _inside(section: FamilySettings, name: str, offered: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +125,14 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
         torch.manual_seed(network_rng)
         net = instantiate(train.network, outputs=shape[0], **data)
         torch.manual_seed(coupling_rng)
-        return Model(net, instantiate(settings.coupling, t_max=train.t_max, **data))
+        coupling = instantiate(settings.coupling, t_max=train.t_max, **data)
+    for made, section in ((net, train.network), (coupling, settings.coupling)):
+        if "_modules" not in vars(made):
+            raise UserError(
+                f"the {section.family} '{section.member}' does not call super().__init__(); let it "
+                "do so first."
+            )
+    return Model(net, coupling)
 
 
 def _classes(train: TrainSettings, dataset: Dataset) -> int:
@@ -145,7 +169,14 @@ def sampler(sample: SampleSettings, t_max: float) -> Sampler:
     times = [t_max, *sample.mid_times]
     if sample.sampler is None:
         return FewStep(times)
-    return instantiate(sample.sampler, times=times, t_max=t_max)
+    made: Sampler = instantiate(sample.sampler, times=times, t_max=t_max)
+    keys = list(getattr(made, "schedules", ()))
+    if not keys or not all(map(parse_key, keys)):
+        raise UserError(
+            f"the sampler '{sample.sampler.member}' must have schedules, a list of times by a word "
+            f"and a number of steps such as 'steps2', not {quoted(keys)}; correct it."
+        )
+    return made
 
 
 def optimizer(settings: OptimizerSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -155,7 +186,13 @@ def optimizer(settings: OptimizerSettings, parameters: list[nn.Parameter]) -> to
 
 def average(settings: AverageSettings, module: Model) -> Average[Model]:
     """The average that is sampled from, with others where any width may be asked for later."""
-    return instantiate(settings, trained=module)
+    made: Average[Model] = instantiate(settings, trained=module)
+    if not isinstance(getattr(made, "module", None), type(module)):
+        raise UserError(
+            f"the average '{settings.member}' must have the averaged copy of what it is given as "
+            "its attribute module; add it."
+        )
+    return made
 
 
 def prepare(module: Model, train: TrainSettings, device: torch.device) -> None:

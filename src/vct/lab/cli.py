@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from vct import __version__
-from vct.lab.errors import LOST, PeerLost, UserError
+from vct.lab.errors import LOST, PeerLost, UserError, out_of_memory
 from vct.lab.processes import launch
 
 DIVIDED = ("train", "sample", "statistics", "score", "floor")
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _refused(f"{place}{error.strerror or error}; make room or mend the file's rights.")
     except (MemoryError, RuntimeError, ImportError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         return _refused("memory is exhausted; make batch_size or the network smaller.")
 
@@ -142,13 +142,6 @@ def _sigterm_raises() -> Iterator[None]:
 def _refused(why: str) -> int:
     print(f"vct: error: {why}", file=sys.stderr)
     return 2
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """torch reports memory as a RuntimeError of its own, C++ as bad_alloc; a library may find no
-    room when it is loaded, and a thread when it starts."""
-    words = ("memory", "bad_alloc", "failed to map segment", "can't start new thread")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def entry() -> None:
@@ -214,9 +207,13 @@ def _check_before_waiting(params: Any, options: argparse.Namespace) -> None:
 
 def _run(params: Any, options: argparse.Namespace) -> int | None:
     """The command: a function named like it, in a module named like it."""
+    from vct.lab.settings.own_failure import explained
+
     given = dict(vars(options))
     module = given.pop("stage").replace("-", "_")
-    return _command(module, given.pop("action", module))(params, **given)
+    command = _command(module, given.pop("action", module))
+    with explained(params):
+        return command(params, **given)
 
 
 def _command(module: str, function: str) -> Callable[..., int | None]:

@@ -22,6 +22,13 @@ class PeerLost(UserError):
     """Another process of the group ended; what it said is the cause."""
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory is exhausted: torch reports it as a RuntimeError of its own, C++ as bad_alloc;
+    a library may find no room when it is loaded, and a thread when it starts."""
+    words = ("memory", "bad_alloc", "failed to map segment", "can't start new thread")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
 def quoted(text: object) -> str:
     """What the user wrote, between quotes, cut to a readable length."""
     whole = str(text)

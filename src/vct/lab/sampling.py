@@ -16,6 +16,7 @@ from vct.lab.data.batches import Batches
 from vct.lab.data.dataset import Dataset
 from vct.lab.processes.group import current_group
 from vct.lab.settings.sample import SampleSettings
+from vct.misfit import Misfit
 from vct.preconditioning import ConsistencyFunction
 from vct.samplers.base import Sampler
 
@@ -62,7 +63,10 @@ class Drawing:
         parts: list[list[np.ndarray]] = [[none] for _ in keys]
         for start in starts:
             stop = min(start + width, count)
-            found = islice(self._batch(count, start, stop), len(keys))
+            found = list(islice(self._batch(count, start, stop), len(keys)))
+            if len(found) < len(keys):
+                kind = type(self.sampler).__name__
+                raise Misfit(f"{kind} gives {len(found)} results of {len(self.sampler.schedules)}")
             for part, x in zip(parts, found, strict=True):
                 part.append(self._stored(x))
             print(f"{stop}/{count} samples", file=sys.stderr, flush=True)

@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from vct.couplings.base import Pair
 from vct.kernels import expand
+from vct.misfit import check
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
 
@@ -30,6 +32,12 @@ class Levels:
     weight: Tensor
     kl_scale: float
     grid_points: int
+
+    def __post_init__(self) -> None:
+        shape = getattr(self.t, "shape", ())
+        check("Levels.t", self.t, shape[:1])
+        check("Levels.r", self.r, shape)
+        check("Levels.weight", self.weight, shape)
 
     def part(self, part: slice) -> "Levels":
         """Those of some samples of the batch."""
@@ -59,9 +67,9 @@ class Objective(ABC):
     t_min: float = 0.0
     """Smallest time; f of the sampler is the identity there."""
 
-    @property
+    @cached_property
     def train_t_min(self) -> float | None:
-        """`t_min` of the scalings in training; None trains with the plain ones."""
+        """`t_min` of the scalings in training; None trains with the plain ones. May be set."""
         return self.t_min
 
     @abstractmethod
@@ -89,6 +97,7 @@ class Objective(ABC):
         with draw.dropout("network"):
             student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
         distance = self.distance(student, self.target(f, pair, levels, labels, draw))
+        check(f"{type(self).__name__}.distance", distance, levels.t.shape)
         each = levels.weight * distance
         kl = pair.kl.mean()
         total = each.mean() + kl_weight * levels.kl_scale * kl

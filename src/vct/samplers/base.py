@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,15 @@ if TYPE_CHECKING:  # scoring asks for the times, and does without torch
 
     from vct.couplings.base import Coupling
     from vct.preconditioning import ConsistencyFunction
+
+
+_KEY = re.compile(r"(?!snapshot)([A-Za-z]+)([1-9]\d*)")
+
+
+def parse_key(key: object) -> tuple[str, int] | None:
+    """The word and the number of steps of a sampler's result, ("heun", 18); None for others."""
+    found = _KEY.fullmatch(key) if isinstance(key, str) else None
+    return (found[1], int(found[2])) if found else None
 
 
 class Sampler(ABC):

@@ -197,6 +197,30 @@ def test_samples_that_were_cut_or_changed_are_not_scored(project, refused):
     assert "is missing" in refused("score", RUN)
 
 
+@pytest.mark.parametrize("change", ["more", "less"])
+def test_samples_that_the_sampler_does_not_give_are_not_scored(project, refused, change):
+    path = folder(project) / "samples.npz"
+    arrays = dict(np.load(path))
+    if change == "more":
+        arrays["evil7"] = arrays["steps1"]
+    else:
+        del arrays["steps1"]
+    np.savez(path, **arrays)
+    assert "not the sampler's 'steps1, steps2, steps3'" in refused("score", RUN)
+
+
+def test_any_flipped_byte_of_samples_is_a_sentence_or_costs_nothing(project, capsys):
+    """Of the archive's directory too, which no checksum covers."""
+    path = folder(project) / "samples.npz"
+    whole, draw = path.read_bytes(), np.random.default_rng(0)
+    for place in [*draw.integers(0, len(whole), 40), *range(len(whole) - 400, len(whole), 8)]:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(draw.integers(8))
+        path.write_bytes(changed)
+        assert cli.main(["score", RUN]) in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wild", [np.nan, np.inf, 1e38])
 def test_samples_that_are_not_finite_are_still_scored(project, wild):
     arrays, record = samples.read(RunId.parse(RUN))

@@ -171,6 +171,18 @@ def test_description_that_does_not_fit(folder, key, value):
     refused(folder, r"meta\.json")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("train", 7), ("test", 33), ("shape", [1, 2, 1]), ("dtype", "uint8"), ("classes", 1)],
+)
+def test_description_of_other_arrays(folder, key, value):
+    """The hash is that of the arrays, so it does not notice."""
+    meta = json.loads((folder / "meta.json").read_text())
+    assert meta[key] != value
+    (folder / "meta.json").write_text(json.dumps({**meta, key: value}))
+    refused(folder, "does not describe the arrays")
+
+
 def test_pickled_objects_are_never_loaded(folder):
     np.save(folder / "train_x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     refused(folder, "is damaged")

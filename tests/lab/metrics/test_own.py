@@ -193,5 +193,5 @@ def test_an_own_extractor_comes_to_the_table(project, capsys):
     assert "wrote no results/extractors/judge" in refused("extractor judge", capsys)
     Path("results/extractors/judge/metrics.json").unlink()
     project({"extractors.judge": {**MEANS, "kind": "own_scores.Failing"}, f"{P}.score": score})
-    assert "fails (ZeroDivisionError: no images)" in refused("extractor judge", capsys)
+    assert "in make: ZeroDivisionError: no images" in refused("extractor judge", capsys)
     assert not Path("results/extractors/judge").exists()

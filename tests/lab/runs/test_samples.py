@@ -7,6 +7,7 @@ from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.records import SampleRecord
 from vct.lab.runs import samples
+from vct.samplers.base import parse_key
 from vct.samplers.few_step import FewStep
 from vct.samplers.heun import Heun
 
@@ -47,7 +48,7 @@ def test_scored_are_samples_by_number_of_steps(arrays):
 def test_keys_of_samplers_are_keys_of_samples():
     samplers = (FewStep([80.0, 1.5, 0.5]), Heun(80.0, 18))
     keys = [key for sampler in samplers for key in sampler.schedules]
-    assert [samples.parse_key(key) for key in keys] == [
+    assert [parse_key(key) for key in keys] == [
         ("steps", 1),
         ("steps", 2),
         ("steps", 3),
@@ -57,7 +58,7 @@ def test_keys_of_samplers_are_keys_of_samples():
 
 @pytest.mark.parametrize("key", ["", "steps", "steps0", "steps01", "snapshot2", "pair_x"])
 def test_other_keys_are_not_scored(key):
-    assert samples.parse_key(key) is None
+    assert parse_key(key) is None
 
 
 def test_code_in_samples_is_not_run(arrays):

@@ -329,6 +329,29 @@ def test_the_status_comes_from_the_files_first(root, monkeypatch, word, done, st
     assert run.info.status == status and history(root, run.info.run_id) == [1]
 
 
+def test_a_training_lasts_from_its_start_to_its_end(root):
+    """Also where MLflow hears of it after its end."""
+    start(root, time=1_700_000_000_000)
+    write_log(root, [1])
+    finish(root)
+    done = files(root).results / "config.json"
+    os.utime(done, (1_700_000_060, 1_700_000_060))
+    send(root, RUN)
+    (run,) = runs(root)
+    assert run.info.start_time == 1_700_000_000_000
+    assert run.info.end_time - run.info.start_time == 60_000
+
+
+def test_a_finished_run_is_finished_whatever_the_times_of_its_files(root):
+    """Copies may put them in another order; only an unfinished training is marked."""
+    finish(root)
+    start(root)
+    os.utime(files(root).results / "config.json", (1, 1))
+    assert files(root).config()[1]
+    (root / RUN.unfinished).touch()
+    assert not files(root).config()[1]
+
+
 def test_sqlite_needs_no_network_and_no_git(root):
     write_log(root, [1])
     finish(root)

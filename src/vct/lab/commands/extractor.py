@@ -22,13 +22,6 @@ def extractor(params: Params, name: str) -> None:
     weights.parent.mkdir(parents=True, exist_ok=True)
     try:
         made = kind.make(weights, data)
-    except Exception as error:
-        if isinstance(error, UserError) or not settings.is_own:
-            raise
-        raise UserError(
-            f"the extractor '{settings.member}' fails ({type(error).__name__}: {error}); correct "
-            "its make."
-        ) from error
     finally:
         with suppress(OSError):  # it is not empty: there are weights
             weights.parent.rmdir()

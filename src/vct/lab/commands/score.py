@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vct.lab import records
+from vct.lab import build, records
 from vct.lab.files.layout import RunId
 from vct.lab.files.whole import hashes, write_text
 from vct.lab.metrics.base import Metric
@@ -31,7 +31,9 @@ def score(params: Params, name: str) -> None:
         # Before they are read: the stages before may run again meanwhile.
         files = hashes(run.directory, provenance.SCORED)
         arrays, drawn = samples.read(run)
+        keys = list(build.sampler(experiment.sample, experiment.train.t_max).schedules)
         provenance.check_samples(run, drawn, experiment.sample, record)
+        provenance.check_keys(run, samples.scored(arrays), keys)
         scores: dict[str, Any] = {key: metric(x) for key, x in samples.scored(arrays).items()}
         own = {key: record.summary[key] for key in KEPT_IN_METRICS if key in record.summary}
         write_text(run.directory / "trajectory.csv", _trajectory(arrays, metric))

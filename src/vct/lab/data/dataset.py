@@ -115,10 +115,7 @@ def _described(
         "name": name,
         "source": settings,
         "sha256": content_hash(paths, arrays),
-        "train": len(arrays[0]),
-        "test": len(arrays[2]),
-        "shape": list(arrays[0].shape[1:]),
-        "dtype": str(arrays[0].dtype),
+        **_facts(arrays),
         "classes": source.classes,
     }
     try:
@@ -128,6 +125,19 @@ def _described(
         why = records.problem(error) if isinstance(error, ValidationError) else error
         raise refused(name, f"meta.json cannot hold its extra facts ({why})") from None
     return meta
+
+
+def _facts(arrays: list[np.memmap]) -> dict[str, Any]:
+    """What arrays on disk say of themselves."""
+    x, _, test, _ = arrays
+    shape = list(x.shape[1:])
+    return {"train": len(x), "test": len(test), "shape": shape, "dtype": str(x.dtype)}
+
+
+def _strange(arrays: list[np.memmap], classes: int) -> bool:
+    """Whether a label is of no class; without classes labels are -1."""
+    lowest, above = (0, classes) if classes else (-1, 0)
+    return any(labels.min() < lowest or labels.max() >= above for labels in arrays[1::2])
 
 
 def content_hash(files: list[Path], arrays: list[np.memmap]) -> str:
@@ -169,6 +179,9 @@ def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
             raise UserError(f"{folder / file} is damaged ({error}); {remedy}") from None
     if not _holds(name, root, arrays, meta.sha256, thorough):
         raise UserError(f"{folder} does not hold what {folder / 'meta.json'} records; {remedy}")
+    found = _facts(arrays)
+    if found != meta.model_dump(include=set(found)) or _strange(arrays, meta.classes):
+        raise UserError(f"{folder / 'meta.json'} does not describe the arrays beside it; {remedy}")
     return Dataset(name, Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3]), meta)
 
 

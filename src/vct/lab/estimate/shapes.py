@@ -18,8 +18,8 @@ class Unknown(Exception):
 def without_data(params: Params, train: TrainSettings) -> Dataset:
     """A data set without samples, with the shape and the classes of the one that `train` names.
 
-    Of an image folder they are what data/NAME/meta.json says, if it was made with the settings that
-    params.yaml holds; else its `size`, `channels` and `classes`.
+    Of an image folder or a source of one's own they are what data/NAME/meta.json says, if it was
+    made with the settings that params.yaml holds; else its `size`, `channels` and `classes`.
 
     Raises:
         Unknown: if none of these says it.
@@ -43,9 +43,9 @@ def without_data(params: Params, train: TrainSettings) -> Dataset:
 
 
 def _made(name: str, settings: DatasetSettings) -> Facts | None:
-    """What the data stage found in an image folder."""
+    """What the data stage found in an image folder, or made with a user's source."""
     file = dataset_dir(name) / "meta.json"
-    if not isinstance(settings, ImageFolderSettings) or not file.is_file():
+    if not (settings.is_own or isinstance(settings, ImageFolderSettings)) or not file.is_file():
         return None
     meta = read(DatasetRecord, file)
     if meta.source != settings.model_dump(mode="json"):

@@ -72,6 +72,11 @@ class RunId:
         """What training was started with, written before its first step."""
         return self.state / "started.json"
 
+    @property
+    def unfinished(self) -> Path:
+        """Marks that a training has begun: the next one goes on where it is, since then."""
+        return self.state / "unfinished"
+
 
 Statistic = Literal["moments", "features"]
 

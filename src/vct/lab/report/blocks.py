@@ -9,7 +9,7 @@ from vct.lab.report import names
 from vct.lab.report.collect import Collected, ExperimentRows
 from vct.lab.report.protocol import comparable, sentence
 from vct.lab.report.summary import Spread, best, spreads
-from vct.lab.runs.samples import parse_key
+from vct.samplers.base import parse_key
 
 EMPTY = "–"
 _FIGURES = 3  # significant digits of the smallest mean of a column

@@ -1,8 +1,8 @@
 """What a reader calls metrics and samples, in tables and figures alike."""
 
 from vct.lab.records import Label, ProtocolRecord
-from vct.lab.runs import samples
 from vct.lab.settings.score import label
+from vct.samplers.base import parse_key
 
 
 def metric(key: str, protocol: ProtocolRecord) -> Label:
@@ -12,7 +12,7 @@ def metric(key: str, protocol: ProtocolRecord) -> Label:
 
 def heading(key: str) -> str:
     """Heading of samples: `steps2`, as samples.npz has it, is `2 steps`; else as it stands."""
-    found = samples.parse_key(key)
+    found = parse_key(key)
     if found is None:
         return key
     sampler, count = found

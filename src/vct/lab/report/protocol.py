@@ -5,8 +5,8 @@ from typing import Any
 
 from vct.lab.records import ProtocolRecord
 from vct.lab.report import names
-from vct.lab.runs import samples
 from vct.lab.settings.run import settings_sha256
+from vct.samplers.base import parse_key
 
 # These belong to the model and its sampler; all else decides what the number means.
 _PER_EXPERIMENT = ("schedules", "ema")
@@ -78,7 +78,7 @@ def _times(protocol: ProtocolRecord) -> str:
 
 
 def _schedule(key: str, times: list[float]) -> str:
-    sampler, _ = samples.parse_key(key) or (key, 0)
+    sampler, _ = parse_key(key) or (key, 0)
     if sampler == "heun":
         calls = f"{2 * len(times) - 1} network calls"
         return f"{names.heading(key)} from {times[0]:g} to {times[-1]:g} and 0 ({calls})"

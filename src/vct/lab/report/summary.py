@@ -10,7 +10,7 @@ import pandas as pd
 from vct.lab.records import ProtocolRecord
 from vct.lab.report.collect import Collected
 from vct.lab.report.protocol import sha256
-from vct.lab.runs.samples import parse_key
+from vct.samplers.base import parse_key
 
 BOLD_RULE = (
     "Bold: the best coupling of an experiment, only where its interval mean ± sd is clear of the "

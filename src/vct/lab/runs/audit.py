@@ -13,7 +13,7 @@ from vct.lab.files.layout import TRAIN_FILES, RunId, dataset_dir, extractor_dir
 from vct.lab.files.whole import file_sha256
 from vct.lab.records import ProtocolRecord, RunRecord, SampleRecord
 from vct.lab.runs import samples
-from vct.lab.runs.provenance import SCORED, SCORES, WEIGHTS, read_run
+from vct.lab.runs.provenance import SCORED, SCORES, WEIGHTS, other_code, read_run
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
 
@@ -68,12 +68,15 @@ def check_all(params: Params, found: Records) -> list[Check]:
 def _settings(params: Params, found: Records) -> Iterator[Check]:
     yield Check("ok", "settings in config.json", found.config.settings_sha256)
     try:
-        now = run_settings(params, found.run).model_dump(mode="json")
+        settings = run_settings(params, found.run)
     except UserError as error:
         yield Check("differs", "settings in params.yaml", str(error))
         return
-    other = differences(found.config.settings, now)
+    other = differences(found.config.settings, settings.model_dump(mode="json"))
     yield Check("differs" if other else "ok", "settings in params.yaml", ", ".join(other))
+    if found.config.own_code:
+        edited = other_code(settings, found.config)
+        yield Check("differs" if edited else "ok", "classes of your own", ", ".join(edited))
 
 
 def _versions(found: Records) -> Iterator[Check]:

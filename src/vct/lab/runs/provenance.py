@@ -15,6 +15,7 @@ from vct.lab.files.differences import differences
 from vct.lab.files.layout import AVERAGES_FILE, RunId, dataset_dir
 from vct.lab.files.whole import damaged, hashes
 from vct.lab.records import ProtocolRecord, RunRecord, SampleRecord
+from vct.lab.settings.own_code import own_code
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import RunSettings, run_settings, settings_sha256
 from vct.lab.settings.sample import SampleSettings
@@ -45,8 +46,8 @@ def checked_run(params: Params, run: RunId) -> tuple[RunSettings, RunRecord]:
     """Settings of a run and its config.json, which must agree.
 
     Raises:
-        UserError: if config.json is damaged or of another run, or if the run was trained with other
-            settings than params.yaml holds now.
+        UserError: if config.json is damaged or of another run, if the run was trained with other
+            settings than params.yaml holds now, or if a user's class was edited since.
     """
     settings, record = run_settings(params, run), read_run(run)
     if record.settings_sha256 != settings.sha256():
@@ -55,7 +56,18 @@ def checked_run(params: Params, run: RunId) -> tuple[RunSettings, RunRecord]:
             f"{run.directory} was trained with other settings ({', '.join(found)}); train it "
             f"again: vct train {run}"
         )
+    if other := other_code(settings, record):
+        raise UserError(
+            f"{run.directory} was trained with other code of {', '.join(other)}; train it again: "
+            f"vct train {run} --fresh"
+        )
     return settings, record
+
+
+def other_code(settings: RunSettings, record: RunRecord) -> list[str]:
+    """The user's classes that are not what they were when the run was trained."""
+    now, then = own_code(settings).get("own_code", {}), record.own_code or {}
+    return [name for name in now if now[name] != then.get(name)]
 
 
 def checked_data(run: RunId, record: RunRecord) -> Dataset:
@@ -121,6 +133,19 @@ def check_samples(
         return
     path = run.directory / "samples.npz"
     raise UserError(f"{path} was drawn {why}, so it is not used; draw again: vct sample {run}")
+
+
+def check_keys(run: RunId, found: Iterable[str], keys: Iterable[str]) -> None:
+    """Refuse samples that are not those of the sampler's schedules.
+
+    Raises:
+        UserError: naming both.
+    """
+    if set(found) != set(keys):
+        raise UserError(
+            f"{run.directory / 'samples.npz'} holds {quoted(', '.join(found))}, not the sampler's "
+            f"{quoted(', '.join(keys))}; draw again: vct sample {run}"
+        )
 
 
 def checked_scores(run: RunId, names: Iterable[str]) -> tuple[RunRecord, ProtocolRecord]:

@@ -6,8 +6,6 @@ of points also `noise`, `pair_x` and `pair_z`. All arrays are (N, C, H, W), uint
 points.
 """
 
-import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,20 +14,14 @@ from typing import TypeVar
 import numpy as np
 
 from vct.lab import records
-from vct.lab.errors import UserError
+from vct.lab.errors import UserError, out_of_memory
 from vct.lab.files.layout import RunId
 from vct.lab.files.whole import atomic
 from vct.lab.records import SampleRecord
+from vct.samplers.base import parse_key
 
-_KEY = re.compile(r"(?!snapshot)([A-Za-z]+)([1-9]\d*)")
 _RECORD = "record"
 T = TypeVar("T")
-
-
-def parse_key(key: str) -> tuple[str, int] | None:
-    """The sampler's word and its number of steps, ("heun", 18); None for what is not scored."""
-    found = _KEY.fullmatch(key)
-    return (found[1], int(found[2])) if found else None
 
 
 def scored(parts: Mapping[str, T]) -> dict[str, T]:
@@ -73,7 +65,9 @@ def _opened(run: RunId) -> Iterator[Mapping[str, np.ndarray]]:
     try:
         with np.load(_path(run), allow_pickle=False) as file:
             yield file
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive fails in many ways
+        if isinstance(error, UserError) or out_of_memory(error):
+            raise
         path = _path(run)
         raise UserError(
             f"{path} is missing or damaged ({error}); draw again: vct sample {run}"

@@ -58,6 +58,8 @@ class FamilySettings(Section):
         return {name: getattr(self, name) for name in passed}
 
 
+OWN = "own"
+"""What stands for the word of a user's class."""
 DOTTED = r"^[\w]+(\.[\w]+)+$"
 
 
@@ -103,9 +105,9 @@ def any_of(base: type[FamilySettings], default: str | None = None) -> Any:
         word = value if isinstance(value, str) else get(base.word, None)
         if word is None:
             return default
-        return "own" if isinstance(word, str) and "." in word else str(word)
+        return OWN if isinstance(word, str) and "." in word else str(word)
 
-    known = ", ".join(word for _, word in members(base) if word != "own")
+    known = ", ".join(word for _, word in members(base) if word != OWN)
     context: dict[str, int | str | float] = {
         "family": base.family,
         "word": base.word,
@@ -121,9 +123,9 @@ def any_of(base: type[FamilySettings], default: str | None = None) -> Any:
 
 
 def members(base: type[FamilySettings]) -> Iterator[tuple[type[FamilySettings], str]]:
-    """Settings classes of a family, each with its word; "own" for that of a user's class."""
+    """Settings classes of a family, each with its word; `OWN` for that of a user's class."""
     if issubclass(base, OwnSettings):
-        yield base, "own"
+        yield base, OWN
     elif base.word in base.model_fields:
         for word in get_args(base.model_fields[base.word].annotation):
             yield base, word

@@ -69,7 +69,7 @@ class OwnOptimizerSettings(OwnSettings, OptimizerSettings):
 
     @model_validator(mode="after")
     def _in_options(self) -> "OwnOptimizerSettings":
-        if "betas" in self.model_fields_set:
+        if self.betas != type(self).model_fields["betas"].get_default():
             raise ValueError("betas: give what your optimiser takes under 'options'")
         return self
 

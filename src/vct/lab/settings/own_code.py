@@ -18,8 +18,12 @@ def own_classes(part: Any) -> Iterator[str]:
     """Places, "module:class", of the user's classes that stand somewhere in these settings."""
     if isinstance(part, FamilySettings) and part.is_own:
         yield part.builds
-    for field in getattr(type(part), "model_fields", {}):
-        yield from own_classes(getattr(part, field))
+    inside = part.values() if isinstance(part, dict) else []
+    for each in (
+        *inside,
+        *(getattr(part, field) for field in getattr(type(part), "model_fields", ())),
+    ):
+        yield from own_classes(each)
 
 
 def own_code(settings: Any) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from vct.lab.errors import LONGEST
 from vct.lab.settings import registry
-from vct.lab.settings.base import FamilySettings, members
+from vct.lab.settings.base import OWN, FamilySettings, members
 
 
 def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str:
@@ -16,6 +16,8 @@ def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str
     path = [str(part) for part in first["loc"]]
     key = ".".join(part[:LONGEST] for part in _real_keys(path, content))
     kind, context = first["type"], first.get("ctx", {})
+    if kind == "extra_forbidden" and path[-2:-1] == [OWN]:
+        return f"{key}: unknown key; what your own class takes stands under 'options'."
     if kind == "extra_forbidden":
         return (
             f"{key}: unknown key{_near_key(path[-1], known_keys)}; remove it or correct its name."

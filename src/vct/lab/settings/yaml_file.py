@@ -18,6 +18,7 @@ from vct.lab.errors import UserError, quoted
 MOST_BYTES = 256 * 1024
 MOST_CHARACTERS = 10_000
 MOST_KEYS = 1000
+MERGE = "tag:yaml.org,2002:merge"
 MOST_VALUES = 100_000
 MOST_LEVELS = 50
 MOST_OPEN = 300
@@ -69,6 +70,8 @@ class _Loader(yaml.SafeLoader):
         if node not in self._seen:  # once flattened, a key may have been merged and replaced
             self._seen.add(node)
             self._check_keys(node)
+            if sum(_size(value) for key, value in node.value if key.tag == MERGE) > MOST_KEYS:
+                raise yaml.YAMLError(f"the section at {_line(node)} expands to over {MOST_KEYS} keys by a merge")
         super().flatten_mapping(node)
         if len(node.value) > MOST_KEYS:
             raise yaml.YAMLError(f"the section at {_line(node)} expands to over {MOST_KEYS} keys")
@@ -88,6 +91,13 @@ class _Loader(yaml.SafeLoader):
         if len(node.value) > MOST_CHARACTERS:
             raise yaml.YAMLError(f"{_line(node)} holds a text of over {MOST_CHARACTERS} characters")
         return super().construct_scalar(node)
+
+
+def _size(node: yaml.Node) -> int:
+    """How many keys a merge of this node brings."""
+    if isinstance(node, yaml.SequenceNode):
+        return sum(_size(each) for each in node.value)
+    return len(node.value)
 
 
 def _line(node: yaml.Node) -> str:

@@ -141,7 +141,8 @@ class RunFiles:
         """
         begun, done = self.root / self.run.started, self.results / "config.json"
         # An earlier training may have left its results.
-        if done.exists() and not (begun.exists() and begun.stat().st_mtime > done.stat().st_mtime):
+        unfinished = (self.root / self.run.unfinished).exists() and begun.exists()
+        if done.exists() and not (unfinished and begun.stat().st_mtime > done.stat().st_mtime):
             return read(RunRecord, done), True
         if found := self.started():
             return found.config, False
@@ -177,7 +178,7 @@ class RunFiles:
 
 def _log_rows(path: Path) -> Iterator[Row]:
     """Rows of a log that is perhaps being written, or was torn by a kill."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             # After a torn row the next one stands on the same line; rows are flat.
             row = json.loads(line[max(line.rfind("{"), 0) :])
@@ -267,6 +268,7 @@ class MlflowRun:
             _experiment(self.client, store, files.run.experiment),
             run_name=f"{files.run.coupling}/seed{files.run.seed}",
             tags=tags(config),
+            start_time=files.since(config) or _finished(files),
         )
         self.id: str = run.info.run_id
         write(TrackedRun(uri=store.shown, mlflow_run=self.id), files.note)
@@ -326,7 +328,7 @@ class MlflowRun:
         self._send_scores({"summary": self.config.summary, **scores})
         for path in artifacts:
             self.client.log_artifact(self.id, str(path))
-        self.end("FINISHED", (self.files.results / "config.json").stat().st_mtime)
+        self.end("FINISHED", _finished(self.files))
 
     def _send_scores(self, scores: dict[str, Any]) -> None:
         """Send final numbers that are not there with the same value."""
@@ -341,11 +343,16 @@ class MlflowRun:
         for batch in _batches(new, METRICS_PER_BATCH):
             self.client.log_batch(self.id, metrics=batch)
 
-    def end(self, status: str, when: float | None = None) -> None:
-        """Set the status FINISHED, FAILED or KILLED, unless it is set; `when` is in seconds."""
+    def end(self, status: str, when: int | None = None) -> None:
+        """Set the status FINISHED, FAILED or KILLED, unless it is set; `when` as `since`."""
         if self.client.get_run(self.id).info.status != status:
-            moment = int((time.time() if when is None else when) * 1000)
-            self.client.set_terminated(self.id, status, moment)
+            self.client.set_terminated(self.id, status, when)
+
+
+def _finished(files: RunFiles) -> int | None:
+    """Milliseconds since 1970 of a finished training's end, None for now."""
+    done = files.results / "config.json"
+    return int(done.stat().st_mtime * 1000) if done.exists() else None
 
 
 def _known(client: Any, note: Path, uri: str) -> Any | None:

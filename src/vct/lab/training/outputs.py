@@ -39,8 +39,6 @@ SEAL = "config.sha256"
 """Hash of the record, which has those of the others. Kept last: without it, nothing was kept."""
 PENDING = ("snapshot-*.safetensors", "average-*.safetensors")
 """Names of the parts in the state folder."""
-UNFINISHED = "unfinished"
-"""Marks that a training has begun: the next one goes on where it is, since then."""
 SUMMARY_SAMPLES = 4096
 """Data points on which a coupling's summary is measured."""
 
@@ -155,11 +153,13 @@ def _size(module: torch.nn.Module) -> int:
 
 def begin(run: RunId, record: RunRecord) -> None:
     """Leave word of what is trained since when, for whoever follows the log."""
-    marker, since = run.state / UNFINISHED, int(time.time() * 1000)
-    if marker.exists() and run.started.exists():
-        since = read(StartedRecord, run.started).time
+    since = int(time.time() * 1000)
+    if (
+        run.unfinished.exists()
+    ):  # without a note, an older program began it: MLflow has it by its tags
+        since = read(StartedRecord, run.started).time if run.started.exists() else 0
     write(StartedRecord(config=record, time=since), run.started)
-    marker.touch()
+    run.unfinished.touch()
 
 
 def store(run: RunId, record: RunRecord, result: TrainingResult, data: Dataset) -> None:
@@ -238,6 +238,6 @@ def _place(source: Path, target: Path) -> None:
 
 def _clear(run: RunId) -> None:
     checkpoint.remove_all(run.state)
-    for pattern in (*PENDING, UNFINISHED):
+    for pattern in (*PENDING, run.unfinished.name):
         for file in run.state.glob(pattern):
             file.unlink()

@@ -19,6 +19,7 @@ from vct.lab.data.batches import Batch
 from vct.lab.model import Model
 from vct.lab.processes.group import Group
 from vct.lab.settings.train import TrainSettings
+from vct.misfit import Misfit, check
 from vct.objectives.base import Levels, LossRecord, Objective
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
@@ -58,6 +59,7 @@ class BatchLoss:
         total = self.train.batch_size
         times = rng.generator(self.seed, step, "times", device=batch.x.device)
         levels = self.objective.levels(step, self.train.steps, total, times)
+        self._check(step, levels)
         shape = (total, *batch.x.shape[1:])
         eps = rng.normal(shape, self.seed, step, "noise", device=batch.x.device)
         records = [
@@ -65,6 +67,16 @@ class BatchLoss:
             for part, pair, labels in self._parts(step, batch, eps, levels)
         ]
         return self._whole(records), levels
+
+    def _check(self, step: int, levels: Any) -> None:
+        """Refuse noise levels that would give a wrong loss and no error."""
+        name = f"{type(self.objective).__name__}.levels"
+        if not isinstance(levels, Levels):
+            raise Misfit(f"{name} gives {type(levels).__name__}, not Levels")
+        check(f"{name}: t", levels.t, (self.train.batch_size,))
+        # Once: a look at values makes a GPU wait.
+        if step == 0 and not ((levels.r >= 0) & (levels.r < levels.t)).all():
+            raise Misfit(f"{name}: not everywhere is 0 <= r < t")
 
     def _parts(
         self, step: int, batch: Batch, eps: Tensor, levels: Levels
@@ -74,7 +86,7 @@ class BatchLoss:
         coupling = self.model.coupling
         # An encoder's graph must fit the micro-batch that it is differentiated with; pairs that
         # depend on other samples are made for all that is here.
-        alone = coupling.scope == "sample" or next(coupling.parameters(), None) is not None
+        alone = next(coupling.parameters(), None) is not None
         paired = None if alone else self._pair(step, mine, batch, eps[mine], levels)
         width = self.micro_batch or mine.stop - mine.start
         for start in range(mine.start, mine.stop, width):
@@ -98,14 +110,20 @@ class BatchLoss:
             batch.labels,
             self._gathered,
         )
-        return self.model.coupling.pair(batch.x, eps, context)
+        pair = self.model.coupling.pair(batch.x, eps, context)
+        if not isinstance(pair, Pair):
+            kind, given = type(self.model.coupling).__name__, type(pair).__name__
+            raise Misfit(f"{kind}.pair gives {given}, not Pair")
+        return pair
 
     def _gathered(self, couple: Couple, x: Tensor, eps: Tensor) -> Tensor:
         """z of this process's samples, from the samples of all devices.
 
         Every process couples the same whole batch, so that they need not tell each other.
         """
-        z = couple(self.group.gather(x), self.group.gather(eps))
+        whole = self.group.gather(x)
+        z = couple(whole, self.group.gather(eps))
+        check(f"{type(self.model.coupling).__name__}.couple", z, whole.shape)
         return z[self.group.share(len(z))]
 
     def _backward(

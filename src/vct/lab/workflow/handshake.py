@@ -19,6 +19,8 @@ def record(params: Params, suite: str) -> None:
     """Write into dvc.lock what Snakemake made; without a DVC repository there is nothing to do."""
     file = dvc_file(suite)
     dvc = _dvc_command()
+    if Path(".dvc").is_dir() and dvc and not file.is_file():
+        print(f"DVC knows nothing of it yet: vct dvc {suite}; vct record {suite}", file=sys.stderr)
     if Path(".dvc").is_dir() and file.is_file() and dvc and not _stale(params, suite, file):
         # Relinking would touch the files' times, and Snakemake would run them again.
         command = [*dvc, "commit", "-f", "-q", "--no-relink", str(file)]

@@ -247,7 +247,14 @@ def load_classifier(weights: Path) -> Classifier:
         UserError: if the file is missing, damaged, or not one of a classifier.
     """
     facts, tensors = load_sealed(weights, KEY, f"vct extractor {weights.parent.name}")
-    with torch.device("meta"):  # the weights come from the file, and no draw is made
-        model = Classifier(tuple(facts["shape"]), facts["classes"], facts["width"])
-    model.load_state_dict(tensors, assign=True)
+    try:
+        with torch.device("meta"):  # the weights come from the file, and no draw is made
+            model = Classifier(tuple(facts["shape"]), facts["classes"], facts["width"])
+        model.load_state_dict(tensors, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        why = str(error).split("\n")[0]
+        raise UserError(
+            f"{weights} does not hold a classifier ({why}); make it again: "
+            f"vct extractor {weights.parent.name}"
+        ) from None
     return model.eval()

@@ -1,0 +1,59 @@
+"""What goes wrong in a user's own class, as one sentence with the place in the user's file."""
+
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vct.lab.errors import UserError, out_of_memory
+from vct.lab.settings import registry
+from vct.lab.settings.own_code import own_classes
+from vct.misfit import Misfit
+
+
+@contextmanager
+def explained(settings: Any) -> Iterator[None]:
+    """Turn what the user's classes in `settings` raise, or give that does not fit, into a sentence.
+
+    Raises:
+        UserError: with the file and the line, where the error passed through such a class.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # the user's class may fail in any way
+        classes = sorted(set(own_classes(settings)))
+        where = place(error, classes)
+        misfit = isinstance(error, Misfit) or _is_wrong_call(error, classes)
+        if out_of_memory(error) or not (where or (classes and misfit)):
+            raise
+        names = ", ".join(name.replace(":", ".") for name in classes)
+        raise UserError(
+            f"{where or names}: {described(error)}; see what its family asks for, and correct it."
+        ) from error
+
+
+def place(error: Exception, classes: Iterable[str]) -> str:
+    """The last line of a file of one of `classes` ("module:class") that an error passed through.
+
+    Returns:
+        "file.py, line 3, in couple"; empty where it passed through none.
+    """
+    files = {file.resolve() for each in classes if (file := registry.file_of(each))}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if (file := Path(frame.filename).resolve()) in files:
+            return f"{file.name}, line {frame.lineno}, in {frame.name}"
+    return ""
+
+
+def _is_wrong_call(error: Exception, classes: Iterable[str]) -> bool:
+    """Whether a method of one of `classes` does not take what it is called with."""
+    names = tuple(f"{each.rpartition(':')[2]}." for each in classes)
+    return isinstance(error, TypeError) and str(error).startswith(names)
+
+
+def described(error: Exception) -> str:
+    """Kind and message of an error."""
+    return str(error) if isinstance(error, Misfit) else f"{type(error).__name__}: {error}"
