@@ -71,10 +71,14 @@ class _Loader(yaml.SafeLoader):
             self._seen.add(node)
             self._check_keys(node)
             if sum(_size(value) for key, value in node.value if key.tag == MERGE) > MOST_KEYS:
-                raise yaml.YAMLError(f"the section at {_line(node)} expands to over {MOST_KEYS} keys by a merge")
+                raise self._too_many(node)
         super().flatten_mapping(node)
         if len(node.value) > MOST_KEYS:
-            raise yaml.YAMLError(f"the section at {_line(node)} expands to over {MOST_KEYS} keys")
+            raise self._too_many(node)
+
+    @staticmethod
+    def _too_many(node: yaml.Node) -> yaml.YAMLError:
+        return yaml.YAMLError(f"the section at {_line(node)} expands to over {MOST_KEYS} keys")
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
         """YAML lets a later key silently replace an earlier one of the same name; we do not."""
