@@ -118,6 +118,13 @@ def test_one_that_fits_is_taken(attempt, family):
             "    def __init__(self):\n        self.a = 1\n    def couple",
             "does not call super().__init__()",
         ),
+        (
+            "coupling",
+            "    def couple",
+            "    def __init__(self):\n        super().__init__()\n"
+            "        self.a = torch.nn.Parameter(torch.zeros(()))\n    def couple",
+            'its scope must be "sample"',
+        ),
         ("objective", "weight=1 / t", "weight=(1 / t)[:, None]", "Levels.weight has shape"),
         ("objective", "weight=1 / t", "weight=1.0", "Levels.weight is float"),
         ("objective", "t / 2", "t * 2", "not everywhere is 0 <= r < t"),
