@@ -33,6 +33,10 @@ class Sampler(ABC):
     noises: int = 1
     """Base noises that a batch of samples takes."""
 
+    def calls(self, key: str) -> int:
+        """How often the network is asked for the result `key` of `schedules`."""
+        return len(self.schedules[key])
+
     @abstractmethod
     def __call__(
         self,

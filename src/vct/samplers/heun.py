@@ -34,6 +34,10 @@ class Heun(Sampler):
         self.times = heun_times(steps, t_max, t_min, rho)
         self.schedules = {f"heun{steps}": self.times[:-1]}
 
+    def calls(self, key: str) -> int:
+        """2n - 1: twice at each time but the last, where the correction would be at 0."""
+        return 2 * len(self.schedules[key]) - 1
+
     def __call__(
         self,
         f: ConsistencyFunction,

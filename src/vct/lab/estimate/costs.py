@@ -107,7 +107,7 @@ def disk(
 
 def _sample_bytes(experiment: ExperimentSettings, shape: tuple[int, int, int]) -> int:
     sample, train = experiment.sample, experiment.train
-    results = 1 if sample.sampler is not None else 1 + len(sample.mid_times)
+    results = len(build.sampler(sample, train.t_max).schedules)
     count = results * sample.num_samples + train.snapshots * sample.snapshot_samples
     if experiment.score.form != "points":
         return count * math.prod(shape)
@@ -123,16 +123,14 @@ def training_flop(train: TrainSettings, counts: Counts) -> float:
 def sampling_flop(train: TrainSettings, sample: SampleSettings, counts: Counts) -> float:
     """FLOP of the samples that are scored, of the final weights and of the snapshots.
 
-    A few-step sampler asks F once for each time and couples before each but the first; of snapshots
-    it takes the first step alone. Heun's method asks 2n - 1 times (`vct.samplers.heun`), always.
+    The results of a sampler lie on one way, so the longest of them counts; it couples before each
+    new noise but the first. Of snapshots it takes the shortest alone.
     """
+    sampler = build.sampler(sample, train.t_max)
+    calls = [sampler.calls(key) for key in sampler.schedules]
+    each = max(calls) * counts.forward + (sampler.noises - 1) * counts.couple
     snapshots = train.snapshots * sample.snapshot_samples
-    if sample.sampler is not None:
-        times = next(iter(build.sampler(sample, train.t_max).schedules.values()))
-        calls = 2 * len(times) - 1
-        return (sample.num_samples + snapshots) * calls * counts.forward
-    later = len(sample.mid_times) * (counts.forward + counts.couple)
-    return sample.num_samples * (counts.forward + later) + snapshots * counts.forward
+    return sample.num_samples * each + snapshots * min(calls) * counts.forward
 
 
 @dataclass(frozen=True)
