@@ -15,9 +15,22 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from faults import damages, engines, inputs, killing, kills, variants
+from faults import (
+    archives,
+    damages,
+    engines,
+    image_files,
+    inputs,
+    killing,
+    kills,
+    label_layouts,
+    variants,
+    yaml_scalars,
+)
 
 PARTS = ("kills", "damages", "inputs", "engines")
+INPUTS = (inputs, yaml_scalars, image_files, label_layouts, archives)
+"""Each has `try_all(folder, count)`: how often what came out, and in words each that is wrong."""
 REPORT = Path(__file__).parents[2] / "results" / "faults.md"
 
 
@@ -26,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--kills", type=int, default=100, help="at least so many SIGKILLs")
-    parser.add_argument("--inputs", type=int, default=2000, help="wrong settings files")
+    parser.add_argument("--inputs", type=int, default=2000, help="wrong or odd inputs of each kind")
     options = parser.parse_args()
     # Shells start what runs in the background deaf to Ctrl-C, and so would be all that we start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -131,21 +144,26 @@ def damages_part(folder: Path) -> tuple[list[str], int]:
 
 
 def inputs_part(folder: Path, count: int) -> tuple[list[str], int]:
-    """Give `vct check` wrong settings files."""
-    outcomes, bad = inputs.try_all(folder, count)
+    """Give `vct check` and `vct data` what is wrong or odd."""
     lines = [
-        "## Wrong params.yaml files",
+        "## Wrong and odd inputs",
         "",
-        "One to three values of the project's own file are replaced by something odd, removed,",
-        "renamed or added, in a third of the files some bytes as well; `vct check` reads them.",
+        "So many of each kind are drawn at random and read; what is taken is compared with what it",
+        "must be, byte by byte where nothing is rounded. The last column counts what went wrong:",
+        "silent differences, good inputs that are refused, tracebacks.",
         "",
-        "| tried | accepted | refused in one sentence | refused otherwise | tracebacks |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        "| inputs | tried | outcomes | wrong |",
+        "| --- | ---: | --- | ---: |",
     ]
-    kinds = ("accepted", "refused in one sentence", "refused otherwise", "traceback")
-    lines.append(f"| {count} | " + " | ".join(str(outcomes[kind]) for kind in kinds) + " |")
-    failed = outcomes["refused otherwise"] + outcomes["traceback"]
-    return [*lines, *([""] if bad else []), *[f"- {line}" for line in bad[:20]]], failed
+    every: list[str] = []
+    for kind in INPUTS:
+        outcomes, bad = kind.try_all(folder / kind.__name__, count)
+        came = ", ".join(f"{number} {name}" for name, number in sorted(outcomes.items()))
+        what = " ".join((kind.__doc__ or "").split(":")[0].split())
+        lines.append(f"| {what} | {count} | {came} | {len(bad)} |")
+        every += bad
+        _progress(what, not bad)
+    return [*lines, *([""] if every else []), *[f"- {line}" for line in every[:20]]], len(every)
 
 
 def engines_part(folder: Path) -> tuple[list[str], int]:

@@ -78,3 +78,31 @@ def test_a_sample_is_not_always_turned_the_same_way():
         if np.allclose(np.sort(image.ravel()), np.sort(first.ravel()), atol=1e-6)
     }
     assert found == {True, False}
+
+
+def test_flips_depend_on_step_and_seed():
+    """All images are alike, so that what differs between batches is what was mirrored."""
+    data = dataset((1, 4, 4), size=256)
+    data.train.x[:] = np.arange(16, dtype=np.uint8).reshape(4, 4)
+
+    def mirrored(seed, step):
+        batch = Batches(data, 256, seed, CPU, flip=True).at(step).x
+        return batch[:, 0, 0, 0] > batch[:, 0, 0, 3]
+
+    masks = torch.stack([mirrored(*key).float() for key in ((0, 0), (0, 1), (0, 2), (1, 0))])
+    # Independent coins: correlations have standard deviation 1/16.
+    off = torch.corrcoef(masks)[~torch.eye(4, dtype=torch.bool)]
+    assert off.abs().max() < 0.3
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_shares_make_up_the_batch(conditional):
+    """However a batch is divided: each image once, mirrored or not, with its label."""
+    data, options = dataset((1, 4, 4), size=100), {"flip": True, "conditional": conditional}
+    whole = Batches(data, 12, 0, CPU, **options)
+    parts = [Batches(data, 12, 0, CPU, **options, share=slice(i, i + 4)) for i in (0, 4, 8)]
+    for step in range(3):
+        found = [part.at(step) for part in parts]
+        assert torch.equal(torch.cat([part.x for part in found]), whole.at(step).x)
+        if conditional:
+            assert torch.equal(torch.cat([part.labels for part in found]), whole.at(step).labels)

@@ -7,11 +7,14 @@ import shutil
 import numpy as np
 import pytest
 from raw_images import encoded, images, names, pixels, write
+from support import MLP, run_settings
 
+from vct.lab import build
 from vct.lab.data import dataset
 from vct.lab.data.sources import image_folder
 from vct.lab.data.sources.image_folder import ImageFolder
 from vct.lab.errors import UserError
+from vct.lab.records import LeftOutRecord
 
 RAW = "data/raw"
 BYTES = 3 * 8 * 8
@@ -174,9 +177,174 @@ def test_size_and_channels(here):
         assert data.train.x.dtype == np.uint8
 
 
-def test_other_files_are_left_alone(here):
-    files = {**images(names("")), "README.txt": b"hello", "clip.mp4": b"x", ".hidden.png": b"y"}
-    assert made(here, files).meta.train == 1
+@pytest.mark.parametrize("raw", ["x", "x.zip"])
+def test_other_files_are_left_out_counted_and_named(here, raw, capsys):
+    others = {"README.txt": b"hello", "clip.mp4": b"x", ".hidden.png": b"y", "@eaDir/0.png": b"z"}
+    data = made(here, {**images(names("")), **others}, raw)
+    assert data.meta.train == 1
+    named = [".hidden.png", "@eaDir/", "README.txt", "clip.mp4"]
+    assert data.meta.left_out == LeftOutRecord(count=4, names=named)
+    assert f"left out: 4 other files ({', '.join(named)})" in capsys.readouterr().err
+
+
+def test_where_nothing_is_left_out_nothing_is_said(here, capsys):
+    data = made(here, edm(images(names("")), [[name, 0] for name in names("")]), labels="json")
+    assert "left_out" not in data.meta.content()
+    assert capsys.readouterr().err == ""
+
+
+def test_every_readable_suffix_is_taken(here):
+    """The content says what an image is."""
+    kinds = {"PNG": ["png", "apng"], "JPEG": ["jpg", "JPEG", "jpe", "Jfif"], "WEBP": ["webp"]}
+    kinds |= {"BMP": ["bmp"], "GIF": ["gif"], "TIFF": ["tif", "tiff"]}
+    kinds["PPM"] = ["ppm", "pgm", "pbm", "pnm"]
+    every = [(kind, suffix) for kind, suffixes in kinds.items() for suffix in suffixes]
+    files = {f"{i}.{suffix}": encoded(pixels(i), kind) for i, (kind, suffix) in enumerate(every)}
+    data = made(here, files)
+    assert data.meta.train + data.meta.test == len(files) == 15
+    assert data.meta.left_out is None
+
+
+def test_transparent_images_are_named_or_put_on_a_colour(here):
+    clear = np.concatenate([pixels(1), np.zeros((8, 8, 1), np.uint8)], 2)
+    files = {**images(names("")), "clear.png": encoded(clear)}
+    message = refused(here, files)
+    assert "clear.png (it has transparent pixels; 'background: white' or 'black'" in message
+    data = made(here, None, background="black")
+    assert (np.concatenate([data.train.x, data.test.x]) == 0).all(axis=(1, 2, 3)).sum() == 1
+
+
+# --- classes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inside", ["0.jp2", "notes.txt", "sub/0.npy", ".hidden.png"])
+@pytest.mark.parametrize("test", [2, "own"])
+def test_a_class_folder_without_images_renumbers_no_other(here, inside, test):
+    top = "train/" if test == "own" else ""
+    files = images(names(*(f"{top}{name}" for name in ("ant", "cat")), count=3))
+    files |= images(names("test/ant")) if test == "own" else {}
+    message = refused(here, {**files, f"{top}bee/{inside}": b"x"}, labels="folders", test=test)
+    assert f"the class folder '{top}bee' holds no image that can be read" in message
+    assert inside[0] == "." or f"{top}bee/{inside}" in message
+
+
+def test_folders_that_others_leave_are_no_classes(here):
+    files = images(names("cat", "dog", "@eaDir", "#recycle", "lost+found", "__MACOSX", ".git"))
+    data = made(here, files, labels="folders")
+    assert data.meta.class_names == ["cat", "dog"]
+    assert (data.meta.train, data.meta.left_out.count) == (5, 5)
+
+
+@pytest.mark.parametrize("raw", ["x", "x.zip"])
+def test_class_folders_of_spelled_names(here, raw):
+    plain = images(names("cat", "dog"))
+    data = made(here, plain, raw, labels="folders")
+    for spell in ("./{}", "{}"):
+        files = {spell.format(name).replace("/", "\\"): file for name, file in plain.items()}
+        again = made(here, files, "spelled.zip", labels="folders")
+        assert again.sha256 == data.sha256
+
+
+@pytest.mark.parametrize("other", ["0.png", "./0.png", ".\\0.png"])
+def test_an_image_labelled_twice(here, other):
+    labels = [[name, 1] for name in names("")]
+    message = refused(here, edm(images(names("")), [*labels, [other, 0]]), labels="json")
+    assert f"labels {other} twice, as 1 and 0" in message
+    assert made(here, edm(images(names("")), [*labels, [other, 1]]), labels="json").meta.classes
+
+
+def test_labels_of_images_that_cannot_be_read(here):
+    labels = [[name, 1] for name in [*names(""), "4.jp2"]]
+    files = edm({**images(names("")), "4.jp2": b"x"}, labels)
+    assert "of which 1 cannot be read, such as 4.jp2" in refused(here, files, labels="json")
+
+
+def test_labels_in_a_folder_below(here):
+    files = edm(images(names("")), [[name, 1] for name in names("")])
+    below = {f"top/{name}": content for name, content in files.items()}
+    assert "there is top/dataset.json: move" in refused(here, below, labels="json", raw="x.zip")
+
+
+def labelled(labels):
+    """Images, and dataset.json with these labels."""
+    files = images(names("", count=len(labels)))
+    return edm(files, [[name, label] for name, label in zip(files, labels, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "found"),
+    [
+        ([1, 2, 3, 1, 2, 3, 1], 3, "1 of 4 classes (0) has no training image"),
+        ([1, 2, 3, 1, 2, 3, 1], 4, "1 of 4 classes (0) has no training image"),
+        ([0, 2, 5, 0, 2, 5, 0], 6, "3 of 6 classes (1, 3, 4) have no training image"),
+        ([0, 1, 2, 0, 1, 2, 0], 4, "holds 3 classes and not 4"),
+        ([0, 1, 2, 0, 1, 2, 0], 2, "holds 3 classes and not 2"),
+    ],
+)
+def test_classes_are_compared_with_what_is_there(here, labels, classes, found):
+    assert found in refused(here, labelled(labels), labels="json", classes=classes)
+
+
+def test_classes_of_the_test_folder_alone_do_not_count(here):
+    files = images(names("train/ant", "train/bee", "test/ant", "test/cat"))
+    message = refused(here, files, labels="folders", test="own", classes=3)
+    assert "1 of 3 classes (2 'cat') has no training image" in message
+    assert made(here, None, labels="folders", test="own").untrained.startswith("1 of 3 classes")
+
+
+def refusal(data):
+    """Why a conditional training does not take the data; "" if it does."""
+    try:
+        build.model(run_settings(network=MLP, conditional=True), data, 0)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "missing"),
+    [
+        ([1, 2, 3, 1, 2, 3, 1, 2], 4, "1 of 4 classes (0) has"),
+        ([0, 3, 0, 3, 0, 3, 0, 3], 4, "2 of 4 classes (1, 2) have"),
+        ([0, 1, 2, 0, 1, 2, 0, 1], 3, ""),
+    ],
+)
+def test_no_conditional_training_in_classes_without_images(here, labels, classes, missing, capsys):
+    """The network knows one class more than the largest label, so that labels stay what they are;
+    where one has no image, that is said when the data are made and before a training."""
+    data = made(here, labelled(labels), labels="json", test=2)
+    assert data.meta.classes == classes
+    assert np.bincount(data.train.labels).sum() == 6
+    if not missing:
+        assert refusal(data) == ""
+        assert capsys.readouterr().err == ""
+        return
+    assert f"made: {missing} no training image" in capsys.readouterr().err
+    assert refusal(data).startswith(f"train.conditional: {missing} no training image")
+    build.model(run_settings(network=MLP), data, 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_neither_hold_out_nor_limit_takes_a_class_away(here, seed):
+    """Of 14 images of four classes, two have one image alone."""
+    labels = [0] * 6 + [1] + [2] * 6 + [3]
+    for limit in (None, 9):
+        options = {"labels": "json", "test": 5, "seed": seed, "limit": limit}
+        data = made(here, labelled(labels), **options)
+        assert set(data.train.labels) == {0, 1, 2, 3}
+        assert refusal(data) == ""
+
+
+def test_a_limit_of_each_folder_keeps_its_classes(here):
+    files = images([*names("train/a", count=9), "train/b/0.png", *names("test/a", count=9)])
+    data = made(here, files, labels="folders", test="own", limit=3)
+    assert sorted(data.train.labels) == [0, 0, 1]
+    assert data.test.labels.tolist() == [0] * 3
+
+
+def test_a_limit_below_the_number_of_classes_is_said(here):
+    data = made(here, labelled([0, 1, 2, 3] * 3), labels="json", test=2, limit=5)
+    assert "1 of 4 classes" in refusal(data) and "raise its limit" in refusal(data)
 
 
 # --- what bad input gets -------------------------------------------------------------------------

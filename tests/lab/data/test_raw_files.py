@@ -3,6 +3,7 @@
 import os
 import tracemalloc
 import zipfile
+from contextlib import nullcontext
 
 import pytest
 from raw_images import write
@@ -21,13 +22,57 @@ def path(request, tmp_path):
 def test_names_are_sorted_and_contents_are_read(path):
     write(path, FILES)
     files = open_raw(path)
-    assert files.names() == sorted(FILES)
-    assert {name: files.read(name, 10) for name in files.names()} == FILES
+    assert files.listing.names == sorted(FILES)
+    assert {name: files.read(name, 10) for name in files.listing.names} == FILES
 
 
-def test_hidden_files_are_left_out(path):
-    write(path, {**FILES, ".DS_Store": b"", "b/.x.png": b"", ".git/a.png": b"", "__MACOSX/a": b""})
-    assert open_raw(path).names() == sorted(FILES)
+LITTER = [
+    *(".DS_Store", "b/.x.png", "b/Thumbs.db", "b/c/desktop.ini", "b/._1.png"),
+    *(".git/", "__MACOSX/", "@eaDir/", "b/@eaDir/", "#recycle/", "lost+found/", ".Trashes/"),
+    *("$RECYCLE.BIN/", "System Volume Information/", ".ipynb_checkpoints/", ".AppleDouble/"),
+]
+
+
+def test_what_others_leave_is_no_file_of_the_users(path):
+    write(path, {**FILES, **{f"{name}a.png" if name[-1] == "/" else name: b"" for name in LITTER}})
+    listing = open_raw(path).listing
+    assert listing.names == sorted(FILES)
+    assert listing.folders == ["b", "b/c"]
+    assert listing.ignored == sorted(LITTER)
+
+
+@pytest.mark.parametrize("spell", ["./{}", "{}", ".//{}"])
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_names_in_archives_are_read_however_they_are_spelled(tmp_path, spell, separator):
+    names = {name: spell.format(name).replace("/", separator) for name in FILES}
+    write(tmp_path / "x.zip", {names[name]: content for name, content in FILES.items()})
+    files = open_raw(tmp_path / "x.zip")
+    assert files.listing.names == sorted(FILES)
+    assert files.listing.folders == ["b", "b/c"]
+    assert {name: files.read(name, 10) for name in FILES} == FILES
+
+
+@pytest.mark.parametrize("again", ["b/2.png", "./b/2.png", "b\\2.png", "b//2.png"])
+def test_a_file_that_is_there_twice_must_be_the_same(tmp_path, again):
+    write(tmp_path / "x.zip", FILES)
+    warned = pytest.warns() if again == "b/2.png" else nullcontext()
+    with warned, zipfile.ZipFile(tmp_path / "x.zip", "a") as archive:
+        archive.writestr(again, b"two")
+    assert open_raw(tmp_path / "x.zip").listing.names == sorted(FILES)
+    with pytest.warns(), zipfile.ZipFile(tmp_path / "x.zip", "a") as archive:
+        archive.writestr(again, b"owt")
+    with pytest.raises(UserError, match=r"b/2\.png twice"):
+        assert open_raw(tmp_path / "x.zip").listing
+
+
+def test_folders_without_files_are_listed(path):
+    write(path, FILES)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("empty/inner/", b"")
+    else:
+        (path / "empty/inner").mkdir(parents=True)
+    assert open_raw(path).listing.folders == ["b", "b/c", "empty", "empty/inner"]
 
 
 def test_no_more_is_read_than_the_limit(path):
@@ -67,7 +112,7 @@ def test_hostile_names_are_refused_and_nothing_is_written(tmp_path, name):
         archive.writestr(name, b"gotcha")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="outside of itself"):
-        open_raw(tmp_path / "in" / "x.zip").names()
+        assert open_raw(tmp_path / "in" / "x.zip").listing
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -103,10 +148,10 @@ def test_encrypted_file(tmp_path):
 def test_links_are_followed_but_not_in_circles(tmp_path):
     write(tmp_path / "elsewhere", FILES)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    assert open_raw(tmp_path / "link").names() == sorted(FILES)
+    assert open_raw(tmp_path / "link").listing.names == sorted(FILES)
     (tmp_path / "elsewhere" / "b" / "round").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="a link to a folder above it"):
-        open_raw(tmp_path / "link").names()
+        assert open_raw(tmp_path / "link").listing
 
 
 def test_link_to_nowhere_is_named_and_a_pipe_is_not_waited_for(tmp_path):
@@ -114,6 +159,7 @@ def test_link_to_nowhere_is_named_and_a_pipe_is_not_waited_for(tmp_path):
     (tmp_path / "x" / "gone.png").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "x" / "pipe.png")
     files = open_raw(tmp_path / "x")
-    assert files.names() == sorted([*FILES, "gone.png"])
+    assert files.listing.names == sorted([*FILES, "gone.png"])
+    assert files.listing.ignored == ["pipe.png"]
     with pytest.raises(Unreadable, match="No such file"):
         files.read("gone.png", 10)

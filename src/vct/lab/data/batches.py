@@ -1,9 +1,11 @@
 """Training batches as a function of (seed, step)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,6 +20,10 @@ class Batch:
 
     x: Tensor
     labels: Tensor | None
+
+    def part(self, part: slice) -> "Batch":
+        """Some of the samples."""
+        return Batch(self.x[part], None if self.labels is None else self.labels[part])
 
 
 class Order:
@@ -117,6 +123,44 @@ class Batches:
 
     def _on_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)
+
+
+def in_order(
+    dataset: Dataset, batch_size: int, device: torch.device, conditional: bool = False
+) -> Iterator[Batch]:
+    """The training set once, in its order."""
+    for start in range(0, len(dataset.train.x), batch_size):
+        yield chosen(dataset, slice(start, start + batch_size), device, conditional)
+
+
+def chosen(
+    dataset: Dataset,
+    places: slice | NDArray[np.int64],
+    device: torch.device,
+    conditional: bool = False,
+) -> Batch:
+    """Some of the training set."""
+    x = to_float(dataset, torch.from_numpy(np.array(dataset.train.x[places])).to(device))
+    if not conditional:
+        return Batch(x, None)
+    labels = torch.from_numpy(np.array(dataset.train.labels[places])).to(device)
+    return Batch(x, one_hot(dataset, labels))
+
+
+def everything(
+    dataset: Dataset, conditional: bool = False, mirrored: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """All training data x (N, C, H, W) and, if `conditional`, their classes (N,); on the CPU.
+
+    Args:
+        mirrored: each image also mirrored left to right, after all the others.
+    """
+    x = to_float(dataset, torch.from_numpy(np.array(dataset.train.x)))
+    labels = torch.from_numpy(np.array(dataset.train.labels)) if conditional else None
+    if mirrored:
+        x = torch.cat([x, x.flip(3)])
+        labels = None if labels is None else labels.repeat(2)
+    return x, labels
 
 
 def to_float(dataset: Dataset, x: Tensor) -> Tensor:

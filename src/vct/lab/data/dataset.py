@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from vct.lab import records
 from vct.lab.data import hash_record
+from vct.lab.data.classes import untrained
 from vct.lab.data.growing import GrowingArray
 from vct.lab.data.sources.base import Pieces, Split, checked, refused
 from vct.lab.errors import UserError
@@ -57,6 +58,11 @@ class Dataset:
         return self.meta.dtype == "float32"
 
     @property
+    def untrained(self) -> str:
+        """Which classes no training sample is of, in words; "" if there is none."""
+        return untrained(self.train.labels, self.meta.classes, self.meta.class_names)
+
+    @property
     def sha256(self) -> str:
         """Hash of the content."""
         return self.meta.sha256
@@ -91,6 +97,9 @@ def write(
         raise
     records.write(meta, folder / "meta.json")
     _note(name, root, meta.sha256)
+    labels = _open(folder / "train_labels.npy")
+    if missing := untrained(labels, meta.classes, meta.class_names):
+        print(f"{name}: {missing}; no conditional training takes these data", file=sys.stderr)
     return meta
 
 

@@ -125,7 +125,8 @@ Limit = Annotated[Points | None, Field(exclude_if=default(None))]
 class TorchvisionSettings(DatasetSettings):
     """A public data set with its own test split; the data stage downloads it to data/raw/<name>.
 
-    `limit` takes so many images of each split alone, evenly spaced, for a trial.
+    `limit` takes so many images of each split alone, evenly spaced, for a trial; of every class
+    one, if they suffice.
     """
 
     target = "vct.lab.data.sources.torchvision_sets:torchvision_set"
@@ -171,10 +172,12 @@ class ImageFolderSettings(DatasetSettings):
 
     `raw` is the data set's name unless given. `test` is a number of images to hold out at random,
     or `own` if there are folders `train` and `test`. `labels` come from the names of class folders
-    or from EDM's `dataset.json`; `classes` is the number of them that there must be. `size` crops
-    and resizes all images; without it, they must have one size. `broken` says what a damaged image
-    does. `limit` takes so many images alone, evenly spaced over their names, for a trial;
-    with `test: own`, of each of the two folders.
+    or from EDM's `dataset.json`; `classes` is the number of them that there must be, each with a
+    training image. `size` crops and resizes all images; without it, they must have one size.
+    `broken` says what an image does that cannot be taken, and `background` which colour is under
+    transparent pixels, which cannot be taken without it. `limit` takes so many images alone, evenly
+    spaced over their names, for a trial; with `test: own`, of each of the two folders. Neither it
+    nor `test` takes the last training image from a class, if there are others to take.
     """
 
     target = "vct.lab.data.sources.image_folder:ImageFolder"
@@ -187,6 +190,7 @@ class ImageFolderSettings(DatasetSettings):
     classes: Count | None = Field(default=None, exclude_if=default(None))
     test: int | Literal["own"]
     broken: Literal["stop", "skip"] = "stop"
+    background: Literal["white", "black"] | None = Field(default=None, exclude_if=default(None))
     limit: Limit = None
     seed: Seed = 0
 

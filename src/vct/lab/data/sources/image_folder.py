@@ -9,18 +9,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vct.lab.data.classes import untrained
 from vct.lab.data.raw.files import TooLarge, Unreadable, open_raw, shown
 from vct.lab.data.raw.images import MAX_BYTES, SUFFIXES, BrokenImage, decode
-from vct.lab.data.raw.labels import read_labels
+from vct.lab.data.raw.labels import JSON, Labels, read_labels
 from vct.lab.data.sources.base import Split, SplitName
-from vct.lab.data.sources.splits import evenly_spaced, hold_out
+from vct.lab.data.sources.splits import hold_out, limited
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RAW
 
 CHUNK = 2**24
 """Bytes of decoded images that are gathered before they are written, for each split."""
 NAMED = 5
-"""Broken images that a message names; meta.json names more."""
+"""Broken images, or files left out, that a message names; meta.json names more."""
 KEPT = 1000
 
 
@@ -36,9 +37,11 @@ class ImageFolder:
         size: height and width to crop and resize to; without it all images must have one size.
         channels: 1 makes images grey, 3 RGB.
         labels: "none", "folders" or "json"; see `vct.lab.data.raw.labels`.
-        classes: how many there must be.
+        classes: how many there must be, each with a training image.
         broken: what a damaged image does: "stop", or "skip".
-        limit: take so many images alone (of each folder, if the split is their own).
+        background: colour under transparent pixels; without one such an image is a broken one.
+        limit: take so many images alone (of each folder, if the split is their own), of all
+            classes if they suffice.
         seed: of the choice of the images that are held out.
 
     Raises:
@@ -54,27 +57,36 @@ class ImageFolder:
         labels: str = "none",
         classes: int | None = None,
         broken: str = "stop",
+        background: str | None = None,
         limit: int | None = None,
         seed: int = 0,
     ) -> None:
-        self.size, self.channels, self.skips = size, channels, broken == "skip"
-        self.files = open_raw(RAW / raw)
+        self.size, self.channels, self.background = size, channels, background
+        self.files, self.skips = open_raw(RAW / raw), broken == "skip"
         self.path = self.files.path
         self.broken: list[str] = []
-        names = [name for name in self.files.names() if name.lower().endswith(SUFFIXES)]
+        listing = self.files.listing
+        names = [name for name in listing.names if name.lower().endswith(SUFFIXES)]
+        used = {*names, JSON} if labels == "json" else set(names)
+        self.left_out = sorted([*set(listing.names) - used, *listing.ignored])
+        others = f"; it holds {_some(self.left_out)}" if self.left_out else ""
         if not names:
-            raise UserError(f"{self.path} holds no images ({', '.join(SUFFIXES)}); put them there.")
+            kinds = ", ".join(SUFFIXES)
+            raise UserError(f"{self.path} holds no images ({kinds}){others}; put them there.")
         # Of all, so that the classes of a trial on some are the classes of all.
         found = read_labels(labels, self.files, names, depth=1 if test == "own" else 0)
-        if classes is not None and found.classes != classes:
-            raise UserError(
-                f"{self.path} holds {found.classes} classes and not {classes}, as 'classes' of "
-                "this data set says; complete the images or correct the number."
-            )
         if test == "own":
-            chosen, self.held_out = _own_split(self.path, names, limit)
+            held = _own_split(self.path, names, others)
+            parts = [np.flatnonzero(~held), np.flatnonzero(held)]
+            chosen = np.sort(np.concatenate([p[limited(found.values[p], limit)] for p in parts]))
+            self.held_out = held[chosen]
         else:
-            chosen, self.held_out = _held_out(self.path, len(names), limit, test, seed)
+            held = np.zeros(len(names), dtype=bool)
+            chosen = limited(found.values, limit)
+            _check_hold_out(self.path, len(chosen), test)
+            self.held_out = hold_out(found.values[chosen], test, seed)
+        if classes is not None:
+            _check_classes(self.path, found, found.values[~held], classes)
         self.names = [names[index] for index in chosen]
         self.labels = replace(found, values=found.values[chosen])
 
@@ -85,12 +97,15 @@ class ImageFolder:
 
     @property
     def extra(self) -> dict[str, Any]:
-        """Names of the classes and what was skipped, for meta.json."""
+        """Names of the classes, what was skipped and what was left out, for meta.json."""
         extra: dict[str, Any] = {}
         if self.labels.names:
             extra["class_names"] = self.labels.names
         if self.broken:
             extra["skipped"] = {"count": len(self.broken), "images": self.broken[:KEPT]}
+        if self.left_out:
+            named = [shown(name) for name in self.left_out[:KEPT]]
+            extra["left_out"] = {"count": len(self.left_out), "names": named}
         return extra
 
     def pieces(self) -> Iterator[tuple[SplitName, Split]]:
@@ -100,6 +115,8 @@ class ImageFolder:
             UserError: if images are broken, unless they are to be skipped; if sizes are mixed and
                 no `size` is given.
         """
+        if self.left_out:
+            print(f"{self.path}: left out: {_some(self.left_out)}", file=sys.stderr, flush=True)
         gathered: dict[SplitName, list[tuple[int, np.ndarray]]] = {"train": [], "test": []}
         written = dict.fromkeys(gathered, 0)
         first, shape = "", (0, 0, 0)
@@ -130,7 +147,7 @@ class ImageFolder:
         for index, name in enumerate(self.names):
             try:
                 content = self.files.read(name, MAX_BYTES)
-                yield index, decode(content, self.channels, self.size)
+                yield index, decode(content, self.channels, self.size, self.background)
             except (BrokenImage, TooLarge, Unreadable) as error:
                 self.broken.append(f"{shown(name)} ({error})")
             if time.monotonic() - shown_at >= 10:
@@ -142,9 +159,8 @@ class ImageFolder:
         return bool(self.broken) and not self.skips
 
     def _check(self, written: dict[SplitName, int]) -> None:
-        named = "; ".join(self.broken[:NAMED])
-        more = f" and {len(self.broken) - NAMED} more" if len(self.broken) > NAMED else ""
-        summary = f"{len(self.broken)} of {len(self.names)} images are broken: {named}{more}"
+        named = _first(self.broken, "; ")
+        summary = f"{len(self.broken)} of {len(self.names)} images are broken: {named}"
         if self._stops():
             raise UserError(
                 f"{self.path}: {summary}; mend or remove them, or leave them out with "
@@ -163,23 +179,40 @@ class ImageFolder:
         )
 
 
-def _held_out(
-    path: Path, found: int, limit: int | None, test: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the images to take, and for each whether it is one of `test` test images."""
-    chosen = evenly_spaced(found, limit)
-    if test >= len(chosen):
+def _first(names: Sequence[str], between: str) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return between.join(names[:NAMED]) + more
+
+
+def _some(names: Sequence[str]) -> str:
+    """How many files there are, and the names of some."""
+    return f"{len(names)} other files ({_first([shown(name) for name in names], ', ')})"
+
+
+def _check_hold_out(path: Path, found: int, test: int) -> None:
+    if test >= found:
         raise UserError(
-            f"{path} holds {len(chosen)} images, of which {test} cannot be held out; make 'test' "
+            f"{path} holds {found} images, of which {test} cannot be held out; make 'test' "
             "of this data set smaller."
         )
-    return chosen, hold_out(len(chosen), test, seed)
 
 
-def _own_split(
-    path: Path, names: Sequence[str], limit: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same of images that lie in `train` and `test`; `limit` of each."""
+def _check_classes(path: Path, labels: Labels, trained: np.ndarray, classes: int) -> None:
+    """Compare the number of classes with the labels of all images that may be trained on."""
+    if missing := untrained(trained, labels.classes, labels.names):
+        raise UserError(
+            f"{path}: {missing}, and 'classes' of this data set says that there are {classes}; "
+            "number the labels from 0 on without gaps, or add images."
+        )
+    if labels.classes != classes:
+        raise UserError(
+            f"{path} holds {labels.classes} classes and not {classes}, as 'classes' of this data "
+            "set says; complete the images or correct the number."
+        )
+
+
+def _own_split(path: Path, names: Sequence[str], others: str) -> np.ndarray:
+    """For each image, which lies in `train` or `test`, whether it is one to test with."""
     tops = [name.split("/")[0] if "/" in name else "" for name in names]
     for name, top in zip(names, tops, strict=True):
         if top not in ("train", "test"):
@@ -188,12 +221,7 @@ def _own_split(
                 "a data set with 'test: own'; give the number of images to hold out if it has no "
                 "split of its own."
             )
-    held = np.array([top == "test" for top in tops])
-    parts = []
     for folder in ("train", "test"):
-        part = np.flatnonzero(held == (folder == "test"))
-        if not len(part):
-            raise UserError(f"{path}: there are no images in '{folder}'; put them there.")
-        parts.append(part[evenly_spaced(len(part), limit)])
-    chosen = np.sort(np.concatenate(parts))
-    return chosen, held[chosen]
+        if folder not in tops:
+            raise UserError(f"{path}: there are no images in '{folder}'{others}; put them there.")
+    return np.array([top == "test" for top in tops])

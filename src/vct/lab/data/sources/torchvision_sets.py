@@ -15,7 +15,7 @@ import numpy as np
 
 from vct.lab.data.download import FAILURES, downloading
 from vct.lab.data.sources.base import Source, Split
-from vct.lab.data.sources.splits import evenly_spaced
+from vct.lab.data.sources.splits import limited
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RAW
 
@@ -28,7 +28,7 @@ def torchvision_set(name: str, limit: int | None = None) -> Source:
 
     Args:
         name: one of `CLASSES`.
-        limit: take so many images of each split alone.
+        limit: take so many images of each split alone, of all classes.
 
     Raises:
         UserError: if a file is missing and cannot be downloaded, or is not the published one.
@@ -108,7 +108,7 @@ def _failure(name: str, error: Exception) -> UserError:
 def _split(read: Any, limit: int | None) -> Split:
     """torchvision's (N, H, W) or (N, H, W, C) to (N, C, H, W), or `limit` of them."""
     x, labels = np.asarray(read.data), np.asarray(read.targets, dtype=np.int64)
-    chosen = evenly_spaced(len(x), limit)
+    chosen = limited(labels, limit)
     x, labels = x[chosen], labels[chosen]
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     return Split(np.ascontiguousarray(x), labels)
