@@ -52,6 +52,17 @@ def test_plain_is_boundary_at_t_min_zero(name):
         torch.testing.assert_close(getattr(limit, field), getattr(plain, field))
 
 
+@pytest.mark.parametrize("t_min", [0.002, 0.5])
+def test_nothing_of_the_data_is_left_at_t_max_of_the_linear_kernel(t_min):
+    """Its scales fall in a straight line from 1, at 0 or t_min, to 0."""
+    kernel, end = KERNELS["li"], torch.tensor([80.0], dtype=torch.float64)
+    assert kernel.data_scale(end) == kernel.boundary_scale(end, t_min) == 0
+    middle = torch.tensor([(80.0 + t_min) / 2], dtype=torch.float64)
+    assert kernel.boundary_scale(middle, t_min).item() == pytest.approx(0.5, rel=1e-12)
+    for scalings in (plain_scalings(kernel, end, 0.5), boundary_scalings(kernel, end, 0.5, t_min)):
+        assert scalings.c_skip == 0
+
+
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("sigma_data", [0.5, 0.75])
 def test_network_sees_unit_variance(name, sigma_data):

@@ -1,6 +1,7 @@
 """Laws of grids and step schedules, and independent oracles for their probabilities."""
 
 import math
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -45,6 +46,16 @@ def test_grid_points_double_from_s0_to_s1_in_equal_stages(s0, s1):
     assert counts.max() - counts.min() <= len(values)
 
 
+@pytest.mark.parametrize(
+    ("total", "s0", "s1", "length"), [(1007, 10, 1280, 125), (14, 2, 8, 4), (3, 2, 8, 1)]
+)
+def test_grid_points_double_after_whole_stages(total, s0, s1, length):
+    """K' is rounded down where the stages do not divide K (iCT, eq. 13)."""
+    intervals = [grid_points(k, total, s0, s1) - 1 for k in range(total)]
+    rises = [k for k in range(1, total) if intervals[k] > intervals[k - 1]]
+    assert rises == [length * stage for stage in range(1, round(math.log2(s1 / s0)) + 1)]
+
+
 @pytest.mark.parametrize("rho", [1.0, 3.0, 7.0])
 @pytest.mark.parametrize("n", [2, 11, 1281])
 def test_karras_grid(n, rho):
@@ -76,7 +87,9 @@ def test_interval_probabilities_match_a_histogram():
     np.testing.assert_allclose(counts / counts.sum(), expected, atol=3e-3)
 
 
-@pytest.mark.parametrize(("total", "stages"), [(8000, 8), (1000, 4), (7, 3), (3, 8), (1, 1)])
+@pytest.mark.parametrize(
+    ("total", "stages"), [(8000, 8), (1000, 4), (100, 8), (10, 6), (7, 3), (3, 8), (1, 1)]
+)
 def test_ecm_stages_are_of_equal_length(total, stages):
     at = [ecm_stage(k, total, stages) for k in range(total)]
     assert at == sorted(at)
@@ -84,6 +97,9 @@ def test_ecm_stages_are_of_equal_length(total, stages):
     assert at[-1] <= stages - 1
     lengths = np.bincount(at, minlength=stages)
     assert lengths.max() - lengths.min() <= 1
+    # Stage a begins with the first step that is not before a K / stages.
+    for stage in set(at):
+        assert at.index(stage) == math.ceil(Fraction(stage * total, stages))
 
 
 @given(

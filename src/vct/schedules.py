@@ -37,7 +37,8 @@ def interval_probabilities(grid: Tensor, p_mean: float, p_std: float) -> Tensor:
 
 def ecm_stage(step: int, total: int, stages: int) -> int:
     """a = floor(k / (K / stages)), in [0, stages - 1] (arXiv 2406.14548)."""
-    return min(int(step // (total / stages)), stages - 1)
+    # In whole numbers: K / stages, rounded up, would begin some stages a step late.
+    return min(step * stages // total, stages - 1)
 
 
 def ecm_lower_time(t: Tensor, stage: int, q: float, kappa: float, b: float) -> Tensor:

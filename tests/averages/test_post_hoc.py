@@ -93,6 +93,33 @@ def test_error_is_that_of_the_profile(width):
     )
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("width", [0.02, 0.05, 0.08, 0.15, 0.25])
+def test_a_weight_that_never_changed_is_rebuilt_as_it_is(count, width):
+    """Every average of it is the weight itself, and so must be their combination."""
+    found = combine(kept(count), Profile(width, STEPS))
+    assert found.coefficients.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_coefficients_are_those_of_the_published_code():
+    """Correlations and their solution as EDM2's phema.py has them, on few averages: where there are
+    many, ours leaves out directions that hardly count."""
+
+    def correlation(one, other):
+        a, b = (power_exponent(profile.width) for profile in (one, other))
+        ratio = one.steps / other.steps
+        power = np.where(ratio < 1, b, -a)
+        longest = max(one.steps, other.steps)
+        return (a + 1) * (b + 1) * ratio**power / ((a + b + 1) * longest)
+
+    profiles, target = kept(3), Profile(0.08, STEPS)
+    matrix = np.array([[correlation(one, other) for other in profiles] for one in profiles])
+    solved = np.linalg.solve(matrix, [correlation(one, target) for one in profiles])
+    found = combine(profiles, target)
+    np.testing.assert_allclose(found.coefficients, solved / solved.sum(), rtol=1e-6)
+    assert abs(solved.sum() - 1) > 1e-3
+
+
 def test_more_kept_averages_are_nearer():
     errors = [combine(kept(count), Profile(0.07, STEPS)).error for count in (2, 4, 8, 16)]
     assert errors == sorted(errors, reverse=True)

@@ -1,5 +1,7 @@
 """ECM: its levels, weights and distance."""
 
+import math
+
 import pytest
 import scipy.stats
 import torch
@@ -47,11 +49,26 @@ def test_consistency_weight(step):
     assert 1 / drawn.kl_scale == pytest.approx((end - lower).item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("sigma_data", [0.5, 2.0])
 @pytest.mark.parametrize("step", [0, 799])
-def test_edm_weight_leaves_the_divergence_alone(step):
-    drawn = draw(ECM(80.0, sigma_data=0.5, weight="edm"), step)
+def test_edm_weight_leaves_the_divergence_alone(step, sigma_data):
+    drawn = draw(ECM(80.0, sigma_data, weight="edm"), step)
     assert drawn.kl_scale == 1
-    torch.testing.assert_close(drawn.weight, 1 / drawn.t**2 + 1 / 0.25)
+    torch.testing.assert_close(drawn.weight, 1 / drawn.t**2 + 1 / sigma_data**2)
+
+
+@pytest.mark.parametrize("stage", range(5))
+@pytest.mark.parametrize(("q", "kappa", "b"), [(3.0, 2.0, 4.0), (2.5, 0.5, 0.2)])
+def test_settings_decide_the_lower_time(q, kappa, b, stage):
+    """sigmoid(-b t) is 1/2 at 0, 1/4 at ln(3)/b, and 0 far away."""
+    objective = ECM(80.0, q=q, kappa=kappa, b=b, stages=5)
+    assert objective.levels_at(stage, 5, torch.zeros(1)).grid_points == stage
+    t = torch.tensor([1e-9, math.log(3) / b, 1e4 / b], dtype=torch.float64)
+    gap = (1 + kappa * torch.tensor([0.5, 0.25, 0.0], dtype=torch.float64)) / q ** (stage + 1)
+    ratio = objective.lower_time(t, stage) / t
+    torch.testing.assert_close(ratio, (1 - gap).clamp(min=0), rtol=1e-6, atol=1e-6)
+    levels = objective.levels_at(stage, 5, torch.linspace(-2, 2, 9))
+    torch.testing.assert_close(levels.r, objective.lower_time(levels.t, stage))
 
 
 def test_distance_without_constant_is_the_norm():

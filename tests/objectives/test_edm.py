@@ -8,7 +8,7 @@ from torch import nn
 
 from vct.couplings.base import Pair
 from vct.objectives.edm import EDM
-from vct.preconditioning import ConsistencyFunction
+from vct.preconditioning import ConsistencyFunction, plain_scalings
 from vct.rng import Draw
 
 COUNT = 200_000
@@ -68,11 +68,19 @@ def test_weight_makes_every_level_count_the_same():
     assert (loss(0.3) + loss(-0.3)) / 2 - loss(0.0) == pytest.approx(0.09, rel=1e-3)
 
 
-def test_levels_are_lognormal():
-    drawn = levels(EDM(80.0, SD, p_mean=-1.2, p_std=1.2))
+@pytest.mark.parametrize("sigma_data", [0.5, 2.0])
+def test_weight_is_that_of_the_scalings(sigma_data):
+    given = levels(EDM(80.0, sigma_data), 100)
+    c_out = plain_scalings(KERNELS["ve"], given.t, sigma_data).c_out
+    torch.testing.assert_close(given.weight, 1 / c_out**2)
+
+
+@pytest.mark.parametrize(("p_mean", "p_std"), [(-1.2, 1.2), (-0.4, 0.5)])
+def test_levels_are_lognormal(p_mean, p_std):
+    drawn = levels(EDM(80.0, SD, p_mean=p_mean, p_std=p_std))
     logarithm = drawn.t.log()
-    assert logarithm.mean().item() == pytest.approx(-1.2, abs=0.01)
-    assert logarithm.std().item() == pytest.approx(1.2, abs=0.01)
+    assert logarithm.mean().item() == pytest.approx(p_mean, abs=0.01)
+    assert logarithm.std().item() == pytest.approx(p_std, abs=0.01)
     assert (drawn.r == 0).all()
     clipped = levels(EDM(0.5, SD, clip=True))
     assert clipped.t.max() == 0.5

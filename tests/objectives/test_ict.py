@@ -79,6 +79,17 @@ def test_intervals_are_drawn_by_their_probability(step):
     torch.testing.assert_close(drawn.weight * (drawn.t - drawn.r), torch.ones(40_000))
 
 
+def test_settings_decide_grid_and_probabilities():
+    """With rho 1 the grid is even; the lognormal is the one that was asked for."""
+    objective = ICT(8.0, s0=16, s1=16, rho=1.0, t_min=0.5, p_mean=0.5, p_std=0.7)
+    drawn = objective.levels(0, 100, 40_000, torch.Generator().manual_seed(0))
+    grid = np.linspace(0.5, 8.0, 17)
+    counts, _ = np.histogram(drawn.r, bins=np.append(grid[:-1], 8.0) - 1e-3)
+    np.testing.assert_allclose(drawn.t - drawn.r, 7.5 / 16, rtol=1e-4)
+    masses = np.diff(scipy.stats.lognorm(s=0.7, scale=math.exp(0.5)).cdf(grid))
+    assert scipy.stats.chisquare(counts, masses / masses.sum() * 40_000).pvalue > 1e-3
+
+
 def test_divergence_weighs_as_much_as_the_last_interval():
     """The published balance: beta = kl_weight / (t_{N-1} - t_{N-2})."""
     objective = ICT(80.0, s0=10, s1=40)

@@ -169,6 +169,11 @@ def test_total_is_weighted_distance_and_divergence(name):
     record = total(1.0, 0.0)
     torch.testing.assert_close(record.total.detach(), record.consistency)
     torch.testing.assert_close(total(3.0, 0.0).total, 3 * record.total)
+    # What is logged is the distance before weighting; what tells samples apart is weighted.
+    torch.testing.assert_close(total(3.0, 0.0).consistency, record.consistency)
+    torch.testing.assert_close(total(3.0, 0.0).each, 3 * record.each)
+    torch.testing.assert_close(record.each.mean(), record.total.detach())
+    assert not record.each.requires_grad
     # Each weight multiplies its own sample.
     one_each = [
         objective.loss(f, pair(), levels(t, r, row), None, 0.0, Draw(0, 0)).total

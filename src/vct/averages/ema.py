@@ -93,10 +93,11 @@ class ConstantAverage(EMA[M]):
     Args:
         trained: the module to follow.
         decay: beta, in [0, 1).
-        warm_up: see `ramped_decay`; None starts with the full decay.
+        warm_up: see `ramped_decay`; None starts with the full decay, which leaves decay^n of the
+            initial weights in the average after n steps.
     """
 
-    def __init__(self, trained: M, decay: float = 0.9999, warm_up: float | None = None) -> None:
+    def __init__(self, trained: M, decay: float, warm_up: float | None = None) -> None:
         super().__init__(trained)
         self.decay, self.warm_up = decay, warm_up
 

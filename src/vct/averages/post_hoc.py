@@ -59,7 +59,7 @@ class Combination:
     """How to rebuild an average.
 
     Args:
-        coefficients: of the kept averages.
+        coefficients: of the kept averages; their sum is 1.
         error: distance between the profile that they give and the one asked for, relative to the
             size of the latter (L2 norms); 0 is exact.
     """
@@ -73,13 +73,15 @@ def combine(kept: list[Profile], target: Profile) -> Combination:
 
     Profiles are scaled to norm one first. Directions in which neighbouring profiles hardly differ
     are left out: their huge coefficients of opposite sign would magnify the rounding of the kept
-    averages.
+    averages. As in EDM2's code, coefficients are divided by their sum: a weight that never changed
+    is rebuilt as it is.
     """
     lengths = np.sqrt([_inner(profile, profile) for profile in kept])
     gram = np.array([[_inner(one, other) for other in kept] for one in kept])
     gram /= np.outer(lengths, lengths)
     aim = np.array([_inner(profile, target) for profile in kept]) / lengths
     scaled = np.linalg.lstsq(gram, aim, rcond=1e-9)[0]
+    scaled /= (scaled / lengths).sum()
     size = _inner(target, target)
     squared = size - 2 * scaled @ aim + scaled @ gram @ scaled
     return Combination(scaled / lengths, float(np.sqrt(max(squared, 0.0) / size)))

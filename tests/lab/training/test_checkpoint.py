@@ -10,6 +10,7 @@ import torch
 
 from vct.lab.errors import UserError
 from vct.lab.files import whole
+from vct.lab.records import CodeRecord, RunRecord
 from vct.lab.training import checkpoint
 from vct.lab.training.checkpoint import Identity
 
@@ -207,3 +208,35 @@ def test_a_damaged_checkpoint_is_not_called_the_newest_good_one(tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:-1])
     assert checkpoint.newest(tmp_path) == good
     assert checkpoint.newest(tmp_path / "absent") is None
+
+
+RECORD = RunRecord(
+    run="small/ot/seed3",
+    settings=SETTINGS,
+    settings_sha256="0",
+    data_sha256="abc",
+    code=CodeRecord(vct="1", training=1),
+    summary={},
+)
+OTHERS = {
+    "settings": {"settings": {"train": {}}},
+    "data": {"data_sha256": "xyz"},
+    "code": {"code": CodeRecord(vct="1", training=2)},
+    "seed": {"run": "small/ot/seed4"},
+    "initial weights": {"initial_weights_sha256": "f"},
+    "own code": {"own_code": {"mine.py": "f"}},
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_all_that_decides_a_training_is_part_of_its_identity(what):
+    own = RECORD.model_copy(update={"own_code": {"mine.py": "e"}, "initial_weights_sha256": "e"})
+    for record in (RECORD, own):
+        other = record.model_copy(update=OTHERS[what])
+        assert Identity.of(other) != Identity.of(record) == Identity.of(record.model_copy())
+
+
+def test_what_a_training_does_not_depend_on_is_not():
+    """Another version of the program, and what came out."""
+    other = {"code": CodeRecord(vct="2", training=1), "summary": {"kl": 1.0}, "files": {"a": "b"}}
+    assert Identity.of(RECORD.model_copy(update=other)) == Identity.of(RECORD)

@@ -1,6 +1,8 @@
 """A training that diverges stops, says with what, and leaves its good checkpoints alone."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training import checkpoint
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.divergence import Diverged, DivergenceWatch
+from vct.lab.training.signals import Interrupted
 from vct.lab.training.trainer import Trainer
 from vct.objectives.base import LossRecord
 
@@ -172,17 +175,76 @@ def test_a_kl_that_is_not_finite_is_named(tmp_path):
     assert "noise levels" not in message
 
 
-def test_weights_that_are_not_finite_are_no_result(tmp_path):
+@pytest.mark.parametrize("limit", [5, None])
+@pytest.mark.parametrize("first", [STEPS - 1, STEPS - 4])
+def test_a_training_whose_last_steps_are_not_finite_has_not_finished(tmp_path, first, limit):
+    made = trainer(tmp_path, {"first": first}, limit)
+    message = diverges(made)
+    assert made.step == STEPS
+    assert f"from step {first + 1} on the consistency loss" in message
+    assert "up to the end; the last good checkpoint is" in message
+
+
+def test_what_was_noted_of_a_streak_survives_a_kill(tmp_path):
+    """Where any number is borne, a training may be stopped, and saved, at its last step."""
+    expected = diverges(trainer(tmp_path / "a", {"first": 30}, limit=None, every=1000))
+    made = trainer(tmp_path / "b", {"first": 30}, limit=None, every=1000)
+    step = made._step
+
+    def stop(number):
+        step(number)
+        if number == STEPS - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    made._step = stop
+    with pytest.raises(Interrupted):
+        made.run()
+    again = trainer(tmp_path / "b", {"first": 30}, limit=None, every=1000)
+    assert again.step == STEPS
+    begin = "from step 31 on"
+    assert begin in expected and begin in diverges(again)
+
+
+SPOILT = {
+    "trained weights": ("model", 0, "the trained weights are not finite at the end"),
+    "averaged weights": ("ema", 0, "the averaged weights are not finite at the end"),
+    "answers": ("ema", 1, "the averaged model's answers are not finite at the end"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_is_not_finite_at_the_end_is_no_result(tmp_path, what):
+    """Finite weights may give answers that are not: 1e30 is squared in the second layer."""
+    whose, finite, expected = SPOILT[what]
     made = trainer(tmp_path, {"first": STEPS}, limit=None, every=1000)
+    module = {"model": made.model, "ema": made.ema.module}[whose]
     step = made._step
 
     def spoil(number):
         step(number)
         if number == STEPS - 1:
-            next(made.ema.module.parameters()).view(-1)[0] = torch.inf
+            for parameter in module.parameters():
+                torch.nn.init.constant_(parameter, 1e30 if finite else torch.inf)
 
     made._step = spoil
-    assert "the averaged weights are not finite at the end" in diverges(made)
+    assert expected in diverges(made)
+
+
+@pytest.mark.parametrize("base", ["ot", "sinkhorn"])
+@pytest.mark.parametrize("noise", ["keep", "recouple"])
+def test_generated_points_that_are_not_finite_are_a_divergence(tmp_path, base, noise):
+    """And no error of what pairs them."""
+    coupling = {"kind": "generator_augmented", "mu": 1.0, "noise": noise, "base": {"kind": base}}
+    runtime = RuntimeSettings(device="cpu", checkpoint_every=4, stop_after_nonfinite=5)
+    settings = run_settings(coupling, steps=STEPS, log_every=8, snapshots=0)
+    made = Trainer(settings, 0, dataset(), runtime, tmp_path, Identity({}, "", 1))
+
+    def fail(module, given, answer):
+        return answer * torch.nan if made.step >= 10 else answer
+
+    made.ema.module.network.register_forward_hook(fail)
+    assert "from step 11 on the consistency loss" in diverges(made)
+    assert made.step == 16
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
@@ -222,10 +284,12 @@ def test_a_checkpoint_that_does_not_fit_is_the_users_error(tmp_path):
             trainer(tmp_path)
 
 
-def test_the_command_ends_with_code_2(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("first", "share"), [(3, 0.7), (9, 0.1), (17, 0.0)])
+def test_the_command_ends_with_code_2(tmp_path, monkeypatch, capsys, first, share):
+    """Also where the training's end came before the limit; no output is written."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VCT_TRACKING", "off")
-    own = {"kind": f"{__name__}.FailsAt", "options": {"first": 3}}
+    own = {"kind": f"{__name__}.FailsAt", "options": {"first": first}}
     changes = {"experiments.small.couplings.mine": own, "runtime.stop_after_nonfinite": 4}
     text = yaml.safe_dump(params({**changes, "experiments.small.train.log_every": 10}))
     (tmp_path / "params.yaml").write_text(text)
@@ -233,11 +297,12 @@ def test_the_command_ends_with_code_2(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert cli.main(["train", "small/mine/seed0"]) == 2
     err = capsys.readouterr().err
-    assert err.splitlines()[-1].startswith("vct: error: the training diverged: from step 4 on")
+    expected = f"vct: error: the training diverged: from step {first + 1} on"
+    assert err.splitlines()[-1].startswith(expected)
     assert "Traceback" not in err
-    assert not list((tmp_path / "results").rglob("*.safetensors"))
+    assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
     rows = (tmp_path / "state/small/mine/seed0/log.jsonl").read_text().splitlines()
-    assert json.loads(rows[0])["nonfinite_fraction"] == 0.7
+    assert json.loads(rows[0])["nonfinite_fraction"] == share
 
 
 def test_what_is_noted_keeps_no_graph(tmp_path):

@@ -5,6 +5,9 @@ import torch
 from gloo import together
 from support import COUPLINGS, UNET, dataset, run_settings
 
+from vct import rng
+from vct.couplings.minibatch_ot import MinibatchOT
+from vct.couplings.sinkhorn import Sinkhorn
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.trainer import Trainer
@@ -80,6 +83,29 @@ def test_micro_batches_of_two_devices(tmp_path):
     divided = {"micro_batch": 3}
     for found in together(tmp_path / "g", 2, gradients, tmp_path, settings, divided, "images"):
         assert_close(found, expected)
+
+
+def noises(state, coupling):
+    """Data, noise, and what this process's data are coupled with."""
+    made = trainer(state, coupling, {})
+    batch, eps = made.batches.at(0), rng.normal((16, 2, 1, 1), 0, device=torch.device("cpu"))
+    levels = made.loss.objective.levels(0, 6, 16, torch.Generator().manual_seed(0))
+    (part,) = made.loss._parts(0, batch, eps, levels)
+    return batch.x, eps, part[1].z
+
+
+@pytest.mark.parametrize("over", ["batch", "device"])
+@pytest.mark.parametrize("kind", ["ot", "sinkhorn"])
+def test_transport_is_over_what_the_setting_says(kind, over, tmp_path):
+    """Two processes, against the plan of the whole batch and those of its halves."""
+    plan = {"ot": MinibatchOT(), "sinkhorn": Sinkhorn()}[kind].couple
+    found = together(tmp_path / "group", 2, noises, tmp_path, {"kind": kind, "over": over})
+    x, eps = torch.cat([share for share, _, _ in found]), found[0][1]
+    halves = torch.cat([plan(x[:8], eps[:8]), plan(x[8:], eps[8:])])
+    whole = plan(x, eps)
+    assert not torch.equal(whole, halves)
+    z = torch.cat([share for _, _, share in found])
+    assert torch.equal(z, whole if over == "batch" else halves)
 
 
 def test_transport_per_device_pairs_what_the_device_holds(tmp_path):

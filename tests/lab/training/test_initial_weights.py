@@ -12,6 +12,7 @@ from support import UNET, dataset, params, run_settings
 from vct.lab import build, cli
 from vct.lab.errors import UserError
 from vct.lab.settings.runtime import RuntimeSettings
+from vct.lab.training import initial
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.trainer import Trainer
 
@@ -120,3 +121,53 @@ def test_a_run_records_them_and_goes_on_from_no_others(monkeypatch, capsys):
     record = json.loads(Path("results/pictures/ot/seed3/config.json").read_text())
     assert len(record["initial_weights_sha256"]) == 64
     assert record["settings"]["train"]["initial_weights"] == FILE
+    assert "initial_weights_license" not in record  # nothing beside the file says so
+
+
+DESCRIPTION = {
+    **{"source": "edm-digits.pkl", "sha256": "0" * 64, "network": UNET, "shape": [1, 8, 8]},
+    **{"classes": 0, "sigma_data": 0.5, "parameters": 1, "dtypes": [], "left_out": []},
+}
+
+
+@pytest.mark.parametrize("given", [{}, {"license": "MIT"}])
+def test_a_run_has_the_licence_of_what_it_goes_back_to(given, capsys):
+    """Through a run of ours too; `show` says it."""
+    expected = given.get("license", "CC BY-NC-SA 4.0")
+    Path(FILE).with_suffix(".json").write_text(json.dumps({**DESCRIPTION, **given}))
+    Path("params.yaml").write_text(yaml.safe_dump(params()))
+    assert cli.main(["data", "images"]) == 0
+    assert command() == 0
+    folder = Path("results/pictures/ot/seed3")
+    assert json.loads((folder / "config.json").read_text())["initial_weights_license"] == expected
+    capsys.readouterr()
+    cli.main(["show", "pictures/ot/seed3"])
+    assert f"licence of the initial weights, and so of these: {expected}" in capsys.readouterr().out
+    for start in (FILE, f"{folder}/model.safetensors"):
+        train = run_settings(network=UNET, initial_weights=start).train
+        assert initial.license_of(train) == expected
+    assert initial.license_of(run_settings().train) is None
+    assert initial.license_of(run_settings(initial_weights="nowhere.safetensors").train) is None
+
+
+def test_what_other_initial_weights_made_is_not_put_back(capsys):
+    """A finished training of the same settings; the same file does put it back."""
+    Path("params.yaml").write_text(yaml.safe_dump(params()))
+    assert cli.main(["data", "images"]) == 0
+    record, weights = (
+        Path("results/pictures/ot/seed3") / name for name in ("config.json", "model.safetensors")
+    )
+
+    def trained():
+        capsys.readouterr()
+        assert command() == 0
+        return json.loads(record.read_text())["initial_weights_sha256"], weights.read_bytes()
+
+    first = trained()
+    assert trained() == first
+    assert "put back" in capsys.readouterr().err
+    other = build.model(run_settings(network=UNET), IMAGES, 78).network
+    save_file({name: value.half() for name, value in other.state_dict().items()}, FILE)
+    second = trained()
+    assert "put back" not in capsys.readouterr().err
+    assert first[0] != second[0] and first[1] != second[1]

@@ -49,7 +49,7 @@ NAMES = [name for name in LogRow.model_fields if name != "time"]
 
 
 def row(step):
-    return {name: step if name in ("step", "grid_points") else 0.1 * step for name in NAMES}
+    return {name: step if name in ("step", "grid_points") else step / 3 for name in NAMES}
 
 
 @pytest.fixture

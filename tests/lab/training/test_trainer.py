@@ -2,13 +2,17 @@
 
 import os
 import signal
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import torch
-from support import COUPLINGS, UNET, dataset, run_settings
+from safetensors.torch import load_file
+from support import COUPLINGS, MLP, UNET, dataset, randomise, run_settings
 
+from vct.averages.ema import power_exponent
+from vct.lab import build
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.settings.run import RunSettings
@@ -100,6 +104,13 @@ def disturbed(settings, folder, kills, **options):
     return outcome(trainer, trainer.run())
 
 
+def middle_norm(coupling, folder, **train):
+    """Median norm of the gradients of a training: a limit that bites in about half of its steps."""
+    trainer = Case(settings(coupling, **{**train, "log_every": 1}), folder).trainer()
+    trainer.run()
+    return statistics.median(row.grad_norm for row in trainer.log.rows)
+
+
 # Before the first checkpoint, just before and after one, within an interval, at the end.
 KILLS = (3, 6, 8, 12, 21, 23)
 
@@ -108,20 +119,14 @@ KILLS = (3, 6, 8, 12, 21, 23)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("coupling", COUPLINGS)
 def test_killed_and_resumed_is_the_same_training(tmp_path, coupling, objective, kernel):
-    run = settings(
-        coupling,
-        kernel=kernel,
-        objective=OBJECTIVES[objective],
-        optimizer={
-            "kind": "radam" if kernel == "ve" else "adam",
-            "learning_rate": 0.01,
-            "schedule": "cosine",
-            "clip_grad_norm": 0.6,
-        },
-    )
+    train = {"kernel": kernel, "objective": OBJECTIVES[objective]}
+    kind = "radam" if kernel == "ve" else "adam"
+    optimizer = {"kind": kind, "learning_rate": 0.01, "schedule": "cosine"}
+    limit = middle_norm(coupling, tmp_path / "free", optimizer=optimizer, **train)
+    run = settings(coupling, optimizer={**optimizer, "clip_grad_norm": limit}, **train)
     expected = undisturbed(run, tmp_path / "a")
     assert disturbed(run, tmp_path / "b", KILLS) == expected
-    assert 0 < expected["counts"][1] < STEPS
+    assert 0 < expected["counts"][1] < STEPS  # some were cut, some not
 
 
 @pytest.mark.parametrize("coupling", ["ot", "variational"])
@@ -302,8 +307,9 @@ def test_a_snapshot_that_is_lost_or_damaged_is_found_at_once(tmp_path, lost):
         case.trainer()
 
 
-def test_non_finite_gradients_are_zeroed_and_counted(tmp_path):
-    """One entry of one gradient is spoilt in three steps; the rest still learns."""
+@pytest.mark.parametrize("limit", [None, 1e-3])
+def test_non_finite_gradients_are_zeroed_and_counted(tmp_path, limit):
+    """One entry of one gradient is spoilt in three steps; the rest still learns, clipped or not."""
     seen = []
 
     def spoil(trainer, step):
@@ -322,9 +328,11 @@ def test_non_finite_gradients_are_zeroed_and_counted(tmp_path):
                 lambda *_: seen.append((weight.grad.clone(), bias.grad.clone()))
             )
 
-    trainer = Case(settings(), tmp_path).trainer(spoil)
+    run = settings(optimizer={"clip_grad_norm": limit})
+    trainer = Case(run, tmp_path).trainer(spoil)
     result = trainer.run()
     assert result.nonfinite_steps == 3
+    assert result.clipped_steps == (STEPS if limit else 0)
     for step, (weight, bias) in enumerate(seen):
         assert torch.isfinite(weight).all()
         assert bias.abs().sum() > 0
@@ -354,7 +362,9 @@ def gradients(folder, limit):
 def test_clipping_bounds_the_norm_and_keeps_the_direction(tmp_path):
     free, unlimited, free_rows = gradients(tmp_path / "a", None)
     norms = torch.stack(free).norm(dim=1)
-    limit = norms.sort().values[11:13].mean().item()  # of 24: no norm is near it
+    ordered = norms.sort().values
+    below = int((ordered[1:] / ordered[:-1])[6:18].argmax()) + 6  # the widest gap in the middle
+    limit = ordered[below : below + 2].mean().item()
     cut, limited, rows = gradients(tmp_path / "b", limit)
     assert unlimited.clipped_steps == 0
     assert limited.clipped_steps == int((norms > limit).sum())
@@ -383,7 +393,8 @@ def test_a_coupling_may_have_a_limit_of_its_own(tmp_path):
     torch.testing.assert_close(gradient("common", limit), free / 3)
 
 
-def test_learning_rate_follows_its_schedule(tmp_path):
+def rates(folder, **schedule):
+    """The rate that the optimiser had in each step, and those that were logged, by step."""
     used = []
 
     def watch(trainer, step):
@@ -392,13 +403,26 @@ def test_learning_rate_follows_its_schedule(tmp_path):
                 lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"])
             )
 
-    chosen = {"learning_rate": 0.5, "schedule": "cosine", "final_fraction": 0.1}
-    trainer = Case(settings(optimizer=chosen), tmp_path).trainer(watch)
+    chosen = {"learning_rate": 0.5, **schedule}
+    trainer = Case(settings(optimizer=chosen), folder).trainer(watch)
     trainer.run()
-    assert used[: STEPS // 2 + 1] == [0.5] * (STEPS // 2 + 1)
-    assert 0.05 < used[-1] < 0.06
-    logged = {entry.step: entry.learning_rate for entry in trainer.log.rows}
+    return used, {row.step: row.learning_rate for row in trainer.log.rows}
+
+
+@pytest.mark.parametrize("start", [0.25, 0.5])
+def test_learning_rate_follows_its_schedule(tmp_path, start):
+    used, logged = rates(tmp_path, schedule="cosine", decay_start=start, final_fraction=0.1)
+    constant = int(start * STEPS) + 1
+    assert used[:constant] == [0.5] * constant
+    assert used[constant] < 0.5 and 0.05 < used[-1] < 0.06
     assert logged == {step: used[step - 1] for step in (5, 10, 15, 20, 24)}
+
+
+def test_learning_rate_falls_from_its_reference_step_on(tmp_path):
+    used, _ = rates(tmp_path, schedule="inverse_sqrt", reference_step=5)
+    assert used[:6] == [0.5] * 6
+    assert used[20] == pytest.approx(0.25)
+    assert used[6] == pytest.approx(0.5 / (6 / 5) ** 0.5)
 
 
 def test_rows_are_means_over_their_interval(tmp_path):
@@ -418,13 +442,166 @@ def test_rows_are_means_over_their_interval(tmp_path):
         start = entry.step
 
 
-@pytest.mark.parametrize(("steps", "count"), [(24, 3), (100, 8), (7, 7), (10, 0), (5, 4)])
+@pytest.mark.parametrize(("steps", "count"), [(24, 3), (100, 8), (7, 7), (10, 0), (5, 4), (20, 7)])
 def test_snapshots_are_evenly_spaced_up_to_the_end(steps, count):
     found = settings(steps=steps, snapshots=count).train.snapshot_steps
     assert len(found) == count
     assert found == sorted(set(found))
     assert all(1 <= step <= steps for step in found)
     assert found[-1:] == ([steps] if count else [])
+    # Each is the step nearest to its place.
+    for index, step in enumerate(found, start=1):
+        assert abs(step - steps * index / count) <= 0.5
+
+
+def paths(trainer):
+    """Weights of the trained model after each step, by name, and what the training gave."""
+    found, update = [], trainer._after_step
+
+    def note():
+        found.append({k: v.clone().double() for k, v in trainer.model.state_dict().items()})
+        update()
+
+    trainer._after_step = note
+    result = trainer.run()
+    return {name: torch.stack([each[name] for each in found]) for name in found[0]}, result
+
+
+def test_average_and_snapshots_weigh_the_weights_after_each_step(tmp_path):
+    """As EDM2's profile does, after as many steps as the snapshot says."""
+    width = 0.2
+    run = settings(ema={"kind": "power", "width": width}, optimizer={"learning_rate": 0.01})
+    trainer = Case(run, tmp_path).trainer()
+    path, result = paths(trainer)
+
+    def average(name, steps):
+        ends = (torch.arange(steps + 1, dtype=torch.float64) / steps) ** (power_exponent(width) + 1)
+        return torch.tensordot(ends.diff(), path[name][:steps], dims=1)
+
+    for name, tensor in result.model.state_dict().items():
+        torch.testing.assert_close(tensor.double(), average(name, STEPS), atol=1e-6, rtol=1e-6)
+    assert list(trainer.pending.snapshots) == [8, 16, 24]
+    for step, file in trainer.pending.snapshots.items():
+        for name, tensor in load_file(file).items():
+            expected = average(f"network.{name}", step)
+            torch.testing.assert_close(tensor.double(), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_average_without_decay_is_the_trained_model(tmp_path):
+    trainer = Case(settings(ema={"decay": 0.0}), tmp_path).trainer()
+    result = trainer.run()
+    for name, tensor in trainer.model.state_dict().items():
+        assert torch.equal(result.model.state_dict()[name], tensor)
+
+
+def test_warm_up_reaches_the_average(tmp_path):
+    """The first update forgets the start, the k-th has a half-life of a tenth of k."""
+    ema = {"decay": 0.999, "warm_up": 0.1}
+    trainer = Case(settings(ema=ema, optimizer={"learning_rate": 0.01}), tmp_path).trainer()
+    path, result = paths(trainer)
+    expected = {name: weights[0] for name, weights in path.items()}
+    for step in range(1, STEPS):
+        half = 0.5 ** (1 / (0.1 * step))
+        expected = {k: half * v + (1 - half) * path[k][step] for k, v in expected.items()}
+    for name, tensor in result.model.state_dict().items():
+        torch.testing.assert_close(tensor.double(), expected[name], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_what_is_trained_has_the_scalings_of_settings_and_objective(tmp_path, objective):
+    """The network sees x_t / sqrt(sd^2 + t^2); iCT trains with a boundary at t_min, ECM without."""
+    run = settings(objective=OBJECTIVES[objective], sigma_data=2.0)
+    trainer = Case(run, tmp_path).trainer()
+    network, couple, seen = trainer.model.network, trainer.model.coupling.pair, []
+    trainer.model.coupling.pair = lambda *given: seen.append(couple(*given)) or seen[0]
+    network.register_forward_pre_hook(lambda _, given: seen.append(given))
+    trainer._step(0)
+    pair, (scaled, c_noise, _), _ = seen
+    t = torch.exp(4 * c_noise)[:, None, None, None]
+    torch.testing.assert_close(scaled * torch.sqrt(4 + t**2), pair.x + t * pair.z)
+    t_min, f = trainer.loss.objective.t_min, trainer.loss._f(randomise(network))
+    with torch.no_grad():
+        off = (f(pair.x, torch.full((len(pair.x),), t_min)) - pair.x).abs().max()
+    assert (off < 1e-6) if objective == "ict" else (off > 1e-5)
+
+
+def test_the_grid_grows_by_the_number_of_steps_of_the_training(tmp_path):
+    """23 steps have three stages of 7, 24 would have ones of 8."""
+    trainer = Case(settings(steps=23, log_every=1, snapshots=0), tmp_path).trainer()
+    trainer.run()
+    points = [row.grid_points for row in trainer.log.rows]
+    assert points == [3] * 7 + [5] * 7 + [9] * 9
+
+
+@pytest.mark.parametrize("coupling", ["independent", "variational"])
+def test_sizes_of_network_and_coupling_are_told_apart(tmp_path, coupling):
+    trainer = Case(settings(coupling), tmp_path).trainer()
+    summary = trainer.run().summary(dataset(), conditional=False)
+
+    def size(module):
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    assert summary["parameters"] == size(trainer.model.network)
+    assert summary["coupling_parameters"] == size(trainer.model.coupling)
+    assert (summary["coupling_parameters"] > 0) == (coupling == "variational")
+
+
+@pytest.mark.parametrize("kl_weight", [3.0, 0.5])
+def test_the_loss_has_the_divergence_by_the_weight_of_its_coupling(tmp_path, kl_weight):
+    run = settings({**COUPLINGS["variational"], "kl_weight": kl_weight})
+    trainer = Case(run, tmp_path).trainer()
+    randomise(trainer.model.coupling)
+    loss, levels = trainer.loss.backward(0, trainer.batches.at(0))
+    assert loss.kl > 0.01
+    added = loss.total - loss.each.mean()
+    torch.testing.assert_close(added, kl_weight * levels.kl_scale * loss.kl, rtol=1e-3, atol=0)
+
+
+def test_an_encoder_starts_the_same_whatever_the_network():
+    first, second = (
+        build.model(settings("variational", network={**MLP, "width": width}), dataset(), 0)
+        for width in (8, 9)
+    )
+    for name, tensor in first.coupling.state_dict().items():
+        assert torch.equal(tensor, second.coupling.state_dict()[name])
+
+
+def test_a_divided_conditional_training_comes_to_its_end(tmp_path):
+    network = {**UNET, "mult": [1], "attention": []}
+    run = settings(network=network, conditional=True, steps=2, snapshots=1)
+    runtime = RuntimeSettings(device="cpu", micro_batch=3)
+    case = Case(run, tmp_path, data=dataset((1, 4, 4)), runtime=runtime)
+    assert case.trainer().run().nonfinite_steps == 0
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_images_are_mirrored_where_the_settings_say_so(tmp_path, flip):
+    data = dataset((1, 4, 4))
+    data.train.x[:] = torch.arange(16, dtype=torch.uint8).reshape(4, 4).numpy()
+    network = {**UNET, "mult": [1], "attention": []}
+    trainer = Case(settings(network=network, flip=flip), tmp_path, data=data).trainer()
+    seen = torch.cat([trainer.batches.at(step).x for step in range(4)]).flatten(1)
+    assert len(seen.unique(dim=0)) == (2 if flip else 1)
+
+
+def test_masks_of_dropout_differ_but_for_student_and_teacher(tmp_path):
+    network = {**MLP, "dropout": 0.5}
+    run = settings({**COUPLINGS["variational"], "encoder": network}, network=network)
+    trainer = Case(run, tmp_path).trainer()
+    drawn = []
+
+    def note(module, given):
+        assert all(layer.training for layer in module.modules())
+        drawn.append(("network" if module is trainer.model.network else "encoder", torch.rand(())))
+
+    for part in (trainer.model.coupling.encoder, trainer.model.network):
+        part.register_forward_pre_hook(note)
+    trainer._step(0)
+    trainer._step(1)
+    assert [name for name, _ in drawn] == 2 * ["encoder", "network", "network"]
+    first, student, teacher, later, *_ = numbers = [number.item() for _, number in drawn]
+    assert student == teacher
+    assert len({first, student, later, numbers[4]}) == 4
 
 
 def test_training_learns(tmp_path):

@@ -1,8 +1,8 @@
 """Averages of the weights: `ema` of a training."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vct.lab.settings.base import (
     DottedPath,
@@ -14,6 +14,10 @@ from vct.lab.settings.base import (
 )
 
 Width = Annotated[float, Field(ge=1e-3, lt=0.28)]
+WARM_UP = 0.05
+"""Of an average whose decay is not given: EDM's (arXiv 2206.00364, Appendix F)."""
+MOST_LEFT = 0.01
+"""Share of the initial weights in an average, beyond which it is not one of trained weights."""
 
 
 class AverageSettings(FamilySettings):
@@ -40,6 +44,11 @@ class AverageSettings(FamilySettings):
         """
         return self.member
 
+    def caution(self, steps: int) -> str | None:
+        """Why the average after `steps` steps is not one of trained weights, as a sentence; None
+        where nothing speaks against it."""
+        return None
+
 
 class EMASettings(AverageSettings):
     """What exponential averages share."""
@@ -53,12 +62,32 @@ class EMASettings(AverageSettings):
 
 
 class ConstantSettings(EMASettings):
-    """An average of constant `decay`; `warm_up` bounds its half-life by that share of the steps."""
+    """An average of constant `decay`; `warm_up` bounds its half-life by that share of the steps.
+
+    Where neither is given, they are 0.9999 and 0.05: with the published decay alone, the average of
+    a short training would be one of initial weights.
+    """
 
     target = "vct.averages.ema:ConstantAverage"
     aside = ("width",)
 
     kind: Literal["constant"] = "constant"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _for_any_length(cls, given: Any) -> Any:
+        if isinstance(given, dict) and not given.keys() & {"decay", "warm_up"}:
+            return {**given, "warm_up": WARM_UP}
+        return given
+
+    def caution(self, steps: int) -> str | None:
+        left = self.decay**steps
+        if self.warm_up is not None or left <= MOST_LEFT:
+            return None
+        return (
+            f"after {steps} steps, a decay of {self.decay} leaves {left:.1%} of the initial "
+            f"weights in the average; lower it, or add warm_up: {WARM_UP}."
+        )
 
     def described(self, width: float | None) -> str:
         warm_up = "" if self.warm_up is None else f", warm-up {self.warm_up}"

@@ -7,10 +7,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from vct.lab import records
 from vct.lab.errors import UserError
 from vct.lab.files.differences import mismatches
-from vct.lab.files.layout import RunId
+from vct.lab.files.layout import RunId, pretrained_name
 from vct.lab.files.whole import file_sha256
+from vct.lab.records import PretrainedRecord, RunRecord
 from vct.lab.settings.train import TrainSettings
 
 
@@ -21,6 +23,19 @@ def sha256(train: TrainSettings) -> str | None:
         UserError: if the file is missing.
     """
     return None if train.initial_weights is None else file_sha256(_existing(train.initial_weights))
+
+
+def license_of(train: TrainSettings) -> str | None:
+    """Licence of the published weights that `train` starts from, directly or through runs of ours;
+    None without, and where no file beside them says so."""
+    path = Path(train.initial_weights or "")
+    beside = path.with_name(_description(path)) if path.name else path
+    if not beside.is_file():
+        return None
+    if RunId.of_weights(str(path)) is not None:
+        return records.read(RunRecord, beside).initial_weights_license
+    imported = pretrained_name(str(path)) is not None
+    return records.read(PretrainedRecord, beside).license if imported else None
 
 
 def load(train: TrainSettings, network: nn.Module) -> None:

@@ -1,8 +1,6 @@
 """Metrics along training: sums on the device, one row an interval, no wait in between."""
 
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,11 @@ from torch import Tensor
 
 from vct.lab.errors import UserError
 from vct.lab.files.whole import write_text
+from vct.lab.processes.streams import say
 from vct.lab.records import LogRow
 
 COLUMNS = ("step", "loss", "consistency_loss", "kl", "grad_norm", "learning_rate", "grid_points")
 """Of training.csv: what is the same on any two machines, unlike times and speed."""
-
-
-def say(text: str) -> None:
-    """A line on stderr. A training goes on if nobody listens any more: the terminal was closed, or
-    the engine was killed."""
-    with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
 
 
 class MetricAccumulator:

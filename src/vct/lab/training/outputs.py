@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from vct.averages.ema import Average
 from vct.averages.post_hoc import TrackedAverages
-from vct.lab.data.batches import to_float
+from vct.lab.data.batches import one_hot, to_float
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import AVERAGES_FILE, RunId, train_files
@@ -132,12 +132,16 @@ class TrainingResult:
     nonfinite_steps: int
     clipped_steps: int
 
-    def summary(self, data: Dataset) -> dict[str, Number]:
+    def summary(self, data: Dataset, conditional: bool) -> dict[str, Number]:
         """Numbers for the run's record, some of them measured on the first images of `data`."""
         network, everything = _size(self.model.network), _size(self.model)
         device = next(self.model.parameters()).device
         x = to_float(data, torch.from_numpy(np.array(data.train.x[:SUMMARY_SAMPLES])))
-        measured = self.model.coupling.summary(x.to(device))
+        labels = None
+        if conditional:
+            labels = one_hot(data, torch.from_numpy(data.train.labels[:SUMMARY_SAMPLES].copy()))
+            labels = labels.to(device)
+        measured = self.model.coupling.summary(x.to(device), labels)
         return {
             "parameters": network,
             "coupling_parameters": everything - network,
@@ -164,7 +168,7 @@ def begin(run: RunId, record: RunRecord) -> None:
 
 def store(run: RunId, record: RunRecord, result: TrainingResult, data: Dataset) -> None:
     """Write all outputs; config.json, with the hashes of the others, is the last."""
-    summary, folder = result.summary(data), run.directory
+    summary, folder = result.summary(data, record.conditional), run.directory
     weights.save(folder / "model.safetensors", result.model, record)
     result.pending.merge(folder)
     write_text(folder / "training.csv", result.log.csv())

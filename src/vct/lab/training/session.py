@@ -81,6 +81,7 @@ def described(
         division=DivisionRecord(devices=group.size, micro_batch=micro_batch) if divided else None,
         summary={},
         initial_weights_sha256=initial.sha256(settings.train),
+        initial_weights_license=initial.license_of(settings.train),
         own_code=own_code(settings).get("own_code"),
     )
 

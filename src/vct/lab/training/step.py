@@ -116,13 +116,14 @@ class BatchLoss:
             raise Misfit(f"{kind}.pair gives {given}, not Pair")
         return pair
 
-    def _gathered(self, couple: Couple, x: Tensor, eps: Tensor) -> Tensor:
+    def _gathered(self, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
         """z of this process's samples, from the samples of all devices.
 
         Every process couples the same whole batch, so that they need not tell each other.
         """
-        whole = self.group.gather(x)
-        z = couple(whole, self.group.gather(eps))
+        gather = self.group.gather
+        whole = gather(x)
+        z = couple(whole, gather(eps), None if labels is None else gather(labels))
         check(f"{type(self.model.coupling).__name__}.couple", z, whole.shape)
         return z[self.group.share(len(z))]
 

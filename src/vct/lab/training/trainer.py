@@ -1,5 +1,6 @@
 """The order of things in a training step, and what survives between steps."""
 
+import math
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from vct.lab.processes.group import current_group
 from vct.lab.settings.run import RunSettings
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training import checkpoint, gradients, initial
-from vct.lab.training.divergence import Diverged, DivergenceWatch, all_finite
+from vct.lab.training.divergence import Diverged, DivergenceWatch, all_finite, answers_finite
 from vct.lab.training.log import LogFile, MetricAccumulator, Progress, say
 from vct.lab.training.outputs import PendingFiles, TrainingResult
 from vct.lab.training.signals import Interrupted, collected
@@ -90,9 +91,11 @@ class Trainer:
 
         Raises:
             Interrupted: on SIGTERM or Ctrl-C, with the state saved.
-            Diverged: if losses or gradients were not finite too often in a row, or weights are not
-                finite at the end.
+            Diverged: if losses or gradients were not finite too often in a row, or if those of the
+                last steps, the weights, or what the averaged model answers are not finite.
         """
+        if (caution := self.train.ema.caution(self.train.steps)) and self.group.main:
+            say(f"warning: train.ema: {caution}")
         self.progress = Progress(self.step, self.train.steps, self.train.batch_size)
         with collected() as received:
             while self.step < self.train.steps:
@@ -102,10 +105,26 @@ class Trainer:
                 if self.group.any(bool(received)):
                     self.save()
                     raise Interrupted(received[0] if received else signal.SIGTERM, self.step)
-        if not all_finite(self.ema.module):
-            raise Diverged("the averaged weights are not finite at the end", self.state)
+        self._check_end()
         nonfinite, clipped = (int(total) for total in self.metrics.totals.tolist())
         return TrainingResult(self.ema.module, self.pending, self.log, nonfinite, clipped)
+
+    def _check_end(self) -> None:
+        self.watch.stop_if_in_streak()
+        for name, module in (("trained", self.model), ("averaged", self.ema.module)):
+            if not all_finite(module):
+                raise Diverged(f"the {name} weights are not finite at the end", self.state)
+        if self.group.any(not self._answers()):
+            raise Diverged("the averaged model's answers are not finite at the end", self.state)
+
+    def _answers(self) -> bool:
+        """Whether the averaged model's answers to a batch, at times from T down, are finite."""
+        batch = self.batches.at(self.train.steps - 1).part(slice(self.runtime.micro_batch))
+        f = build.consistency_function(self.train, self.ema.module.network)
+        high = self.train.t_max
+        low = max(f.t_min or 0.0, 1e-4 * high)
+        t = torch.logspace(math.log10(high), math.log10(low), len(batch.x), device=self.device)
+        return answers_finite(f, batch, t.clamp(max=high))
 
     def _step(self, step: int) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -165,7 +184,7 @@ class Trainer:
             Diverged: if losses or gradients were not finite too often in a row.
         """
         self.watch.stop_if_exceeded()
-        if self.watch.in_streak() or not all_finite(self.model, self.ema.module):
+        if self.watch.forbids_saving() or not all_finite(self.model, self.ema.module):
             say(f"warning: step {self.step} is not finite and is not saved.")
         elif self.group.main:
             checkpoint.save(self.state, self.step, self.identity, self._state())
@@ -176,6 +195,7 @@ class Trainer:
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "interval": self.metrics.state(),
+            "watch": self.watch.state_dict(),
             "rows": self.log.text(),
             "parts": self.pending.hashes,
         }
@@ -185,6 +205,8 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.metrics.load(state["interval"])
+        if "watch" in state:  # older checkpoints lack it, and were written outside a streak
+            self.watch.load_state_dict(state["watch"])
         self.pending.hashes = dict(state["parts"])
 
     def resume(self) -> int:
