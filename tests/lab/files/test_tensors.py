@@ -7,7 +7,13 @@ from safetensors.torch import load_file, save_file
 
 from vct.lab.errors import UserError
 from vct.lab.files import tensors
-from vct.lab.files.tensors import load_sealed, merge_tensors, save_sealed, save_tensors
+from vct.lab.files.tensors import (
+    load_sealed,
+    merge_tensors,
+    save_sealed,
+    save_tensors,
+    tensors_sha256,
+)
 
 TENSORS = {"a": torch.arange(3.0)}
 
@@ -55,6 +61,22 @@ def test_equal_content_gives_equal_bytes(sealed, tmp_path):
     other = tmp_path / "other.safetensors"
     save_sealed(other, "net", {"width": 3, "shape": (1, 2)}, dict(reversed(MANY.items())))
     assert other.read_bytes() == sealed.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"b": torch.arange(6.0)},
+        {"a": torch.arange(6.0).reshape(2, 3)},
+        {"a": torch.arange(6.0).view(torch.int32)},
+        {"a": torch.arange(6.0), "b": torch.zeros(0)},
+        {"a": torch.arange(6.0).flip(0)},
+        {},
+    ],
+)
+def test_name_shape_type_and_values_are_part_of_the_hash(other):
+    """The bytes alone would be the same of the first three."""
+    assert tensors_sha256(other) != tensors_sha256({"a": torch.arange(6.0)})
 
 
 def flipped(content):

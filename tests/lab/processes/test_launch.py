@@ -98,6 +98,23 @@ def test_sigterm_goes_to_all(tmp_path):
     assert said == "0 stops\n"
 
 
+def test_a_signal_that_comes_before_all_are_started_reaches_them_all(stub, monkeypatch, capfd):
+    start, started = launch._start, []
+
+    def slow(*arguments):
+        started.append(start(*arguments))
+        if len(started) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return started[-1]
+
+    monkeypatch.setattr(launch, "_start", slow)
+    begin = time.monotonic()
+    assert launch.run(["time.sleep(60)"], 3) == 143
+    assert time.monotonic() - begin < 30
+    assert all(process.poll() is not None for process in started)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_training_in_two_processes_stops_at_sigterm_and_goes_on(tmp_path):
     project, trial = tmp_path / "undisturbed", tmp_path / "trial"
     for folder in (project, trial):

@@ -63,7 +63,7 @@ MERGES = lines(
         ("a: !!set {x}", "a: a value of type set"),
         ("a: 2020-01-01", "a: a value of type date"),
         ("a: {2020-01-01: 1}", "must be a word; put it in quotes"),
-        ("yes: 1", "the key 'True' must be a word"),
+        ("yes: 1", "the key 'yes' is true to vct and Snakemake (YAML 1.1) but text to DVC"),
         ("null: 1", "the key 'None' must be a word"),
         ('"a\\nb": 1', "must be a word"),
         ('a: "\\ud800"', "params.yaml"),

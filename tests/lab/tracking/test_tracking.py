@@ -5,10 +5,11 @@ import math
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 import yaml
@@ -31,7 +32,7 @@ from vct.lab import cli
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.records import StartedRecord, read
-from vct.lab.tracking import watch
+from vct.lab.tracking import store, watch
 from vct.lab.tracking.run import KEY_LENGTH, VALUE_LENGTH, RunFiles, send, tags
 from vct.lab.tracking.store import Store, StoreUnavailable
 from vct.lab.tracking.ui import ui_command
@@ -48,11 +49,97 @@ def test_a_database_made_by_four_processes_at_once_is_whole_and_found_quickly(ro
     assert [path.name for path in root.glob("*mlflow.db*")] == ["mlflow.db"]
 
 
+def test_a_database_of_an_older_mlflow_is_upgraded_with_its_runs_and_a_copy_is_kept(root):
+    """Also where it was put in place of the one that was ready."""
+    write_log(root, [1])
+    first = opened(root)
+    first.send_rows()
+    from alembic import command  # not before mlflow was told to call nobody
+    from mlflow.store.db.utils import _get_alembic_config
+
+    database = Store(root).database
+    newest = store._revision(database)
+    command.downgrade(_get_alembic_config(Store(root).uri), "-1")
+    older = store._revision(database)
+    assert older != newest
+    Store(root).prepare()
+    assert store._revision(database) == newest
+    assert history(root, first.id) == [1]
+    copy = database.with_name(f"mlflow.db.schema-{older}")
+    assert store._revision(copy) == older
+    with closing(sqlite3.connect(copy)) as kept:
+        assert kept.execute("SELECT step FROM metrics WHERE key = 'loss'").fetchall() == [(1,)]
+
+
 def test_a_file_that_is_no_database_is_refused_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlflow.db").write_text("not a database, " * 100)
     with pytest.raises(UserError, match="move it aside"):
         Store(tmp_path).prepare()
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("./mlruns", "'./mlruns' is a folder"),
+        ("/abs/mlruns", "is a folder"),
+        ("file:", "'file:' is a folder"),
+        ("file:///mlruns", "is a folder"),
+        ("sqlite://", "'sqlite://' is not of the form sqlite:///FILE"),
+        ("sqlite:///", "is not of the form"),
+        ("sqlite:///:memory:", "is not of the form"),
+        ("sqlite:///runs/", "is not of the form"),
+        ("sqlite+pysqlite:///runs.db", "is not of the form"),
+        ("SQLITE://me:secret@runs.db", "'sqlite://runs.db' is not of the form"),
+        ("sqlite:///runs.db?timeout=3", "runs.db?timeout=3, as '?' is no part of a path"),
+        ("sqlite:///a%3Fb.db", "'%3F' is no part of a path"),
+        ("htp://somewhere", "htp://somewhere"),
+    ],
+)
+def test_an_address_without_runs_is_refused_before_any_training(
+    tmp_path, monkeypatch, capfd, uri, expected
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params()))
+    finish(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["track", "init"]) == 2
+    err = capfd.readouterr().err
+    assert expected in err and "secret" not in err and "Traceback" not in err
+    assert err.count("vct: error: ") == err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    # As if it had been changed since: one sentence for all runs.
+    assert cli.main(["track", "scores", "cpu"]) == 0
+    assert capfd.readouterr().err.count(expected) == (1 if uri != "htp://somewhere" else 0)
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%3Fb", "50%25"])
+def test_a_project_where_mlflow_would_leave_files_elsewhere(tmp_path, monkeypatch, name):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / name
+    finish(folder)
+    with pytest.raises(UserError, match="rename the folder, name another place"):
+        send(folder, RUN)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(StoreUnavailable):
+        send(folder, RUN)
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a%b", "a;b&c=d", "é:@$+'"])
+def test_odd_paths_keep_all_inside_of_the_project(template, tmp_path, monkeypatch, name):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / name
+    shutil.copytree(template, folder)
+    write_log(folder, [1])
+    finish(folder, {"steps1": {"w2": 0.5}})
+    assert send(folder, RUN) == 1
+    (run,) = runs(folder)
+    client = Store(folder).connect()
+    names = {each.path for each in client.list_artifacts(run.info.run_id)}
+    assert names == {"config.json", "metrics.json"}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_run_is_found_by_search_with_parameters_metrics_and_artifacts(root):
@@ -119,6 +206,44 @@ def test_a_crash_in_the_middle_of_sending_leaves_each_step_once(root, monkeypatc
     assert second.send_rows() == 700 and second.id == first.id
     assert history(root, first.id) == list(range(1, 1201))
     assert history(root, first.id, "kl") == list(range(1, 1201))
+
+
+@pytest.mark.parametrize("arrives", [False, True], ids=["lost", "its answer is lost"])
+def test_a_send_that_fails_loses_no_row_and_sends_none_twice(root, monkeypatch, arrives):
+    """By the watcher, which goes on."""
+    start(root)
+    write_log(root, [2, 10])
+    watcher = watch.Watcher(files(root), os.getppid(), 0.1, os.open(os.devnull, os.O_WRONLY))
+    assert watcher._attempt(None)
+    client, arrived, failures = type(watcher.tracked.client), [], [ConnectionError("gone")]
+    log_batch = client.log_batch
+
+    def failing(self, run, metrics=(), **values):
+        if arrives or not failures or not metrics:
+            log_batch(self, run, metrics=metrics, **values)
+            arrived.extend(metric.step for metric in metrics if metric.key == "loss")
+        if metrics and failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(client, "log_batch", failing)
+    write_log(root, [100])
+    assert not watcher._attempt(None)
+    for step in (110, 120):
+        write_log(root, [step])
+        assert watcher._attempt(None)
+    assert arrived == [100, 110, 120]
+    (run,) = runs(root)
+    assert history(root, run.info.run_id) == [2, 10, 100, 110, 120]
+
+
+def test_the_later_of_two_rows_of_a_step_counts(root):
+    """The first is of a process that was killed, and went on from before."""
+    write_log(root, [2, 10], loss=9.0)
+    write_log(root, [10, 100], loss=0.5)
+    tracked = opened(root)
+    assert tracked.send_rows() == 3
+    sent = tracked.client.get_metric_history(tracked.id, "loss")
+    assert {metric.step: metric.value for metric in sent} == {2: 9.0, 10: 0.5, 100: 0.5}
 
 
 def test_not_a_number_stays_visible(root):
@@ -329,17 +454,105 @@ def test_the_status_comes_from_the_files_first(root, monkeypatch, word, done, st
     assert run.info.status == status and history(root, run.info.run_id) == [1]
 
 
-def test_a_training_lasts_from_its_start_to_its_end(root):
-    """Also where MLflow hears of it after its end."""
-    start(root, time=1_700_000_000_000)
-    write_log(root, [1])
+BEGAN, ENDED = 1_700_000_000_000, 1_700_000_060_000
+
+
+def finished_at(root, when):
+    """The outputs of a training that ended at `when`, in milliseconds since 1970."""
     finish(root)
-    done = files(root).results / "config.json"
-    os.utime(done, (1_700_000_060, 1_700_000_060))
+    os.utime(files(root).results / "config.json", (when / 1000, when / 1000))
+
+
+def times(root):
+    """Status, start and end of the one run."""
+    (run,) = runs(root)
+    return run.info.status, run.info.start_time, run.info.end_time
+
+
+def test_a_training_lasts_from_its_start_to_its_end_though_it_is_sent_late(root):
+    start(root, time=BEGAN)
+    write_log(root, [1])
+    finished_at(root, ENDED)
+    for touched in (ENDED, ENDED + 86_400_000):
+        os.utime(files(root).results / "config.json", (touched / 1000, touched / 1000))
+        send(root, RUN)
+        assert times(root) == ("FINISHED", BEGAN, ENDED)
+
+
+def test_a_training_that_is_sent_while_it_trains_lasts_as_long(root):
+    start(root, time=BEGAN)
+    write_log(root, [1])
+    opened(root, running=True).send_rows()
+    assert times(root) == ("RUNNING", BEGAN, None)
+    finished_at(root, ENDED)
+    send(root, RUN)  # the watcher had died
+    assert times(root) == ("FINISHED", BEGAN, ENDED)
+
+
+def test_a_training_that_went_on_began_when_it_first_did(root):
+    start(root, time=BEGAN)
+    first = opened(root, running=True)
+    first.end("KILLED")
+    assert opened(root, running=True).id == first.id
+    finished_at(root, ENDED)
+    send(root, RUN)
+    assert times(root) == ("FINISHED", BEGAN, ENDED)
+
+
+def test_a_run_that_was_brought_here_has_no_other_time_than_its_files(root):
+    finished_at(root, ENDED)
+    table = files(root).results / "training.csv"
+    table.write_text("step,loss\n50,0.5\n")
+    os.utime(table, (ENDED / 1000, ENDED / 1000))
+    send(root, RUN)
+    assert times(root) == ("FINISHED", ENDED, ENDED)
+    (run,) = runs(root)
+    (loss,) = Store(root).connect().get_metric_history(run.info.run_id, "loss")
+    assert loss.timestamp == ENDED
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["it runs", "it was stopped"])
+def test_results_of_an_earlier_training_are_not_those_of_one_that_runs(root, stopped):
+    """It is to write into the folder in which they still lie."""
+    finish(root, {"steps1": {"w2": 0.1}})
+    (files(root).results / "training.csv").write_text("step,loss\n50,0.5\n")
+    os.utime(files(root).results / "config.json", (1, 1))
+    (root / RUN.unfinished).parent.mkdir(parents=True)
+    (root / RUN.unfinished).touch()
+    start(root, time=BEGAN)
+    write_log(root, [1, 2])
+    if stopped:
+        assert watch.Watcher(files(root), os.getppid(), 0.1, 2)._attempt("KILLED")
     send(root, RUN)
     (run,) = runs(root)
-    assert run.info.start_time == 1_700_000_000_000
-    assert run.info.end_time - run.info.start_time == 60_000
+    assert run.info.status == ("KILLED" if stopped else "RUNNING")
+    assert set(run.data.metrics) == {"loss", "kl"} and history(root, run.info.run_id) == [1, 2]
+    names = Store(root).connect().list_artifacts(run.info.run_id)
+    assert {each.path for each in names} == {"config.json"}
+
+
+def test_scores_of_an_earlier_training_are_not_those_of_one_that_has_ended(root):
+    """They lie there until the new one is scored."""
+    finish(root, {"steps1": {"w2": 0.1}})
+    (files(root).results / "preview.png").write_bytes(b"png")
+    start(root, time=BEGAN)
+    write_log(root, [1])
+    watcher = watch.Watcher(files(root), os.getppid(), 0.1, 2)
+    assert watcher._attempt("KILLED")
+    (run,) = runs(root)
+    assert run.info.status == "FINISHED"
+    assert set(run.data.metrics) == {"loss", "kl", "summary.parameters"}
+    names = Store(root).connect().list_artifacts(run.info.run_id)
+    assert {each.path for each in names} == {"config.json"}
+
+
+def test_a_training_of_other_settings_here_dates_no_run_that_was_brought(root):
+    """Its results are older than the training, and belong to the run that was sent long ago."""
+    finish(root)
+    first = opened(root)
+    start(root, time=int(time.time() * 1000) + 60_000, data_sha256="c" * 64)
+    files(root).note.unlink()
+    assert opened(root).id == first.id
 
 
 def test_a_finished_run_is_finished_whatever_the_times_of_its_files(root):
@@ -350,6 +563,10 @@ def test_a_finished_run_is_finished_whatever_the_times_of_its_files(root):
     assert files(root).config()[1]
     (root / RUN.unfinished).touch()
     assert not files(root).config()[1]
+    # Ended, and killed before the mark was removed.
+    begun = (root / RUN.started).stat().st_mtime
+    os.utime(files(root).results / "config.json", (begun + 1, begun + 1))
+    assert files(root).config()[1]
 
 
 def test_sqlite_needs_no_network_and_no_git(root):

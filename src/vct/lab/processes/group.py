@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vct.lab.errors import PeerLost, UserError
+from vct.lab.processes.stops import by_the_system
 
 STORE = "VCT_STORE"
 """Environment variable: the file by which processes that `vct` started find each other."""
@@ -150,13 +151,14 @@ def joined_group() -> Iterator[None]:
     if cuda:
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     try:
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda else "gloo",
-            init_method=f"file://{store}" if store else "env://",
-            rank=int(os.environ["RANK"]),
-            world_size=int(os.environ["WORLD_SIZE"]),
-            timeout=PATIENCE,
-        )
+        with by_the_system():
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if cuda else "gloo",
+                init_method=f"file://{store}" if store else "env://",
+                rank=int(os.environ["RANK"]),
+                world_size=int(os.environ["WORLD_SIZE"]),
+                timeout=PATIENCE,
+            )
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

@@ -13,13 +13,14 @@ from types import FrameType
 from typing import IO
 
 from vct.lab.errors import LOST
+from vct.lab.processes import stops, streams
 
 COMMAND = [sys.executable, "-m", "vct"]
 GRACE = 30.0
 """Seconds that the others have to end once one has failed."""
 SAVING = 600.0
 """The same once one has ended as it was asked to: the main one may still write its state."""
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+STOPPED = tuple(128 + number for number in stops.NUMBERS)
 POLL = 0.1
 
 
@@ -46,13 +47,19 @@ def run(arguments: list[str], size: int, kept: tuple[int, ...] = ()) -> int:
         said = [None if rank == 0 else (folder / f"{rank}.txt").open("w+b") for rank in range(size)]
         for file in said[1:]:
             stack.enter_context(file)  # type: ignore[arg-type]
-        members = [_start(arguments, rank, size, folder, said[rank], kept) for rank in range(size)]
-        with _forwarding(members):
+        members: list[subprocess.Popen[bytes]] = []
+        with _forwarding(members) as received:
+            for rank in range(size):
+                members.append(_start(arguments, rank, size, folder, said[rank], kept))
+            if received:  # before some were there
+                _signal(members, received[0])
             first = _wait(members)
         if first is None:
             return 0
         failed = _cause([member.returncode for member in members], first)
         _tell(said[failed])
+        if members[failed].returncode in [-number for number in stops.NUMBERS]:
+            streams.say(stops.words(-members[failed].returncode))
         return _exit_code(members[failed].returncode)
 
 
@@ -109,7 +116,7 @@ def _tell(said: IO[bytes] | None) -> None:
     """Show what a process other than the first wrote to stderr."""
     if said is not None:
         said.seek(0)
-        sys.stderr.write(said.read().decode(errors="replace"))
+        streams.say(said.read().decode(errors="replace").rstrip("\n"))
 
 
 def _exit_code(code: int) -> int:
@@ -117,19 +124,24 @@ def _exit_code(code: int) -> int:
     return 128 - code if code < 0 else code
 
 
+def _signal(members: list[subprocess.Popen[bytes]], number: int) -> None:
+    for member in members:
+        if member.poll() is None:
+            member.send_signal(number)
+
+
 @contextmanager
-def _forwarding(members: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Hand SIGTERM and Ctrl-C on, and go on waiting."""
+def _forwarding(members: list[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """Hand SIGTERM and Ctrl-C on, and go on waiting; yields the numbers of those that came."""
+    received: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
-        for member in members:
-            if member.poll() is None:
-                member.send_signal(number)
+        received.append(number)
+        _signal(members, number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    old = {number: signal.signal(number, forward) for number in numbers}
+    old = {number: signal.signal(number, forward) for number in stops.NUMBERS}
     try:
-        yield
+        yield received
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -23,6 +23,11 @@ def load(path: str | Path = PARAMS) -> Params:
 
 def validate(content: Any, source: str = str(PARAMS)) -> Params:
     """Check what params.yaml holds; see `load`."""
+    if content is None:
+        raise UserError(
+            f"{source} is empty; it must hold the sections datasets, experiments and suites, as "
+            "docs/settings.md describes them."
+        )
     if problem := yaml_file.impurity(content):
         raise UserError(f"{source}: {problem}.")
     content = _with_default_raw(_with_default_kinds(content))

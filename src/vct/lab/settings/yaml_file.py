@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from vct.lab.errors import UserError, quoted
+from vct.lab.settings.yaml_versions import disagreement
 
 MOST_BYTES = 256 * 1024
 MOST_CHARACTERS = 10_000
@@ -30,7 +31,7 @@ def read(path: str | Path) -> Any:
 
     Raises:
         UserError: one sentence, if the file is missing, unreadable, no YAML, too large, or holds
-            more than plain data.
+            more than plain data, or what YAML 1.1 and 1.2 read differently.
     """
     try:
         with Path(path).open("rb") as stream:
@@ -48,13 +49,14 @@ def read(path: str | Path) -> Any:
         if max(opened, default=0) > MOST_OPEN:
             raise RecursionError
         found = yaml.load(text, Loader=_Loader)
+        problem = disagreement(text) or impurity(found)
     except RecursionError:
         raise UserError(f"{path} is no valid YAML: it is nested without end.") from None
     except MemoryError:
         raise
     except Exception as error:  # a wrong tag, such as `!!bool x`, fails in many ways
         raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}.") from None
-    if problem := impurity(found):
+    if problem:
         raise UserError(f"{path}: {problem}.")
     return found
 

@@ -81,6 +81,10 @@ def send_all(
         say: told what was sent.
     """
     problems: list[UserError] = []
+    try:
+        Store(root)
+    except UserError as error:  # of all runs the same
+        return [error]
     for run in runs:
         try:
             rows = send(root, run)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from vct.lab.errors import UserError
+from vct.lab.errors import UserError, quoted
 from vct.lab.files.locks import locked
 from vct.lab.records import StoreRecord, read, write
 
@@ -33,7 +33,11 @@ ENVIRONMENT = {
 No request is repeated by mlflow itself: it would create a second run when the answer to the first
 request was lost. Later attempts look first what is there."""
 
+ADDRESS = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
+KNOWN = ("http:", "https:", "postgresql", "mysql", "mssql", "databricks")
+UNFIT = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+ADVICE = "name a server (https://...) or a database (sqlite:///mlflow.db), or leave it unset."
 READY = Path("state/mlflow-ready.json")
 LOCK = Path("state/mlflow.lock")
 PATIENCE = 5.0
@@ -83,23 +87,22 @@ class Store:
     Attributes:
         uri: as mlflow takes it.
         database: the file of a SQLite store, None for any other.
+
+    Raises:
+        UserError: if MLflow would keep no runs at this address, or keep them elsewhere.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"{SQLITE}mlflow.db"
-        self.database: Path | None = None
-        if self.uri.startswith(SQLITE):
-            self.database = root.resolve() / self.uri.removeprefix(SQLITE)
+        self.uri = os.environ.get(ADDRESS, "").strip() or f"{SQLITE}mlflow.db"
+        self.database = _database(self.uri, root.resolve())
+        if self.database:
             self.uri = f"{SQLITE}{self.database}"
 
     @property
     def shown(self) -> str:
         """The address without user name and password, for messages and files."""
-        parts = urlsplit(self.uri)
-        if "@" not in parts.netloc:
-            return self.uri
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return _without_password(self.uri)
 
     @property
     def is_server(self) -> bool:
@@ -137,6 +140,7 @@ class Store:
         if self.is_server and (why := self._silence()):
             raise StoreUnavailable(self.shown, why)
         if self.database is None:
+            self._check_kind()
             return
         with locked(self.root / LOCK):
             try:
@@ -156,6 +160,15 @@ class Store:
                     "move it aside, or name another by MLFLOW_TRACKING_URI."
                 ) from error
 
+    def _check_kind(self) -> None:
+        """Ask mlflow, which may have been extended, about an address of no known kind."""
+        if self.uri.lower().startswith(KNOWN):
+            return
+        try:
+            self._client()
+        except Exception as error:
+            raise UserError(f"{ADDRESS}: {reason(error)}; {ADVICE}") from error
+
     def _make_experiments(self, names: set[str]) -> None:
         if names:
             client = self._client()
@@ -172,6 +185,38 @@ class Store:
             return f"it answers with error {error.code}" if error.code >= 500 else None
         except (OSError, ValueError, HTTPException) as error:
             return str(getattr(error, "reason", error))
+
+
+def _database(uri: str, root: Path) -> Path | None:
+    """The file that a SQLite address names; None for an address of another kind.
+
+    MLflow itself would put some of them elsewhere: what follows a `?` is no path to it, `%3F` is a
+    `?` in that of its artifacts, and without a path it keeps runs in memory, or nowhere at all.
+    """
+    kind = uri.partition(":")[0].lower() if ":" in uri else "file"
+    here = f"{ADDRESS}: {quoted(_without_password(uri))}"
+    if kind == "file":
+        raise UserError(f"{here} is a folder, in which MLflow keeps no runs any more; {ADVICE}")
+    if kind.partition("+")[0] != "sqlite":
+        return None
+    path = uri.removeprefix(SQLITE)
+    if path == uri or path in ("", ":memory:") or path.endswith("/"):
+        raise UserError(f"{here} is not of the form sqlite:///FILE; {ADVICE}")
+    database = root / path
+    if found := UNFIT.search(str(database)):
+        raise UserError(
+            f"MLflow would not keep its database at {database}, as {quoted(found[0])} is no part "
+            f"of a path to it; rename the folder, name another place by {ADDRESS}, or switch "
+            "runtime.tracking off."
+        )
+    return database
+
+
+def _without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def is_unavailable(error: BaseException) -> bool:
