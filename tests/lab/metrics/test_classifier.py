@@ -1,6 +1,8 @@
 """The classifier learns, is reproducible bit by bit, and comes back from its file."""
 
+import math
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -100,3 +102,61 @@ def test_a_diverged_training_says_so(digits):
     x, y = (part[:64] for part in digits)
     with pytest.raises(UserError, match="learning_rate"):
         train_classifier(x, y, x, y, epochs=2, learning_rate=1e36)
+
+
+# --- how it is trained -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [4, 5, 7, 8, 17])
+@pytest.mark.parametrize(("count", "batch_size"), [(65, 64), (9, 2), (2, 64)])
+def test_no_image_is_left_alone_in_a_batch(size, count, batch_size):
+    """As 65 images of 7 px in batches of 64 leave one, whose layers have one number a channel."""
+    draw = np.random.default_rng(0)
+    x, y = draw.integers(0, 256, (count, 1, size, size), dtype=np.uint8), np.arange(count) % 2
+    found = train_classifier(x, y, x[:2], y[:2], epochs=1, batch_size=batch_size, width=4)
+    assert 0 <= found.accuracy <= 1
+
+
+def test_one_image_is_no_two_classes():
+    with pytest.raises(UserError, match="at least two classes"):
+        image = np.zeros((1, 1, 4, 4), np.uint8)
+        train_classifier(image, np.array([1]), image, np.array([1]), epochs=1)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Brightness of the images of each training batch, and the rate it was trained with."""
+    batches, rates = [], []
+    forward, step = Classifier.forward, torch.optim.AdamW.step
+
+    def note(self, images):
+        if self.training:
+            batches.append([int(image.flatten()[0]) for image in images])
+        return forward(self, images)
+
+    def rate(self, *arguments, **more):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments, **more)
+
+    monkeypatch.setattr(Classifier, "forward", note)
+    monkeypatch.setattr(torch.optim.AdamW, "step", rate)
+    return batches, rates
+
+
+@pytest.mark.parametrize(("count", "steps"), [(32, 4), (33, 4), (34, 5)])
+def test_epochs_have_orders_of_their_own_and_the_rate_falls_to_zero_along_steps(
+    watched, count, steps
+):
+    x = np.repeat(np.arange(count, dtype=np.uint8), 64).reshape(count, 1, 8, 8)
+    y, epochs = np.arange(count) % 2, 3
+    # Held-out images that training must not see.
+    options = {"epochs": epochs, "batch_size": 8, "learning_rate": 0.01, "width": 4}
+    train_classifier(x, y, x + 200, y, **options)
+    batches, rates = watched
+    assert len(batches) == len(rates) == epochs * steps
+    starts = range(0, len(batches), steps)
+    orders = [list(chain.from_iterable(batches[start:][:steps])) for start in starts]
+    assert all(sorted(order) == list(range(count)) for order in orders)
+    assert len({tuple(order) for order in orders}) == epochs
+    cosine = [0.005 * (1 + math.cos(math.pi * k / len(rates))) for k in range(len(rates) + 1)]
+    assert rates == pytest.approx(cosine[:-1], rel=1e-6) and cosine[-1] == 0

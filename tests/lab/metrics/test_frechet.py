@@ -6,6 +6,7 @@ import torch
 from scipy.linalg import sqrtm
 from scoring import distance, frechet, measured
 from torch import nn
+from torch_fidelity import metric_fid
 
 from vct.lab.errors import UserError
 from vct.lab.metrics import extras
@@ -29,7 +30,7 @@ class Counter:
     """An extractor that counts the images that it saw: block means of an image, in float64."""
 
     def __init__(self, shape=(1, 8, 8)):
-        self.seen = 0
+        self.seen, self.shift = 0, 0.0
         self.extractor = Extractor(12, shape, self.build)
 
     def build(self):
@@ -42,7 +43,7 @@ class Counter:
                 pooled = nn.functional.adaptive_avg_pool2d(images.double(), (2, 2))
                 if pooled.shape[1] == 1:
                     pooled = pooled.repeat(1, 3, 1, 1)
-                return pooled.flatten(1)
+                return pooled.flatten(1) + counter.shift
 
         return Pool()
 
@@ -132,6 +133,27 @@ def test_only_what_is_needed_is_asked_for(images, counter):
             metric(images[:80])
         assert asked == expected
     assert counter.seen == 0
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf])
+def test_features_that_are_not_finite_have_no_score(images, counter, wild):
+    metric = frechet(images[80:200], counter.extractor, ("kid",))
+    metric(images[:80])
+    counter.shift = wild
+    for score in (metric, metric.rank):
+        with pytest.raises(UserError, match="features that are not finite for 80 of 80 images"):
+            score(images[:80])
+
+
+def test_a_distance_that_is_not_a_number_is_not_zero(images, counter, monkeypatch):
+    metric = frechet(images[80:200], counter.extractor)
+    found = {"frechet_inception_distance": np.nan}
+    monkeypatch.setattr(metric_fid, "fid_statistics_to_metric", lambda *_, **__: found)
+    for score in (metric, metric.rank):
+        with pytest.raises(UserError, match="gives nan for fid_net, which is no score"):
+            score(images[:80])
+    found["frechet_inception_distance"] = -1e-9
+    assert metric.rank(images[:80]) == 0  # rounding
 
 
 def test_a_large_reference_is_taken_in_pieces(images, counter, monkeypatch):

@@ -47,6 +47,16 @@ class Long(Shift):
         return {**super().compute(samples), "more": 1.0}
 
 
+class Wild(Shift):
+    def __init__(self, reference, value="nan", snapshots=False):
+        super().__init__(reference)
+        self.value, self.snapshots = float(value), snapshots
+
+    def compute(self, samples):
+        wild = (len(samples) == 4) == self.snapshots
+        return {"shift": 1.0, "spread": self.value if wild else 1.0}
+
+
 class Nameless(Metric):
     def compute(self, samples):
         return {}
@@ -159,6 +169,12 @@ def test_an_own_metric_comes_to_the_table(project, capsys):
     for wrong in ("Short", "Long"):
         project({f"{P}.score": {"metric": f"own_scores.{wrong}"}})
         assert "must compute one number for each of its labels" in refused(f"score {RUN}", capsys)
+    for options in ({}, {"value": "inf"}, {"value": "-inf", "snapshots": True}):
+        project({f"{P}.score": {"metric": "own_scores.Wild", "options": options}})
+        said = refused(f"score {RUN}", capsys)
+        assert f"gives {options.get('value', 'nan')} for spread, which is no score" in said
+    project({f"{P}.score": {"metric": "own_scores.Wild"}})
+    assert "gives nan for spread" in refused("floor pictures", capsys)
     project({f"{P}.score": {"metric": "own_scores.Nameless"}})
     assert "must have labels" in refused(f"score {RUN}", capsys)
     project({f"{P}.score": {"metric": "own_scores.Means"}})

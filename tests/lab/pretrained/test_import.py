@@ -12,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from support import dataset, run_settings
 
-from vct.lab import build, cli
+from vct.lab import build, cli, records
 from vct.lab.files.layout import pretrained_files
+from vct.lab.records import PretrainedRecord
 from vct.lab.settings.networks import Network
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training.checkpoint import Identity
@@ -78,12 +79,24 @@ def test_description(here, published, capsys):
     weights, _ = pretrained_files("edm-16px-0.075")
     with safe_open(weights, "pt") as file:
         assert json.loads(file.metadata()["vct"]) == record
-    assert f"{weights}: ddpmpp" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{weights}: ddpmpp" in said
+    assert record["license"] == "CC BY-NC-SA 4.0"
+    assert "licence: CC BY-NC-SA 4.0" in said and "not for commercial use" in said
     assert sorted(path.name for path in here.rglob("*") if path.is_file()) == [
         "edm-16px-0.075.json",
         "edm-16px-0.075.pkl",
         "edm-16px-0.075.safetensors",
     ]
+
+
+def test_a_description_of_before_licences_were_kept_is_read(here, published):
+    imported(published("ddpmpp_16px"))
+    _, path = pretrained_files("edm-16px-0.075")
+    old = json.loads(path.read_text())
+    del old["license"]
+    path.write_text(json.dumps(old))
+    assert records.read(PretrainedRecord, path).license == "CC BY-NC-SA 4.0"
 
 
 def test_the_source_code_in_the_file_is_not_run(here, published):

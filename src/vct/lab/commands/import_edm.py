@@ -33,7 +33,9 @@ def import_edm(name: str) -> None:
         write(record, description_file)
     print(
         f"{weights}: {found.network['kind']}, {found.parameters:,} parameters, "
-        f"images {' x '.join(map(str, found.shape))}, {found.classes} classes"
+        f"images {' x '.join(map(str, found.shape))}, {found.classes} classes\n"
+        f"licence: {record.license}, as NVIDIA published EDM's and EDM2's weights: attribution, "
+        "not for commercial use; what is trained from them has it too"
     )
 
 

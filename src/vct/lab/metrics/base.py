@@ -1,5 +1,6 @@
 """What a metric is: named numbers of samples, compared with the training set."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +47,8 @@ class Metric(ABC):
         """Numbers of samples (N, C, H, W).
 
         Raises:
-            UserError: if a user's metric gives others than it has labels for.
+            UserError: if one is not finite, or if a user's metric gives others than it has labels
+                for.
         """
         found = self.compute(samples)
         try:
@@ -58,7 +60,21 @@ class Metric(ABC):
                 f"the metric '{type(self).__module__}.{type(self).__qualname__}' must compute one "
                 f"number for each of its labels ({', '.join(self.labels)}); correct its compute."
             )
-        return numbers
+        return {name: self.finite(name, value) for name, value in numbers.items()}
+
+    def finite(self, name: str, value: float) -> float:
+        """The number `value` called `name`.
+
+        Raises:
+            UserError: if it is NaN or infinite: then it is no score.
+        """
+        if not math.isfinite(value):
+            raise UserError(
+                f"the metric '{type(self).__module__}.{type(self).__qualname__}' gives {value} for "
+                f"{name}, which is no score; the samples or the metric are wrong, so nothing was "
+                "written."
+            )
+        return value
 
     @property
     def primary(self) -> str:

@@ -46,13 +46,14 @@ class Features:
             logits: whether to keep the logits of an extractor that has some.
 
         Raises:
-            UserError: if they are no such images, or the extractor takes others.
+            UserError: if they are no such images, or the extractor takes others, or answers with
+                numbers that are not finite.
         """
         _check(images, self.extractor)
         if self._group.size == 1:
-            return self._compute(images, logits)
+            return _finite(self._compute(images, logits))
         self._group.broadcast(torch.tensor([*images.shape, int(logits)]))
-        return self._share(images, images.shape, logits)
+        return _finite(self._share(images, images.shape, logits))
 
     def serve(self) -> None:
         """Compute shares for the main process until it calls `release`."""
@@ -102,6 +103,16 @@ class Features:
                 _report(start + len(batch), len(images))
         assert rows is not None
         return rows
+
+
+def _finite(rows: Tensor) -> Tensor:
+    if not rows.isfinite().all():
+        wrong = int((~rows.isfinite()).any(dim=1).sum())
+        raise UserError(
+            f"the extractor gives features that are not finite for {wrong} of {len(rows)} images; "
+            "make its weights again, or score with another one."
+        )
+    return rows
 
 
 def check_count(images: NDArray[np.uint8], what: str) -> None:

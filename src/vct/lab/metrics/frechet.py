@@ -91,9 +91,9 @@ class Frechet(Metric):
             The distance, at least 0.
 
         Raises:
-            UserError: if samples and reference cannot be compared.
+            UserError: if samples and reference cannot be compared, or the distance is not finite.
         """
-        return self._distance(self._features(samples))
+        return self.finite(self.primary, self._distance(self._features(samples)))
 
     def protocol(self, samples: int) -> dict[str, dict[str, Any]]:
         """How the extras are computed."""
@@ -130,8 +130,8 @@ class Frechet(Metric):
 
         found = fid_features_to_statistics(features)
         metric = fid_statistics_to_metric(found, self._moments, verbose=False)
-        # Rounding takes the distance of equal sets a little below 0.
-        return max(0.0, float(metric[KEY_METRIC_FID]))
+        # Rounding takes the distance of equal sets a little below 0; in this order, NaN stays NaN.
+        return max(float(metric[KEY_METRIC_FID]), 0.0)
 
     @cached_property
     def _moments(self) -> dict[str, np.ndarray]:

@@ -24,6 +24,8 @@ def protocol(
         ema=experiment.train.ema.described(sample.ema_width),
         sample_seed=sample.seed,
         noise=sample.noise,
+        pool=experiment.pool,
+        priors=None if sample.priors == ["standard"] else list(sample.priors),
         extractor=metric.extractor,
         reference=ReferenceRecord(
             dataset=data.name,

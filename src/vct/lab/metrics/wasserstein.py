@@ -74,8 +74,8 @@ def wasserstein2(samples: ArrayLike, reference: ArrayLike) -> float:
         reference: (M, ...) points of the same D.
 
     Returns:
-        The distance, at least 0; NaN if a sample is NaN or infinite (a diverged model still gets
-        its row in a table), infinity if the squared distances overflow.
+        The distance, at least 0; NaN if a sample is NaN or infinite, infinity if the squared
+        distances overflow.
 
     Raises:
         UserError: if a cloud is empty, the dimensions differ, or the reference is not finite.

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from vct.lab.files.layout import RunId, dataset_dir, extractor_dir
+from vct.lab.records import RunRecord
 from vct.lab.runs.audit import Check, Records
 
 _STAGES = {"train": "model.safetensors", "sample": "samples.npz", "score": "metrics.json"}
@@ -22,8 +23,15 @@ def settings(found: Records) -> list[str]:
         f"run: {found.run}",
         f"code: {code}",
         f"data: {dataset_dir(config.dataset)}, sha256 {config.data_sha256}",
+        *_license(config),
         *_section(f"settings: sha256 {config.settings_sha256}", text.splitlines()),
     ]
+
+
+def _license(config: RunRecord) -> list[str]:
+    """That of the weights it was trained from, which these then have too."""
+    found = config.initial_weights_license
+    return [] if found is None else [f"licence of the initial weights, and so of these: {found}"]
 
 
 def parents(found: Records) -> list[str]:

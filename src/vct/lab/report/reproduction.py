@@ -9,10 +9,10 @@ import csv
 import io
 import math
 import os
-import statistics
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -27,17 +27,29 @@ State = Literal["identical", "agrees", "disagrees", "not comparable", "missing",
 
 FAILURES: tuple[State, ...] = ("disagrees", "not comparable", "missing")
 
-FACTOR = 4.0
-"""Of three couplings with three seeds each, 0.6 % of the rows of an honest repetition with other
-seeds lie beyond (measured on 200,000 normal draws); with 3 it would be 1.8 %."""
+LEVEL = 0.0015
+"""Two-sided, of the quantiles of Student's t by which two means are compared.
+
+A row is then called "disagrees" in less than 0.6 % of honest repetitions with other seeds, measured
+on normal draws of three couplings with three seeds each: 0.02 % of all rows, 0.2 % of one that
+scatters three times as much as the others, 0.5 % of a best row whose mean ± sd is clear of the
+others', where all couplings are equal. Such a row lies low and has alike seeds by chance: at four
+fixed standard errors of the committed spread, 12 % of those would disagree."""
+
+SCATTER = 3.0
+"""Beyond so many known spreads the new seeds' own no longer widens what is allowed."""
 
 RULE = (
     "identical: every seed's score and the hashes of samples, data and extractor are the same. "
-    f"agrees: |new mean - committed mean| <= {FACTOR:g} s sqrt(1/n + 1/n'), n and n' being the "
-    "numbers of seeds, and s the larger of the committed row's own standard deviation over seeds "
-    "and the pooled one (root mean square of sd/mean over the committed rows of this metric and "
-    "number of steps on this data set, times the row's mean; rows of one seed have it alone). "
-    "not comparable: settings, protocol or versions of the stages differ."
+    "agrees: |new mean - committed mean| <= t s sqrt(1/n + 1/n') for one of two spreads s over "
+    "seeds: that of the row's own, committed and new (n + n' - 2 degrees of freedom; a new "
+    f"deviation counts up to {SCATTER:g} times the known), or the pooled one (root mean square of "
+    "sd/mean over the committed rows of this metric and number of steps on this data set, "
+    "weighted by n - 1, their degrees of freedom, times the row's mean; rows of one seed have it "
+    "alone). n and n' are the numbers of seeds, t is Student's quantile, two-sided at "
+    f"{LEVEL:.2%}: less than 0.6 % of an honest repetition's rows disagree, a best row that lies "
+    "clear of the others included. not comparable: settings, protocol or versions of the stages "
+    "differ, or no committed row of several seeds tells the spread."
 )
 
 _CONDITIONS = ("settings_sha256", "protocol_sha256", "versions")
@@ -208,44 +220,79 @@ def compare(
     for key, old in committed.items():
         new = fresh.get(key)
         if new is None:
-            place = old.text["experiment"], old.text["coupling"]
+            place = old.text["experiment"], names.coupling_of(old.text["coupling"])
             why = reasons.get(place, "the reproduction has no such row")
             found.append(Finding("missing", old.name, why))
         else:
-            found.append(_judge(old, new, spreads.get(old.kind, math.nan)))
+            found.append(_judge(old, new, spreads.get(old.kind)))
     return found + [Finding("new", row.name) for key, row in fresh.items() if key not in committed]
 
 
-def relative_spreads(rows: Iterable[TableRow]) -> dict[Key, float]:
+@dataclass(frozen=True)
+class Pooled:
+    """Standard deviation over seeds, relative to the mean, and its degrees of freedom."""
+
+    relative: float
+    freedom: int
+
+
+def relative_spreads(rows: Iterable[TableRow]) -> dict[Key, Pooled]:
     """Root mean square of sd/|mean| by `TableRow.kind`, over the rows with several seeds."""
-    squares: dict[Key, list[float]] = {}
+    members: dict[Key, list[tuple[float, int]]] = {}
     for row in rows:
         ratio = row.sd / abs(row.mean) if row.mean else math.nan
         if math.isfinite(ratio):
-            squares.setdefault(row.kind, []).append(ratio**2)
-    return {kind: math.sqrt(statistics.mean(values)) for kind, values in squares.items()}
+            members.setdefault(row.kind, []).append((ratio, row.n - 1))
+    found = {}
+    for kind, parts in members.items():
+        freedom = sum(each for _, each in parts)
+        square = sum(each * ratio**2 for ratio, each in parts) / freedom
+        found[kind] = Pooled(math.sqrt(square), freedom)
+    return found
 
 
-def _judge(old: TableRow, new: TableRow, relative: float) -> Finding:
+def _judge(old: TableRow, new: TableRow, pooled: Pooled | None) -> Finding:
     other = [column for column in _CONDITIONS if old.text[column] != new.text[column]]
     if other:
         return Finding("not comparable", old.name, f"{', '.join(other)} differ")
     hashes = [column for column in _HASHES if old.text[column] != new.text[column]]
     if not hashes and old.scores == new.scores:
         return Finding("identical", old.name, f"{old.mean:.4g}")
-    change = f"{old.mean:.4g} -> {new.mean:.4g}"
-    also = [column for column in hashes if column != "samples_sha256"]
-    note = f"; {', '.join(also)} differ" if also else ""
-    allowed = tolerance(old, new.n, relative)
+    detail = f"{old.mean:.4g} -> {new.mean:.4g}"
+    also = [f"{column} differs" for column in hashes if column != "samples_sha256"]
+    if old.text["floor"] != new.text["floor"]:
+        also.append(f"held-out real data {old.text['floor']} -> {new.text['floor']}")
+    note = "".join(f"; {part}" for part in also)
+    if not (math.isfinite(old.mean) and math.isfinite(new.mean)):
+        return Finding("disagrees", old.name, f"{detail}; a score is not finite{note}")
+    allowed = tolerance(old, new, pooled)
     if math.isnan(allowed):
-        why = f"{change}; no row of several seeds says how much this metric may vary"
-        return Finding("disagrees", old.name, why + note)
+        why = "no committed row of several seeds says how much this metric may vary"
+        return Finding("not comparable", old.name, f"{detail}; {why}{note}")
+    detail += f", a difference up to {allowed:.2g} is within the spread"
+    if allowed > abs(old.mean):
+        detail += " (so few seeds tell little)"
     within = abs(new.mean - old.mean) <= allowed
-    detail = f"{change}, a difference up to {allowed:.2g} is within the spread{note}"
-    return Finding("agrees" if within else "disagrees", old.name, detail)
+    return Finding("agrees" if within else "disagrees", old.name, detail + note)
 
 
-def tolerance(old: TableRow, new_n: int, relative: float) -> float:
+def tolerance(old: TableRow, new: TableRow, pooled: Pooled | None) -> float:
     """The largest difference of means that RULE takes for chance; NaN if no spread is known."""
-    known = [s for s in (old.sd, relative * abs(old.mean)) if math.isfinite(s)]
-    return FACTOR * max(known) * math.sqrt(1 / old.n + 1 / new_n) if known else math.nan
+    borrowed = 0.0 if pooled is None else pooled.relative * abs(old.mean)
+    if pooled is None and old.n < 2:
+        return math.nan
+    wide = 0.0 if pooled is None else student(pooled.freedom) * borrowed
+    if freedom := old.n + new.n - 2:
+        most = SCATTER * max(borrowed, old.sd if old.n > 1 else 0)
+        parts = ((old.n, old.sd), (new.n, min(new.sd, most)))
+        square = sum((n - 1) * sd**2 for n, sd in parts if n > 1) / freedom
+        wide = max(wide, student(freedom) * math.sqrt(square))
+    return wide * math.sqrt(1 / old.n + 1 / new.n)
+
+
+@cache
+def student(freedom: int) -> float:
+    """Quantile of Student's t that |t| exceeds with probability LEVEL."""
+    from scipy.special import stdtrit  # a tenth of a second, which the other commands save
+
+    return float(stdtrit(freedom, 1 - LEVEL / 2))

@@ -74,6 +74,11 @@ def _settings(params: Params, found: Records) -> Iterator[Check]:
         return
     other = differences(found.config.settings, settings.model_dump(mode="json"))
     yield Check("differs" if other else "ok", "settings in params.yaml", ", ".join(other))
+    if found.samples:
+        now = params.experiment(found.run.experiment).sample.model_dump(mode="json")
+        other = differences(found.samples.settings, now)
+        detail = ", ".join(other)
+        yield Check("differs" if other else "ok", "settings of sampling in params.yaml", detail)
     if found.config.own_code:
         edited = other_code(settings, found.config)
         yield Check("differs" if edited else "ok", "classes of your own", ", ".join(edited))
@@ -106,8 +111,7 @@ def _samples(found: Records) -> Iterator[Check]:
     if found.samples is None:
         yield _later(found, "samples.npz", "sample", found.protocol is not None)
         return
-    files = found.samples.files
-    yield from _files(found, "samples.npz", files, dict.fromkeys([*WEIGHTS, *files]))
+    yield from _files(found, "samples.npz", found.samples.files, WEIGHTS)
     known = found.config.data_sha256
     yield _compared("data of samples.npz", found.samples.data_sha256, known)
 
@@ -134,7 +138,8 @@ def _later(found: Records, name: str, stage: str, used: bool) -> Check:
 def _files(
     found: Records, recorder: str, known: Mapping[str, str] | None, names: Iterable[str]
 ) -> Iterator[Check]:
-    for name in names:
+    """The files `names`, which must be recorded, and those that are recorded beside them."""
+    for name in dict.fromkeys([*names, *(known or {})]):
         yield _file(found.run.directory / name, recorder, (known or {}).get(name))
 
 

@@ -5,7 +5,7 @@ Each stage records the SHA-256 of what it read and wrote: `config.json` those of
 scores. A stage refuses what does not fit; `vct.lab.runs.audit` compares everything.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 
 from vct.lab import records, versions
 from vct.lab.data import dataset
@@ -99,18 +99,20 @@ def checked_weights(run: RunId, sample: SampleSettings, record: RunRecord) -> di
 
 
 def sample_record(
-    sample: SampleSettings, trained: RunRecord, weights: dict[str, str]
+    sample: SampleSettings, trained: RunRecord, weights: dict[str, str], priors: list[str]
 ) -> SampleRecord:
     """What samples are drawn with and from.
 
     Args:
         weights: their hashes before sampling began; a training may end meanwhile.
+        priors: what they start from.
     """
     return SampleRecord(
         version=versions.SAMPLING,
         settings=sample.model_dump(mode="json"),
         data_sha256=trained.data_sha256,
         files=weights,
+        priors=None if priors == ["standard"] else priors,
     )
 
 
@@ -135,17 +137,20 @@ def check_samples(
     raise UserError(f"{path} was drawn {why}, so it is not used; draw again: vct sample {run}")
 
 
-def check_keys(run: RunId, found: Iterable[str], keys: Iterable[str]) -> None:
-    """Refuse samples that are not those of the sampler's schedules.
+def check_keys(run: RunId, found: Mapping[str, Sized], keys: Iterable[str], count: int) -> None:
+    """Refuse samples that are not those of the sampler's schedules, `count` of each.
 
     Raises:
         UserError: naming both.
     """
+    path, remedy = run.directory / "samples.npz", f"draw again: vct sample {run}"
     if set(found) != set(keys):
         raise UserError(
-            f"{run.directory / 'samples.npz'} holds {quoted(', '.join(found))}, not the sampler's "
-            f"{quoted(', '.join(keys))}; draw again: vct sample {run}"
+            f"{path} holds {quoted(', '.join(found))}, not the sampler's "
+            f"{quoted(', '.join(keys))}; {remedy}"
         )
+    if other := {key: len(part) for key, part in found.items() if len(part) != count}:
+        raise UserError(f"{path} holds {other} samples, not {count} of each; {remedy}")
 
 
 def checked_scores(run: RunId, names: Iterable[str]) -> tuple[RunRecord, ProtocolRecord]:

@@ -147,12 +147,12 @@ def _fit(
 ) -> None:
     x, y = torch.tensor(images), torch.tensor(labels, dtype=torch.int64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
-    steps = epochs * math.ceil(len(x) / batch_size)
+    steps = epochs * len(_batches(torch.arange(len(x)), batch_size))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     model.train().to(memory_format=torch.channels_last)  # a quarter faster on a CPU
     for epoch in range(epochs):
         order = torch.randperm(len(x), generator=rng.generator(seed, epoch, "classifier order"))
-        for batch in torch.split(order, batch_size):
+        for batch in _batches(order, batch_size):
             loss = functional.cross_entropy(model(x[batch]), y[batch])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
@@ -163,6 +163,15 @@ def _fit(
         raise UserError(
             f"the classifier's training diverged; lower learning_rate (it is {learning_rate})."
         )
+
+
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """`order` (N,), N at least 2, in parts of `size`, at least 2; an image that is left over joins
+    the part before: alone it has no spread, by which the layers normalise."""
+    parts = list(torch.split(order, size))
+    if len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 def _accuracy(
@@ -188,7 +197,7 @@ def _check(images: NDArray[np.uint8], labels: NDArray[np.integer[Any]], split: s
             f"there are {len(images)} {split} images and labels of shape {labels.shape}; "
             "make the data again."
         )
-    if labels.min() < 0 or (split == "training" and labels.max() < 1):
+    if labels.min() < 0 or (split == "training" and (labels.max() < 1 or len(labels) < 2)):
         raise UserError(f"the {split} labels must be 0..K-1 of at least two classes K.")
 
 
