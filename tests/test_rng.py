@@ -28,6 +28,18 @@ def test_other_parts_independent_draw(other):
     assert abs(correlation) < 0.15
 
 
+def test_rows_do_not_depend_on_how_many_are_asked_for(monkeypatch):
+    monkeypatch.setattr(rng, "BLOCK", 4)
+    whole = rng.normal_rows((23, 2), 0, 5, "rows", device=CPU)
+    numbers = rng.uniform_rows(23, 0, 5, "rows")
+    assert len(torch.unique(whole, dim=0)) == 23 and len(numbers.unique()) == 23
+    for first, count in ((0, 1), (3, 6), (4, 4), (7, 16), (22, 1)):
+        part = rng.normal_rows((count, 2), first, 5, "rows", device=CPU)
+        assert torch.equal(part, whole[first : first + count])
+        assert torch.equal(rng.uniform_rows(count, first, 5, "rows"), numbers[first:][:count])
+    assert not torch.equal(rng.normal_rows((23, 2), 0, 6, "rows", device=CPU), whole)
+
+
 def test_purposes_do_not_disturb_each_other():
     alone = draw(0, 0, "noise")
     draw(0, 0, "another purpose")

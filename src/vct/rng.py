@@ -6,7 +6,7 @@ an undisturbed one draws, and adding a purpose changes no other.
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,37 @@ def generator(*parts: int | str, device: str | torch.device = "cpu") -> torch.Ge
 def normal(shape: tuple[int, ...], *parts: int | str, device: torch.device) -> torch.Tensor:
     """Standard normal float32 tensor of `shape`, a function of `parts` and the kind of device."""
     return torch.randn(shape, generator=generator(*parts, device=device), device=device)
+
+
+BLOCK = 256
+"""Rows that are drawn at once, so that a row does not depend on how many are asked for."""
+
+
+def normal_rows(
+    shape: tuple[int, ...], first: int, *parts: int | str, device: torch.device
+) -> torch.Tensor:
+    """Rows `first`, `first` + 1, ... (`shape` is all of theirs) of an endless table of standard
+    normal numbers, which is a function of `parts` and the kind of device."""
+
+    def block(index: int) -> torch.Tensor:
+        return normal((BLOCK, *shape[1:]), *parts, index, device=device)
+
+    return _rows(block, first, shape[0])
+
+
+def uniform_rows(count: int, first: int, *parts: int | str) -> torch.Tensor:
+    """Numbers `first`, `first` + 1, ... (count,) of an endless sequence, uniform in [0, 1)."""
+
+    def block(index: int) -> torch.Tensor:
+        return torch.rand(BLOCK, generator=generator(*parts, index), dtype=torch.float64)
+
+    return _rows(block, first, count)
+
+
+def _rows(block: Callable[[int], torch.Tensor], first: int, count: int) -> torch.Tensor:
+    begin = first // BLOCK
+    blocks = [block(index) for index in range(begin, -(-(first + count) // BLOCK))]
+    return torch.cat(blocks)[first - begin * BLOCK :][:count]
 
 
 def sobol_normal(shape: tuple[int, ...], *parts: int | str) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """The independent coupling changes nothing."""
 
 import torch
+from support import pairing
 
 from vct.couplings.independent import Independent
 
@@ -8,7 +9,7 @@ from vct.couplings.independent import Independent
 def test_noise_stays_as_it_is_and_costs_nothing():
     x, eps = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
     coupling = Independent()
-    pair = coupling.pair(x, eps, None)
+    pair = coupling.pair(x, eps, pairing(4))
     assert torch.equal(pair.x, x)
     assert torch.equal(pair.z, eps)
     assert torch.equal(coupling.couple(x, eps), eps)

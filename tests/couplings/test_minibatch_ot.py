@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 import torch
-from support import pairing
+from support import KERNELS, pairing
 
 from vct.couplings.minibatch_ot import MinibatchOT, assignment
+from vct.samplers.few_step import FewStep
 
 SHAPE = (2, 2, 2)
 COUPLING = MinibatchOT()
@@ -61,3 +62,25 @@ def test_plan_does_not_follow_gradients():
     x = batch(0).requires_grad_()
     eps = batch(1)
     assert not COUPLING.couple(x, eps).requires_grad
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 3e38])
+@pytest.mark.parametrize("where", ["x", "eps"])
+def test_what_is_not_finite_has_no_plan(value, where):
+    """A model that diverged is seen by its samples and losses; no pairing hides it."""
+    x, eps = batch(0), batch(1)
+    given = {"x": x, "eps": eps}[where]
+    given[2] = value
+    given[2].view(-1)[0] = -value
+    assert COUPLING.couple(x, eps).isnan().all()
+
+
+def test_a_diverged_model_is_sampled_as_one():
+    """In two steps too, which pair its samples anew."""
+
+    def f(x_t, t, labels):
+        return torch.full_like(x_t, torch.nan)
+
+    f.kernel = KERNELS["ve"]
+    for samples in FewStep([80.0, 1.0])(f, COUPLING, [batch(0), batch(1)]):
+        assert samples.isnan().all()

@@ -5,11 +5,12 @@ import os
 import numpy as np
 import pytest
 import torch
-from support import pairing
+from support import KERNELS, pairing
 
 from vct.couplings.minibatch_ot import assignment
 from vct.couplings.sinkhorn import Sinkhorn, feasible, transport_plan
 from vct.lab.metrics.wasserstein import wasserstein2
+from vct.samplers.few_step import FewStep
 
 DIM = 5
 
@@ -134,3 +135,26 @@ def test_images_keep_their_places_and_learn_nothing():
     assert torch.equal(pair.z, coupling().couple(x, eps))
     assert not pair.z.requires_grad
     assert pair.kl.tolist() == [0] * 6
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("where", ["x", "eps"])
+def test_what_is_not_finite_has_no_plan(value, where):
+    """A model that diverged is seen by its samples and losses; no pairing hides it."""
+    x, eps = batch(0), batch(1)
+    given = {"x": x, "eps": eps}[where]
+    given[2] = value
+    assert coupling().couple(x, eps).isnan().all()
+
+
+def test_a_diverged_model_is_sampled_as_one():
+    """In two steps too, which pair its samples anew."""
+
+    def f(x_t, t, labels):
+        return torch.full_like(x_t, torch.nan)
+
+    f.kernel = KERNELS["ve"]
+    for samples in FewStep([80.0, 1.0])(
+        f, coupling(), [batch(0)[..., None, None], batch(1)[..., None, None]]
+    ):
+        assert samples.isnan().all()

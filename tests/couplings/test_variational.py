@@ -134,20 +134,49 @@ def test_divergence_teaches_the_encoder(trained):
     assert sum(parameter.grad.abs().sum() for parameter in trained.parameters()) > 0
 
 
-def test_encoder_sees_scaled_images_at_time_zero_without_labels():
-    seen = {}
+class Encoder(torch.nn.Module):
+    """mu = std's raw = x, remembering what it was asked."""
 
-    class Encoder(torch.nn.Module):
-        def forward(self, x, c_noise, labels):
-            seen.update(x=x, c_noise=c_noise, labels=labels)
-            return torch.cat([x, x], dim=1)
+    def forward(self, x, c_noise, labels):
+        self.x, self.c_noise, self.labels = x, c_noise, labels
+        return torch.cat([x, x], dim=1)
 
-    coupling = Variational(Encoder(), 1.0, sigma_data=0.25)
+
+@pytest.mark.parametrize("labels", [None, torch.eye(3)])
+def test_encoder_sees_scaled_images_at_time_zero_and_the_labels(labels):
+    encoder = Encoder()
+    coupling = Variational(encoder, 1.0, sigma_data=0.25)
     x = images(3)
-    coupling.posterior(x)
-    torch.testing.assert_close(seen["x"], x * 4)
-    assert seen["c_noise"].tolist() == [0, 0, 0]
-    assert seen["labels"] is None
+    for ask in (
+        lambda: coupling.posterior(x, labels),
+        lambda: coupling.couple(x, torch.zeros_like(x), labels),
+        lambda: coupling.pair(x, torch.zeros_like(x), pairing(3, labels=labels)),
+        lambda: coupling.summary(x, labels),
+    ):
+        encoder.x = encoder.labels = encoder.c_noise = None
+        ask()
+        torch.testing.assert_close(encoder.x, x * 4)
+        assert encoder.c_noise.tolist() == [0, 0, 0]
+        assert encoder.labels is labels or torch.equal(encoder.labels, labels)
+
+
+def test_encoder_of_a_conditional_training_tells_classes_apart():
+    data = dataset(SHAPE, classes=3)
+    settings = run_settings("variational", conditional=True)
+    coupling = randomise(build.model(settings, data, 0).coupling)
+    x = images(1).expand(3, *SHAPE)
+    mean, std = coupling.posterior(x, torch.eye(3))
+    assert not torch.allclose(mean[0], mean[1])
+    assert not torch.allclose(std[1], std[2])
+
+
+def test_divergence_is_finite_where_softplus_underflows():
+    class Small(torch.nn.Module):
+        def forward(self, x, c_noise, labels):
+            return torch.cat([x, torch.full_like(x, -200.0)], dim=1)
+
+    pair = Variational(Small(), 1.0).pair(images(2), torch.zeros(2, *SHAPE), context(2))
+    assert pair.kl.isfinite().all()
 
 
 def test_dropout_of_the_encoder_depends_on_the_step():

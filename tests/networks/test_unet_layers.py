@@ -52,10 +52,10 @@ def test_positional_embedding_is_on_circles():
 
 
 def test_fourier_embedding_is_on_circles_and_its_frequencies_are_kept():
-    layer = FourierEmbedding(4096)
+    layer = FourierEmbedding(4096, scale=0.02)
     y = layer(torch.tensor([0.3, 1.0]))
     torch.testing.assert_close(y[:, :2048] ** 2 + y[:, 2048:] ** 2, torch.ones(2, 2048))
-    assert layer.freqs.std().item() == pytest.approx(16, rel=0.1)
+    assert layer.freqs.std().item() == pytest.approx(0.02, rel=0.1)
     assert "freqs" in layer.state_dict()
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from vct.couplings.independent import Independent
 from vct.kernels import expand
 from vct.lab.data.batches import to_float
-from vct.lab.sampling import to_uint8
+from vct.lab.sampling.drawing import to_uint8
 from vct.preconditioning import ConsistencyFunction, boundary_scalings
 from vct.samplers.few_step import FewStep
 
@@ -69,8 +69,8 @@ def test_one_step_is_f_at_the_largest_time():
 class Recorder(Independent):
     """Pairs every sample with noise 7 and remembers what it was asked."""
 
-    def couple(self, x, eps):
-        self.asked = [*getattr(self, "asked", []), (x, eps)]
+    def couple(self, x, eps, labels=None):
+        self.asked = [*getattr(self, "asked", []), (x, eps, labels)]
         return torch.full_like(eps, 7.0)
 
 
@@ -87,6 +87,7 @@ def test_later_steps_couple_as_training_does():
     coupling, eps = Recorder(), noise(3, 10)
     steps = list(FewStep([T, 2.0, 0.5])(F(), coupling, eps, labels))
     assert len(steps) == 3
+    assert all(entry[2] is labels for entry in coupling.asked)
     # The first step has nothing to pair with; later ones pair with what they re-noise.
     assert [entry[0] is step for entry, step in zip(coupling.asked, steps, strict=False)] == [
         True,
@@ -120,3 +121,19 @@ def test_to_uint8_undoes_the_scaling_of_the_data():
     assert scaled.min() == -1
     assert scaled.max() == 1
     assert np.array_equal(to_uint8(scaled).numpy(), every)
+
+
+def test_samples_are_clipped_before_they_are_noised_again_and_not_after():
+    """Inside the bounds nothing changes; the last result is never clipped."""
+
+    def steps(bounds):
+        torch.manual_seed(0)
+        return list(FewStep([T, 2.0, 0.5], bounds)(gaussian("ve"), Independent(), noise(3, 50)))
+
+    plain, wide, narrow = steps(None), steps((-1e3, 1e3)), steps((-0.1, 0.2))
+    assert all(torch.equal(one, other) for one, other in zip(plain, wide, strict=True))
+    assert torch.equal(plain[0], narrow[0]) and narrow[0].max() > 0.5
+    eps = noise(3, 50)
+    t = torch.full((50,), 2.0, dtype=torch.float64)
+    expected = gaussian("ve")(plain[0].clamp(-0.1, 0.2) + 2 * eps[1], t)
+    torch.testing.assert_close(narrow[1], expected)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
@@ -12,13 +13,13 @@ from vct.misfit import Misfit, check
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
 
-Couple = Callable[[Tensor, Tensor], Tensor]
-"""(x, eps) to z, each (B, C, H, W)."""
+Couple = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""(x, eps, labels) to z; see `Coupling.couple`."""
 
 
-def undivided(couple: Couple, x: Tensor, eps: Tensor) -> Tensor:
+def undivided(couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
     """z where the whole batch is here."""
-    return couple(x, eps)
+    return couple(x, eps, labels)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class PairingContext:
         averaged: f of the averaged weights, f(x_t, t, labels); for couplings that pair with
             generated points.
         draw: the coupling's own randomness.
-        labels: one-hot labels (B, K) of the data for `averaged`, or None.
+        labels: one-hot labels (B, K) of the data where training is conditional, else None.
         whole: calls `couple` with the whole batch where these are some of its samples, and gives
             back theirs.
     """
@@ -43,7 +44,7 @@ class PairingContext:
     averaged: ConsistencyFunction
     draw: Draw
     labels: Tensor | None = None
-    whole: Callable[[Couple, Tensor, Tensor], Tensor] = undivided
+    whole: Callable[[Couple, Tensor, Tensor, Tensor | None], Tensor] = undivided
 
 
 @dataclass(frozen=True)
@@ -96,23 +97,36 @@ class Coupling(nn.Module, ABC):
         super().__init_subclass__(**kwargs)
         if isinstance(cls.scope, str) and cls.scope not in get_args(Scope):
             raise Misfit(f"{cls.__name__}.scope is '{cls.scope}', not one of {get_args(Scope)}")
+        try:
+            signature(cls.couple).bind("self", "x", "eps", "labels")
+        except TypeError:
+            raise Misfit(f"{cls.__name__}.couple must take x, eps and labels=None") from None
 
     def __init__(self, shape: tuple[int, int, int] | None = None, sigma_data: float = 0.5) -> None:
         super().__init__()
         self.shape, self.sigma_data = shape, sigma_data
 
     @abstractmethod
-    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+    def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise z for data x (B, C, H, W), from base noise eps ~ N(0, I) of the same shape.
 
         Also used by the sampler, which re-noises its own samples the way training did.
+
+        Args:
+            labels: one-hot labels (B, K) of x where training is conditional, else None.
         """
 
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         """The pair that training uses at the noise levels of `context`."""
         whole = context.whole if self.scope == "batch" else undivided
-        return Pair(x, whole(self.couple, x, eps), x.new_zeros(len(x)))
+        return Pair(x, whole(self.couple, x, eps, context.labels), x.new_zeros(len(x)))
 
-    def summary(self, x: Tensor) -> dict[str, float]:
-        """Numbers to record after training, measured on data x (N, C, H, W)."""
+    def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation of z, each of the shape of x, where z is Gaussian given x and
+        its components are independent; None elsewhere. Sampling may then start from their mixture,
+        or from a Gaussian that is fitted to it (`vct.priors`)."""
+        return None
+
+    def summary(self, x: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+        """Numbers to record after training, measured on data x (N, C, H, W) and their labels."""
         return {}

@@ -37,9 +37,9 @@ class GeneratorAugmented(Coupling):
         self.base, self.mu, self.recouple = base, mu, noise == "recouple"
         self.kl_weight, self.scope = base.kl_weight, base.scope
 
-    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+    def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The base's noise: what the sampler re-noises is generated already."""
-        return self.base.couple(x, eps)
+        return self.base.couple(x, eps, labels)
 
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         pair = self.base.pair(x, eps, context)
@@ -52,8 +52,12 @@ class GeneratorAugmented(Coupling):
             return self.base.pair(mixed, eps, context)
         return replace(pair, x=mixed)
 
-    def summary(self, x: Tensor) -> dict[str, float]:
-        return self.base.summary(x)
+    def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
+        """The base's: its noise is kept where x is replaced."""
+        return self.base.posterior(x, labels)
+
+    def summary(self, x: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+        return self.base.summary(x, labels)
 
 
 @torch.no_grad()

@@ -10,5 +10,5 @@ class Independent(Coupling):
 
     scope = "sample"
 
-    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+    def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         return eps

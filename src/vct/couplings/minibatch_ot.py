@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -24,13 +25,21 @@ class MinibatchOT(Coupling):
         super().__init__()
         self.scope = over
 
-    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
-        return eps[assignment(x, eps)]
+    def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The permuted eps; NaN if some <x_i, eps_j> is not finite, as in a model that diverged:
+        there is no best permutation then."""
+        plan = assignment(x, eps)
+        return torch.full_like(eps, torch.nan) if plan is None else eps[plan]
 
 
 @torch.no_grad()
-def assignment(x: Tensor, eps: Tensor) -> Tensor:
-    """pi (B,), int64: noise pi(i) goes to data point i; exact, O(B^3), on the CPU."""
+def assignment(x: Tensor, eps: Tensor) -> Tensor | None:
+    """pi (B,), int64: noise pi(i) goes to data point i; exact, O(B^3), on the CPU.
+
+    None if some <x_i, eps_j> is not finite.
+    """
     gain = (x.flatten(1) @ eps.flatten(1).T).double().cpu().numpy()
+    if not np.isfinite(gain).all():
+        return None
     _, columns = linear_sum_assignment(gain, maximize=True)
     return torch.as_tensor(columns, device=x.device)

@@ -40,16 +40,19 @@ class Sinkhorn(Coupling):
         self.entropy, self.iterations, self.scope = entropy, iterations, over
 
     @torch.no_grad()
-    def couple(self, x: Tensor, eps: Tensor) -> Tensor:
+    def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """eps (B, C, H, W), drawn from the plan; a function of x and eps alone.
 
         The draw's seed is a hash of eps, since the sampler has no other key; a cryptographic hash
-        says nothing of the size or place of what it hashes.
+        says nothing of the size or place of what it hashes. NaN if some <x_i, eps_j> is not finite,
+        as in a model that diverged: there is no plan then.
         """
-        found = transport_plan(x.flatten(1), eps.flatten(1), self.entropy, self.iterations)
+        found = transport_plan(x.flatten(1), eps.flatten(1), self.entropy, self.iterations).cpu()
+        if not found.isfinite().all():
+            return torch.full_like(eps, torch.nan)
         content = eps.contiguous().cpu().numpy().tobytes()
         key = hashlib.blake2b(content, digest_size=16).hexdigest()
-        columns = torch.multinomial(found.cpu(), 1, generator=rng.generator(key, "sinkhorn"))
+        columns = torch.multinomial(found, 1, generator=rng.generator(key, "sinkhorn"))
         return eps[columns[:, 0].to(eps.device)]
 
 
@@ -60,7 +63,8 @@ def transport_plan(
 
     Squared norms and T do not change the plan at a given `entropy`, so the cost is -<x_i, eps_j>,
     without its means over rows and columns. The iterations stop early where the marginals are off
-    by `tolerance` of their size, root mean square; the rest is mended by `feasible`.
+    by `tolerance` of their size, root mean square; the rest is mended by `feasible`. All of P is
+    NaN if some <x_i, eps_j> is not finite.
     """
     cost = -(x.double() @ eps.double().T)
     cost = cost - cost.mean(dim=0)

@@ -104,13 +104,13 @@ class PositionalEmbedding(nn.Module):
 
 
 class FourierEmbedding(nn.Module):
-    """sin and cos of c_noise at random frequencies with standard deviation 16 (NCSN++)."""
+    """sin and cos of c_noise at random frequencies with standard deviation `scale` (NCSN++)."""
 
     freqs: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, scale: float) -> None:
         super().__init__()
-        self.register_buffer("freqs", 16 * torch.randn(channels // 2))
+        self.register_buffer("freqs", scale * torch.randn(channels // 2))
 
     def forward(self, c_noise: Tensor) -> Tensor:
         angles = torch.outer(c_noise, 2 * math.pi * self.freqs)

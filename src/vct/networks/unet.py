@@ -4,6 +4,7 @@ Parameter names are those of public EDM checkpoints: `enc.32x32_block0.conv0.wei
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -155,11 +156,21 @@ class DDPMpp(_UNet):
 
 
 class NCSNpp(_UNet):
-    """NCSN++: random Fourier embedding, (1, 3, 3, 1) filter, the image fed to every level."""
+    """NCSN++: random Fourier embedding, (1, 3, 3, 1) filter, the image fed to every level.
+
+    Args:
+        fourier_scale: standard deviation of the embedding's frequencies; 16 in EDM and its
+            checkpoints, 0.02 in iCT (arXiv 2310.14189, Section 3.3) and VCT.
+        args, others: those of DDPM++.
+    """
 
     taps = (1, 3, 3, 1)
     residual_input = True
 
+    def __init__(self, *args: Any, fourier_scale: float = 16.0, **others: Any) -> None:
+        self.fourier_scale = fourier_scale
+        super().__init__(*args, **others)
+
     def _noise_embedding(self) -> int:
-        self.map_noise = FourierEmbedding(2 * self.channels)
+        self.map_noise = FourierEmbedding(2 * self.channels, self.fourier_scale)
         return 2 * self.channels

@@ -8,7 +8,8 @@ from vct.lab.files.layout import RunId
 from vct.lab.processes.group import current_group
 from vct.lab.report.preview import preview
 from vct.lab.runs import provenance, samples, weights
-from vct.lab.sampling import Drawing
+from vct.lab.sampling import priors
+from vct.lab.sampling.drawing import Drawing, bounds
 from vct.lab.settings.params import Params
 from vct.lab.training import outputs
 
@@ -17,7 +18,8 @@ def sample(params: Params, name: str) -> None:
     """Write `samples.npz` and `preview.png` of a run."""
     run = RunId.parse(name)
     settings, record = provenance.checked_run(params, run)
-    train, sample = settings.train, params.experiment(run.experiment).sample
+    experiment = params.experiment(run.experiment)
+    train, sample = settings.train, experiment.sample
     data = provenance.checked_data(run, record)
     files = provenance.checked_weights(run, sample, record)
     torch.set_num_threads(params.runtime.threads)
@@ -25,8 +27,11 @@ def sample(params: Params, name: str) -> None:
     model = weights.load(run, settings, data, device, sample.ema_width)
     f = build.consistency_function(train, model.network)
     classes = data.meta.classes if train.conditional else 0
-    sampler = build.sampler(sample, train.t_max)
-    drawing = Drawing(f, model.coupling, sampler, data, sample, classes, device)
+    sampler = build.sampler(sample, train.t_max, bounds(data, device))
+    starts = priors.starts(run, sample, model.coupling, data, files, device)
+    drawing = Drawing(
+        f, model.coupling, sampler, data, sample, experiment.pool, starts, classes, device
+    )
     arrays = drawing.all_results()
     if sample.snapshot_samples:
         arrays |= _snapshots(run, drawing)
@@ -34,7 +39,7 @@ def sample(params: Params, name: str) -> None:
         return
     if data.is_points:
         arrays |= drawing.pairs(train.batch_size) | {"noise": drawing.start_noise()}
-    samples.write(run, arrays, provenance.sample_record(sample, record, files))
+    samples.write(run, arrays, provenance.sample_record(sample, record, files, list(starts)))
     real = np.asarray(data.train.x[: sample.num_samples])
     preview(run.directory / "preview.png", samples.scored(arrays), real)
     outputs.forget(run)

@@ -1,0 +1,1 @@
+"""Samples: what they start from, and how they are drawn."""

@@ -1,0 +1,183 @@
+"""Drawing samples from a trained model, and storing them as they will be scored."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vct import rng
+from vct.couplings.base import Coupling
+from vct.lab.data.batches import Batches
+from vct.lab.data.dataset import Dataset
+from vct.lab.errors import UserError
+from vct.lab.processes.group import current_group
+from vct.lab.runs import samples
+from vct.lab.settings.sample import SampleSettings
+from vct.misfit import Misfit
+from vct.preconditioning import ConsistencyFunction
+from vct.samplers.base import Sampler
+from vct.samplers.few_step import Bounds
+
+Start = Callable[[Tensor, int, Tensor | None], Tensor]
+"""Makes what sampling starts from (B, C, H, W) of base noise of that shape, given the place of the
+first sample and one-hot labels (B, K)."""
+
+
+def standard(noise: Tensor, first: int, labels: Tensor | None) -> Tensor:
+    """The prior N(0, I)."""
+    return noise
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Draws samples with noise that depends on the sampling seed alone.
+
+    So all runs of an experiment start from the same noise, image by image, however many images are
+    drawn at a time. Only a coupling that pairs within a batch needs to know which samples belong
+    together: those of a pool, whose size is a part of the protocol.
+
+    Args:
+        f: what is sampled.
+        coupling: pairs samples that are noised again.
+        sampler: from noise to samples.
+        data: what the samples should look like.
+        sample: number of samples, seed, noise, samples at a time.
+        pool: number of samples that are paired together.
+        starts: what sampling starts from, by the name of the prior.
+        classes: number of classes K of a conditional model, else 0.
+        device: where it is done.
+    """
+
+    f: ConsistencyFunction
+    coupling: Coupling
+    sampler: Sampler
+    data: Dataset
+    sample: SampleSettings
+    pool: int
+    starts: Mapping[str, Start]
+    classes: int
+    device: torch.device
+
+    def all_results(self) -> dict[str, np.ndarray]:
+        """The samples as they are scored, by prior and result of the sampler: `steps1`, ..."""
+        keys, count = list(self.sampler.schedules), self.sample.num_samples
+        return {
+            samples.key_of(prior, key): x
+            for prior, start in self.starts.items()
+            for key, x in self._drawn(start, keys, count).items()
+        }
+
+    def first_result(self, count: int) -> np.ndarray:
+        """`count` samples of the fewest steps from N(0, I)."""
+        (x,) = self._drawn(standard, [next(iter(self.sampler.schedules))], count).values()
+        return x
+
+    @torch.no_grad()
+    def _drawn(self, begin: Start, keys: Sequence[str], count: int) -> dict[str, np.ndarray]:
+        """Several processes draw whole batches each, and the main one gets them all."""
+        width, group = self._together, current_group()
+        starts = range(0, count, width)[group.share(math.ceil(count / width))]
+        none = np.zeros((0, *self.data.shape), np.float32 if self.data.is_points else np.uint8)
+        parts: dict[str, list[np.ndarray]] = {key: [none] for key in keys}
+        for start in starts:
+            stop = min(start + width, count)
+            found = 0
+            # Each is looked at before the next step is made of it.
+            for key, x in zip(keys, self._some(begin, count, start, stop), strict=False):
+                parts[key].append(self._stored(key, x))
+                found += 1
+            if found < len(keys):
+                kind = type(self.sampler).__name__
+                raise Misfit(f"{kind} gives {found} results of {len(self.sampler.schedules)}")
+            print(f"{stop}/{count} samples", file=sys.stderr, flush=True)
+        return {key: group.collect(np.concatenate(part)) for key, part in parts.items()}
+
+    @property
+    def _together(self) -> int:
+        """How many samples go through the sampler together."""
+        return self.sample.batch_size if self.coupling.scope == "sample" else self.pool
+
+    def _some(self, begin: Start, count: int, start: int, stop: int) -> Iterator[Tensor]:
+        noise = [self._noise(count, step, start, stop) for step in range(self.sampler.noises)]
+        labels = self._labels(start, stop - start)
+        noise[0] = begin(noise[0], start, labels)
+        f = replace(self.f, network=_InParts(self.f.network, self.sample.batch_size))
+        return self.sampler(f, self.coupling, noise, labels)
+
+    def start_noise(self) -> np.ndarray:
+        """Base noise (N, C, H, W) that the samples start from."""
+        count = self.sample.num_samples
+        return self._noise(count, 0, 0, count).cpu().numpy()
+
+    def _noise(self, count: int, step: int, start: int, stop: int) -> Tensor:
+        """Base noise (stop - start, C, H, W) of some samples in a sampling step."""
+        seed = self.sample.seed
+        if self.sample.noise == "sobol":
+            points = rng.sobol_normal((count, *self.data.shape), seed, "sample", step)
+            # Two scrambles of one sequence agree point by point; a shuffle makes steps independent.
+            shuffle = rng.generator(seed, step, "sample order")
+            return points[torch.randperm(count, generator=shuffle)[start:stop]].to(self.device)
+        shape = (stop - start, *self.data.shape)
+        return rng.normal_rows(shape, start, seed, f"sample step {step}", device=self.device)
+
+    def _labels(self, start: int, count: int) -> Tensor | None:
+        """Classes in turn, so that each is drawn equally often."""
+        if not self.classes:
+            return None
+        index = torch.arange(start, start + count, device=self.device) % self.classes
+        return torch.nn.functional.one_hot(index, self.classes).float()
+
+    def _stored(self, key: str, x: Tensor) -> np.ndarray:
+        """Images rounded to 8 bits; points as they are.
+
+        Raises:
+            UserError: if some are not finite: such a model has diverged, and has no score.
+        """
+        x = x.float()
+        bad = int((~x.isfinite()).flatten(1).any(dim=1).sum())
+        if bad:
+            raise UserError(
+                f"{bad} of {len(x)} samples ({key}) are not finite, so this model has diverged and "
+                "has no samples; train it again with a lower learning rate or with clip_grad_norm."
+            )
+        return (x if self.data.is_points else to_uint8(x)).cpu().numpy()
+
+    @torch.no_grad()
+    def pairs(self, batch_size: int) -> dict[str, np.ndarray]:
+        """One training batch as the trained coupling pairs it, for the paper's figure 1."""
+        conditional = bool(self.classes)
+        batch = Batches(self.data, batch_size, 0, self.device, conditional=conditional).at(0)
+        eps = rng.normal(tuple(batch.x.shape), 0, "figure", device=self.device)
+        z = self.coupling.couple(batch.x, eps, batch.labels)
+        return {"pair_x": batch.x.cpu().numpy(), "pair_z": z.cpu().numpy()}
+
+
+class _InParts(nn.Module):
+    """A network that is given so many samples at a time."""
+
+    def __init__(self, network: nn.Module, batch_size: int) -> None:
+        super().__init__()
+        self.network, self.batch_size = network, batch_size
+
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        width = self.batch_size
+        some = [slice(start, start + width) for start in range(0, len(x), width)]
+        parts = [(x[at], c_noise[at], None if labels is None else labels[at]) for at in some]
+        return torch.cat([self.network(*part) for part in parts])
+
+
+def bounds(data: Dataset, device: torch.device) -> Bounds:
+    """Ends of the range of the data: of images -1 and 1, of points those of the training set."""
+    if not data.is_points:
+        return -1.0, 1.0
+    x = torch.from_numpy(np.array(data.train.x))
+    return x.amin(dim=0).to(device), x.amax(dim=0).to(device)
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Images in [-1, 1] (values beyond are clipped) to 0..255, rounded."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
