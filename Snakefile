@@ -27,7 +27,7 @@ try:
     graph.check_targets(PARAMS, sys.argv[1:])
 except UserError as error:
     raise WorkflowError(str(error)) from None
-RUNS = [run for name in EXPERIMENTS for run in PARAMS.runs(name)]
+RUNS = graph.to_make(PARAMS, SUITE)
 
 
 wildcard_constraints:

@@ -28,7 +28,7 @@ class Ranked(vct.Coupling):
         super().__init__()
         self.fraction = fraction
 
-    def couple(self, x, eps):
+    def couple(self, x, eps, labels=None):
         paired = eps.clone()
         count = round(self.fraction * len(x))
         flat = x[:count].flatten(1)

@@ -96,7 +96,6 @@ JSON = {
     "vct.lab.records": "keys of our files",
     "vct.lab.settings.run": "hashes settings",
     "vct.lab.estimate.rows": "compares settings",
-    "vct.lab.workflow.trial": "writes params.yaml as JSON",
     "vct.lab.workflow.handshake": "reads what DVC says",
     "vct.lab.tracking.run": "reads a log that is being written; MLflow's parameters are texts",
 }

@@ -41,7 +41,7 @@ class Reversed(Coupling):
         super().__init__()
         self.flip = flip
 
-    def couple(self, x, eps):
+    def couple(self, x, eps, labels=None):
         return eps.flip(0) if self.flip else eps
 
 
@@ -102,7 +102,8 @@ class Halves(Sampler):
         x = None
         for time in self.times:
             t = noise[0].new_full((len(noise[0]),), time)
-            x_t = time * noise[0] if x is None else f.kernel(x, coupling.couple(x, noise[0]), t)
+            z = noise[0] if x is None else coupling.couple(x, noise[0], labels)
+            x_t = time * z if x is None else f.kernel(x, z, t)
             x = f(x_t, t, labels)
         yield x
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -42,6 +43,7 @@ def refused(capsys, *arguments):
 
 
 def test_valid_settings(here, capsys):
+    write(here, {"experiments.small.train.ema.decay": 0.7})
     assert cli.main(["check"]) == 0
     out, err = capsys.readouterr()
     assert "small, pictures" in out
@@ -193,6 +195,58 @@ def test_output_in_an_old_encoding(here, monkeypatch):
     assert stream.buffer.getvalue() == b"FD \\u2193 \xb1\n"
 
 
+ENTRY = [sys.executable, "-c", "from vct.lab.cli import entry; entry()"]
+
+
+@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
+def buffered(request, monkeypatch):
+    """What Python writes at once, and what it keeps until its end, fail in different places."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", request.param)
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["show", "small/ot/seed0"], ["plan", "cpu"]])
+def test_a_closed_pipe_is_no_error(here, buffered, arguments):
+    """`vct show RUN | head -1`: no word, and the code of a program that SIGPIPE ended."""
+    before = "import vct.lab.commands.{0} as it; it.{0} = lambda *_, **__: print('x' * 10**6);"
+    command = [*ENTRY[:2], before.format(arguments[0]) + ENTRY[2], *arguments]
+    reader, writer = os.pipe()
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE) as process:
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["check"], 141), (["data", "pionts"], 2), (["--help"], None)]
+)
+def test_nobody_reads_any_more(here, buffered, arguments, code):
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run([*ENTRY, *arguments], stdout=writer, stderr=subprocess.PIPE)
+    assert code in (result.returncode, None)  # argparse itself forgets what it cannot write
+    assert b"room" not in result.stderr and b"Traceback" not in result.stderr
+    assert b"Exception ignored" not in result.stderr
+    result = subprocess.run([*ENTRY, *arguments], stdout=subprocess.DEVNULL, stderr=writer)
+    assert result.returncode in ((2,) if code == 2 else (0, 141))  # 141 where it had to warn
+    os.close(writer)
+
+
+def test_a_full_disk_says_make_room(here, buffered):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([*ENTRY, "check"], stdout=full, stderr=subprocess.PIPE, text=True)
+        assert subprocess.run([*ENTRY, "data", "pionts"], stderr=full).returncode == 2
+    assert result.returncode == 2
+    assert "vct: error: No space left on device; make room" in result.stderr
+    assert "Exception ignored" not in result.stderr
+
+
+def test_a_pipe_to_another_program_that_broke_is_no_closed_stdout(here, capsys, monkeypatch):
+    monkeypatch.setattr("vct.lab.commands.train.train", raising(BrokenPipeError(32, "Broken pipe")))
+    assert "another program" in refused(capsys, "train", "small/ot/seed0")
+
+
 def test_a_bug_is_not_dressed_up_as_a_users_error(here, monkeypatch):
     monkeypatch.setattr(cli, "_command", lambda *_: raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
@@ -255,7 +309,6 @@ def test_no_library_calls_home(monkeypatch, here):
 
 
 def test_installed_command(here):
-    command = [sys.executable, "-c", "from vct.lab.cli import entry; entry()", "data", "pionts"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run([*ENTRY, "data", "pionts"], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith("vct: error: ")

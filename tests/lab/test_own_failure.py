@@ -17,7 +17,7 @@ from vct import Coupling
 from vct.couplings.base import Pair
 
 class Mine(Coupling):
-    def couple(self, x, eps):
+    def couple(self, x, eps, labels=None):
         return eps
 """
 OBJECTIVE = """
@@ -96,7 +96,7 @@ def test_one_that_fits_is_taken(attempt, family):
         ("coupling", "return eps", "return eps[:3]", "Mine.couple has shape"),
         ("coupling", "return eps", "eps * 2", "Mine.couple is NoneType, not a tensor"),
         ("coupling", "return eps", "return eps * k", "own_mine.py, line 8, in couple: NameError"),
-        ("coupling", "self, x, eps", "self, eps", "couple() takes 2 positional"),
+        ("coupling", "self, x, eps, labels=None", "self, x, eps", "Mine.couple must take x, eps"),
         ("coupling", "def couple", "def paired", "does not define couple"),
         ("coupling", "    def couple", "    scope = 'bach'\n    def couple", "scope is 'bach'"),
         (

@@ -29,8 +29,10 @@ class Project:
         """Replace params.yaml."""
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
-    def run(self, *command: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project, with the programs beside this Python."""
+    def run(
+        self, *command: str, ok: bool = True, given: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project, with the programs beside this Python; `given` is stdin."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {
             **os.environ,
@@ -40,7 +42,13 @@ class Project:
         }
         environment.pop("MLFLOW_TRACKING_URI", None)
         result = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=400
+            command,
+            cwd=self.folder,
+            env=environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=400,
         )
         if ok:
             assert result.returncode == 0, result.stdout + result.stderr

@@ -5,8 +5,10 @@ the file.
 """
 
 import json
+import os
 import re
 import sqlite3
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 RUNS = ("mixture/variational/seed0", "digits/ot/seed0", "digits/variational/seed0")
 ONE_RUN_OVER = [
     "figures of digits",
+    "prior of digits/variational/seed0",
     "sample digits/variational/seed0",
     "score digits/variational/seed0",
     "scores of suite cpu to MLflow",
@@ -95,6 +98,14 @@ def test_mlflow_has_each_run_once_with_curves_and_scores(finished):
     assert runs == dict.fromkeys(RUNS, "FINISHED")
     assert sorted(points) == sorted((run, step, 1) for run in RUNS for step in (10, 20, 30, 40))
     assert sorted(scored) == sorted((run,) for run in RUNS)
+
+
+def test_a_touched_marker_of_mlflow_trains_nothing_again(finished):
+    """It is written again whenever `vct track init` runs."""
+    later = time.time() + 60
+    os.utime(finished.folder / "results/tracking.json", (later, later))
+    assert finished.planned() == []
+    assert finished.run("dvc", "status", "-q").returncode == 0
 
 
 def test_one_knob_reruns_one_chain_in_both(finished):

@@ -46,6 +46,32 @@ if KEEPING:
     ruleorder: train_keeping_averages > train
 
 
+rule prior:
+    input:
+        lambda wildcards: graph.input_files(PARAMS, "prior", wildcards),
+    output:
+        f"results/{{experiment}}/{{coupling}}/seed{{seed}}/{layout.PRIOR_FILE}",
+    log:
+        "logs/prior/{experiment}/{coupling}/seed{seed}.log",
+    benchmark:
+        "logs/prior/{experiment}/{coupling}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PARAMS.runtime.cores
+    resources:
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: config["experiments"][wildcards.experiment]["sample"],
+        version=versions.SAMPLING,
+    message:
+        "prior of {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
+    shell:
+        "exec vct prior {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "2> >(trap '' INT TERM; tee {log} >&2)"
+
+
 rule sample:
     input:
         lambda wildcards: graph.input_files(PARAMS, "sample", wildcards),

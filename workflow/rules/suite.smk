@@ -7,7 +7,7 @@ rule table:
             caption="../report/table.rst",
             category="Table",
         ),
-        expand("results/{{suite}}/{file}", file=["table.md", "table.tex"]),
+        expand("results/{{suite}}/{file}", file=layout.TABLE_FILES[1:]),
     log:
         "logs/{suite}/table.log",
     benchmark:
@@ -20,8 +20,9 @@ rule table:
         runtime=30,
     params:
         rows=lambda wildcards: [
-            graph.rows_of(config, name) for name in config["suites"][wildcards.suite]
+            graph.rows_of(config, name) for name in PARAMS.suite(wildcards.suite)
         ],
+        suite=lambda wildcards: graph.endpoint(PARAMS, wildcards.suite),
         version=versions.REPORTING,
     message:
         "table of suite {wildcards.suite}"

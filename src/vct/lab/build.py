@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # scores of points ask for a sampler's times, and do without 
     from vct.objectives.base import Objective
     from vct.preconditioning import ConsistencyFunction
     from vct.samplers.base import Sampler
+    from vct.samplers.few_step import Bounds
 
 
 def instantiate(section: FamilySettings, **offered: Any) -> Any:
@@ -98,12 +99,12 @@ def accepted(target: Any) -> set[str] | None:
 
 
 def _inside(section: FamilySettings, name: str, offered: dict[str, Any]) -> dict[str, Any]:
-    """What is offered to a section inside another one: a network there knows no classes."""
+    """What is offered to a section inside another one."""
     marks = type(section).model_fields[name].metadata
     factor = next((mark.factor for mark in marks if isinstance(mark, Outputs)), None)
     if factor is None:
         return offered
-    return {**offered, "outputs": factor * offered["shape"][0], "classes": 0}
+    return {**offered, "outputs": factor * offered["shape"][0]}
 
 
 def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
@@ -114,6 +115,7 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
     import torch
 
     from vct import rng
+    from vct.lab.data.batches import everything
     from vct.lab.model import Model
 
     train = settings.train
@@ -125,7 +127,12 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
         torch.manual_seed(network_rng)
         net = instantiate(train.network, outputs=shape[0], **data)
         torch.manual_seed(coupling_rng)
-        coupling = instantiate(settings.coupling, t_max=train.t_max, **data)
+        coupling = instantiate(
+            settings.coupling,
+            t_max=train.t_max,
+            points=lambda: everything(dataset, train.conditional, train.flip),
+            **data,
+        )
     for made, section in ((net, train.network), (coupling, settings.coupling)):
         if "_modules" not in vars(made):
             raise UserError(
@@ -148,6 +155,12 @@ def _classes(train: TrainSettings, dataset: Dataset) -> int:
             f"train.conditional: data set '{train.dataset}' has no labels; give it class labels, "
             "or set conditional to false."
         )
+    if missing := dataset.untrained:
+        raise UserError(
+            f"train.conditional: {missing} in data set '{train.dataset}', and would be sampled all "
+            "the same; number labels from 0 on without gaps, raise its limit if it has one, or set "
+            "conditional to false."
+        )
     return classes
 
 
@@ -169,12 +182,16 @@ def consistency_function(train: TrainSettings, network: nn.Module) -> Consistenc
     return ConsistencyFunction(network, kernel(train), train.sigma_data, objective(train).t_min)
 
 
-def sampler(sample: SampleSettings, t_max: float) -> Sampler:
-    """The sampler: few steps, unless another is asked for."""
+def sampler(sample: SampleSettings, t_max: float, bounds: Bounds | None = None) -> Sampler:
+    """The sampler: few steps, unless another is asked for.
+
+    Args:
+        bounds: ends of the range of the data, where there are data to draw.
+    """
     times = [t_max, *sample.mid_times]
     if sample.sampler is None:
-        return FewStep(times)
-    made: Sampler = instantiate(sample.sampler, times=times, t_max=t_max)
+        return FewStep(times, bounds)
+    made: Sampler = instantiate(sample.sampler, times=times, t_max=t_max, bounds=bounds)
     keys = list(getattr(made, "schedules", ()))
     if not keys or not all(map(parse_key, keys)):
         raise UserError(

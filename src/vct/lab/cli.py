@@ -5,18 +5,16 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from io import TextIOWrapper
-from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from vct import __version__
 from vct.lab.errors import LOST, PeerLost, UserError, out_of_memory
-from vct.lab.processes import launch
+from vct.lab.processes import launch, stops, streams
 
-DIVIDED = ("train", "sample", "statistics", "score", "floor")
+DIVIDED = ("train", "prior", "sample", "statistics", "score", "floor")
 """Stages whose work several processes share."""
 RUN = "EXPERIMENT/COUPLING/seedK, for example digits/variational/seed0"
 
@@ -49,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "FILE",
         "a .pkl file",
     )
+    add("prior", "Fit the Gaussian that sampling may start from.", "RUN", RUN)
     add("sample", "Draw samples from a trained run.", "RUN", RUN)
     add(
         "statistics",
@@ -64,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--against", metavar="FILE", help="a table.csv; that of git's HEAD if left out"
     )
-    add("table", "Write the table of a suite.", "SUITE", "a name under suites")
+    table = add("table", "Write the table of a suite.", "SUITE", "a name under suites")
+    table.add_argument("--finished", action="store_true", help="of the runs that there are")
+    add("keep", "Copy small files of finished runs to where git keeps them.", "SUITE", "a suite")
     add("figures", "Write the figures of a suite.", "SUITE", "a name under suites")
     smoke = add(
         "smoke", "Try every run of a suite for a few steps.", "SUITE", "a name under suites"
@@ -93,60 +94,75 @@ def main(arguments: list[str] | None = None) -> int:
     _quiet_environment()
     if isinstance(sys.stdout, TextIOWrapper):  # some terminals have no ± or ↓
         sys.stdout.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    with stops.raised() as received:
+        try:
+            return _answer(arguments)
+        except SystemExit:
+            raise
+        except BaseException as error:
+            if received or isinstance(error, KeyboardInterrupt):
+                return _stopped(received[0] if received else signal.SIGINT)
+            code = _explained(error)
+            if code is None:
+                raise
+            return code
+
+
+def _answer(arguments: list[str] | None) -> int:
+    """Run a command and deliver what it printed."""
     try:
-        with _sigterm_raises():
-            return _call(options, sys.argv[1:] if arguments is None else arguments) or 0
-    except PeerLost as error:
-        _refused(str(error))
-        return LOST
-    except UserError as error:
-        return _refused(str(error))
-    except Terminated:
-        print("vct: stopped by SIGTERM.", file=sys.stderr)
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        print("vct: stopped.", file=sys.stderr)
-        return 130
-    except OSError as error:
+        options = _parser().parse_args(arguments)
+        code = _call(options, sys.argv[1:] if arguments is None else arguments) or 0
+    except SystemExit:  # after --help
+        streams.flush(sys.stdout)
+        raise
+    streams.flush(sys.stdout)
+    return code
+
+
+def _stopped(number: int) -> int:
+    streams.say(stops.words(number))
+    return 128 + number
+
+
+def _explained(error: BaseException) -> int | None:
+    """Say what is wrong and return the exit code; None if it is a bug."""
+    if isinstance(error, UserError):
+        code = _refused(str(error))
+        return LOST if isinstance(error, PeerLost) else code
+    if isinstance(error, BrokenPipeError):
+        if streams.is_unread(sys.stdout) or streams.is_unread(sys.stderr):
+            # As of any program that the system ends by SIGPIPE: `vct show RUN | head` is no error,
+            # and a script can tell that not all was read.
+            return 128 + signal.SIGPIPE
+        return _refused("another program that was written to has ended; see what it said.")
+    if isinstance(error, OSError):
         # Files are named where they are written; this is what is left: pipes, locks, descriptors.
         place = f"{error.filename}: " if error.filename else ""
         return _refused(f"{place}{error.strerror or error}; make room or mend the file's rights.")
-    except (MemoryError, RuntimeError, ImportError) as error:
-        if not out_of_memory(error):
-            raise
+    if isinstance(error, Exception) and out_of_memory(error):
         return _refused("memory is exhausted; make batch_size or the network smaller.")
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which clusters send before their time limit, as an exception: files are cleaned up
-    as after Ctrl-C."""
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    try:
-        old = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread, where signals arrive
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
+    return None
 
 
 def _refused(why: str) -> int:
-    print(f"vct: error: {why}", file=sys.stderr)
+    streams.say(f"vct: error: {why}")
     return 2
 
 
-def entry() -> None:
+def entry() -> NoReturn:
     """The installed command."""
-    sys.exit(main())
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Before and after `main`, Ctrl-C ends the process without a word.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        code = main()
+    except SystemExit as end:  # of the parser
+        code = int(end.code or 0)
+    streams.settle()
+    if code > 128:
+        os._exit(code)  # Python's own end takes a while, and all files are whole
+    sys.exit(code)
 
 
 def _quiet_environment() -> None:
@@ -161,8 +177,9 @@ def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
             "this environment holds the library alone; commands need the rest of the project, in "
             "its folder: pip install -c constraints.txt -e '.[lab]'"
         )
-    from vct.lab.processes import gpus
-    from vct.lab.settings import reading
+    with stops.at_once():
+        from vct.lab.processes import gpus
+        from vct.lab.settings import reading
 
     if options.stage == "import-edm":  # needs no settings, and no folder with them
         return _command("import_edm", "import_edm")(options.name)
@@ -177,8 +194,8 @@ def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
                 return launch.run(arguments, params.runtime.size, locks)
             return _run(params, options)
     if launch.is_member():
-        from vct.lab.processes.group import joined_group
-
+        with stops.at_once():
+            from vct.lab.processes.group import joined_group
         with joined_group():
             return _run(params, options)
     return _run(params, options)
@@ -218,4 +235,5 @@ def _run(params: Any, options: argparse.Namespace) -> int | None:
 
 def _command(module: str, function: str) -> Callable[..., int | None]:
     """A command's function; its libraries are loaded now and not before."""
-    return getattr(importlib.import_module(f"vct.lab.commands.{module}"), function)
+    with stops.at_once():
+        return getattr(importlib.import_module(f"vct.lab.commands.{module}"), function)

@@ -99,6 +99,13 @@ class Modes(Record):
     std: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class LeftOutRecord(Record):
+    """Files beside the images that were not taken: how many, and what some are called."""
+
+    count: Count
+    names: list[str]
+
+
 class DatasetRecord(Record):
     """`data/NAME/meta.json`: what the arrays beside it are; a source may say more."""
 
@@ -114,6 +121,15 @@ class DatasetRecord(Record):
     dtype: Literal["uint8", "float32"]
     classes: Annotated[int, Field(ge=0, lt=2**31)]
     modes: Modes | None = optional()
+    left_out: LeftOutRecord | None = optional()
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, where the source gave each one."""
+        names = (self.model_extra or {}).get("class_names")
+        if not isinstance(names, list) or len(names) != self.classes:
+            return []
+        return [str(name) for name in names]
 
     @model_validator(mode="after")
     def _modes_are_samples(self) -> "DatasetRecord":
@@ -148,7 +164,10 @@ class DivisionRecord(Record):
 
 
 class RunRecord(Record):
-    """`config.json` of a run: what was trained, of what, and the hashes of what came out."""
+    """`config.json` of a run: what was trained, of what, and the hashes of what came out.
+
+    `initial_weights_license` is that of the published weights that it goes back to, if any.
+    """
 
     run: str
     settings: dict[str, Any]
@@ -158,6 +177,7 @@ class RunRecord(Record):
     division: DivisionRecord | None = optional()
     summary: dict[str, Number]
     initial_weights_sha256: str | None = optional()
+    initial_weights_license: str | None = optional()
     own_code: dict[str, str] | None = optional()
     files: dict[str, str] | None = optional()
 
@@ -170,6 +190,11 @@ class RunRecord(Record):
     def dataset(self) -> str:
         """Name of the data that were trained on."""
         return str(self.settings["train"]["dataset"])
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it was trained with labels."""
+        return bool(self.settings["train"]["conditional"])
 
     @property
     def origin(self) -> tuple[Any, ...]:
@@ -234,12 +259,24 @@ class StartedRecord(Record):
 
 
 class SampleRecord(Record):
-    """The entry `record` of `samples.npz`: what the samples were drawn with and from."""
+    """The entry `record` of `samples.npz`: what the samples were drawn with and from.
+
+    `priors` are those that sampling started from, where they are more than N(0, I).
+    """
 
     version: int
     settings: dict[str, Any]
     data_sha256: str
     files: dict[str, str]
+    priors: list[str] | None = optional()
+
+
+class PriorRecord(Record):
+    """In `prior.safetensors` of a run: of which data and weights the prior is, by which version."""
+
+    data_sha256: str
+    files: dict[str, str]
+    version: int
 
 
 class Label(Record):
@@ -294,6 +331,8 @@ class ProtocolRecord(Record):
     ema: str
     sample_seed: int
     noise: str
+    pool: Count
+    priors: list[str] | None = optional()
     extractor: ExtractorRecord | None
     reference: ReferenceRecord
     metrics: list[str]
@@ -353,11 +392,16 @@ class StatisticsRecord(Record):
     version: int
 
 
+EDM_LICENSE = "CC BY-NC-SA 4.0"
+"""Under which NVIDIA published the weights of EDM and EDM2: not for commercial use."""
+
+
 class PretrainedRecord(Record):
     """`pretrained/NAME.json`: the network of an imported checkpoint, as params.yaml takes it."""
 
     source: str
     sha256: str
+    license: str = EDM_LICENSE
     network: dict[str, Any]
     shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
     classes: Count

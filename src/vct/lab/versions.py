@@ -4,8 +4,8 @@ Raise one when a change of code changes a stage's results: both engines then run
 Cosmetic edits leave them alone, and nothing retrains.
 """
 
-DATA = 1
-TRAINING = 1
-SAMPLING = 2
+DATA = 2
+TRAINING = 2
+SAMPLING = 3
 SCORING = 2
-REPORTING = 2
+REPORTING = 3

@@ -1,12 +1,15 @@
 """Any average can be sampled from after the training, and is the one that was tracked."""
 
+import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from vct.lab import cli
 from vct.lab.commands import sample, score, train
 from vct.lab.errors import UserError
 from vct.lab.files.layout import AVERAGES_FILE, RunId
@@ -75,3 +78,35 @@ def test_a_width_out_of_reach_is_refused(make_project):
     (RUN.directory / AVERAGES_FILE).write_bytes(b"torn")
     with pytest.raises(UserError, match=r"averages.* train again: vct train small/vari"):
         sample.sample(loaded, str(RUN))
+
+
+def flipped(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def test_other_averages_than_those_of_the_training_are_seen(make_project, capsys):
+    """By `show`, by sampling, and by scoring what was drawn from others."""
+    width = {"experiments.small.sample.ema_width": 0.07}
+    loaded, path = make_project(changes(KEPT, **width)), RUN.directory / AVERAGES_FILE
+    for stage in ("train", "sample", "score"):
+        assert cli.main([stage, str(RUN)]) == 0
+    assert cli.main(["show", str(RUN)]) == 0
+    said = capsys.readouterr().out
+    for recorder in ("config.json", "samples.npz"):
+        assert re.search(rf"ok +{path}, recorded in {recorder}", said)
+
+    whole = path.read_bytes()
+    path.write_bytes(flipped(whole))
+    assert cli.main(["show", str(RUN)]) == 2
+    said = capsys.readouterr().out
+    for recorder in ("config.json", "samples.npz"):
+        assert re.search(rf"differs +{path}, recorded in {recorder}", said)
+    with pytest.raises(UserError, match=r"averages.* is not the file that config\.json"):
+        sample.sample(loaded, str(RUN))
+
+    config = RUN.directory / "config.json"
+    record = json.loads(config.read_text())
+    record["files"][AVERAGES_FILE] = hashlib.sha256(path.read_bytes()).hexdigest()
+    config.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="drawn from other weights"):
+        score.score(loaded, str(RUN))

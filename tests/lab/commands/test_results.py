@@ -10,7 +10,7 @@ import pytest
 from vct.lab import cli
 from vct.lab.files.layout import RunId
 from vct.lab.runs import samples, weights
-from vct.lab.sampling import Drawing
+from vct.lab.sampling.drawing import Drawing
 
 RUN = "small/variational/seed0"
 
@@ -221,10 +221,44 @@ def test_any_flipped_byte_of_samples_is_a_sentence_or_costs_nothing(project, cap
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wild", [np.nan, np.inf, 1e38])
-def test_samples_that_are_not_finite_are_still_scored(project, wild):
+@pytest.mark.parametrize("key", ["steps1", "steps3", "snapshot20", "pair_z"])
+@pytest.mark.parametrize("wild", [np.nan, np.inf])
+def test_points_that_are_not_finite_are_no_samples(project, refused, key, wild):
     arrays, record = samples.read(RunId.parse(RUN))
-    arrays["steps1"][0] = wild
-    arrays["snapshot20"] = arrays["steps1"]
+    arrays.setdefault(key, arrays["steps1"].copy())[3] = wild
+    samples.write(RunId.parse(RUN), arrays, record)
+    before = {path.name: digest(path) for path in folder(project).iterdir()}
+    said = refused("score", RUN)
+    assert f"samples.npz holds numbers that are not finite ({key})" in said and "diverged" in said
+    assert {path.name: digest(path) for path in folder(project).iterdir()} == before
+
+
+def test_large_finite_points_are_scored(project):
+    arrays, record = samples.read(RunId.parse(RUN))
+    arrays["steps1"][0] = 1e38
     samples.write(RunId.parse(RUN), arrays, record)
     assert cli.main(["score", RUN]) == 0
+    assert json.loads((folder(project) / "metrics.json").read_text())["steps1"]["w2"] > 1e36
+
+
+@pytest.mark.parametrize("key", ["steps1", "steps2"])
+@pytest.mark.parametrize("count", [15, 17])
+def test_another_number_of_samples_is_not_scored(project, refused, key, count):
+    """The protocol would say that there are 16."""
+    arrays, record = samples.read(RunId.parse(RUN))
+    arrays[key] = np.resize(arrays[key], (count, *arrays[key].shape[1:]))
+    samples.write(RunId.parse(RUN), arrays, record)
+    assert f"samples.npz holds {{'{key}': {count}}} samples, not 16" in refused("score", RUN)
+
+
+RECORDED = {"data_sha256": "0" * 64, "files": {"model.safetensors": "0" * 64}}
+
+
+@pytest.mark.parametrize("entry", [*RECORDED, "snapshots.safetensors"])
+def test_samples_of_other_data_or_weights_are_not_scored(project, refused, entry):
+    """Whatever their record says that is not in config.json."""
+    arrays, record = samples.read(RunId.parse(RUN))
+    other = RECORDED.get(entry, {**record.files, entry: "0" * 64})
+    key = entry if entry in RECORDED else "files"
+    samples.write(RunId.parse(RUN), arrays, record.model_copy(update={key: other}))
+    assert "was drawn from other weights or data than config.json" in refused("score", RUN)

@@ -137,6 +137,30 @@ def test_settings_and_code_that_changed_since(show, project, folder, monkeypatch
     assert states["differs"][1] == f"code of scoring: version {scored}, this program has 99"
 
 
+def test_samples_of_other_settings(show, project):
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("num_samples: 16", "num_samples: 17", 1))
+    code, states, _ = show()
+    assert code == 2
+    assert states["differs"] == ["settings of sampling in params.yaml: num_samples: 16 -> 17"]
+
+
+def test_samples_or_scores_of_other_data_are_seen(show, folder):
+    path = folder / "samples.npz"
+    arrays, whole = dict(np.load(path)), path.read_bytes()
+    record = json.loads(str(arrays.pop("record")))
+    np.savez(path, **arrays, record=json.dumps({**record, "data_sha256": "0" * 64}))
+    code, states, _ = show()
+    assert code == 2
+    assert [item for item in states["differs"] if item.startswith("data of samples.npz")]
+    path.write_bytes(whole)
+    reference = json.loads((folder / "protocol.json").read_text())["reference"]
+    change(folder / "protocol.json", reference={**reference, "sha256": "0" * 64})
+    code, states, _ = show()
+    assert code == 2
+    assert [item[:26] for item in states["differs"]] == ["reference of protocol.json"]
+
+
 def test_a_run_half_way_is_no_problem(show, folder):
     for name in ("samples.npz", "preview.png", "metrics.json", "protocol.json", "trajectory.csv"):
         os.unlink(folder / name)

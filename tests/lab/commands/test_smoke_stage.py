@@ -1,10 +1,10 @@
 """What `vct smoke` lays out before Snakemake starts, and how it starts it."""
 
-import json
 import os
 from itertools import pairwise
 
 import pytest
+import yaml
 from support import real_params
 
 from vct.lab.commands import smoke as stage
@@ -40,7 +40,7 @@ def test_it_runs_in_a_folder_of_its_own_and_tells_nobody(started, tmp_path, caps
     assert "stand in for cifar10, fashion-mnist, ffhq64, imagenet64" in capsys.readouterr().err
     written = (tmp_path / "smoke/paper/params.yaml").read_text()
     assert reading.load(tmp_path / "smoke/paper/params.yaml").suite("smoke-paper")
-    assert json.loads(written.split("\n", 1)[1])["runtime"]["device"] == "cpu"
+    assert yaml.safe_load(written)["runtime"]["device"] == "cpu"
 
 
 def test_files_at_hand_are_linked_and_links_follow_them(started, tmp_path):

@@ -57,8 +57,9 @@ def test_runs_that_do_not(project, capsys):
     path.write_text("".join(lines).replace(lines[1].split(",")[7], "123.0"))
     code, out = verify(capsys, "--against", str(path))
     assert code == 2
-    assert "disagrees       small/variational w2, 1 step: 123 -> " in out
-    assert "one: NOT reproduced; rows: 1 disagrees, 12 identical" in out
+    assert "not comparable  small/variational w2, 1 step: 123 -> " in out
+    assert "no committed row of several seeds says how much this metric may vary" in out
+    assert "one: NOT reproduced; rows: 1 not comparable, 12 identical" in out
     path.write_text("".join(lines) + lines[1].replace("variational", "ot"))
     code, out = verify(capsys, "--against", str(path))
     assert code == 2

@@ -43,6 +43,7 @@ def protocol(dataset: str, mid: float = 1.5) -> dict:
         "ema": "constant 0.999",
         "sample_seed": 0,
         "noise": "sobol" if points else "gaussian",
+        "pool": 500,
         "extractor": None if points else extractor,
         "reference": {"dataset": dataset, "split": "train", "size": 1297, "sha256": "cd" * 32},
         "metrics": ["w2"] if points else ["fid_classifier"],

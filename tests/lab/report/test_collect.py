@@ -134,9 +134,12 @@ def test_a_run_copied_from_elsewhere_is_refused(project, digits):
         collect([digits])
 
 
-def test_a_floor_of_another_reference_is_refused(project, digits):
-    change(project / "results/digits_small/floor.json", reference=REFERENCE)
-    with pytest.raises(UserError, match=r"floor\.json: reference differs"):
+@pytest.mark.parametrize(
+    ("key", "value"), [("reference", REFERENCE), ("extractor", OTHER), ("version", 9)]
+)
+def test_a_floor_of_another_reference_or_extractor_is_refused(project, digits, key, value):
+    change(project / "results/digits_small/floor.json", **{key: value})
+    with pytest.raises(UserError, match=rf"floor\.json: {key} differs"):
         collect([digits])
 
 

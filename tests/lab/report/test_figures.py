@@ -142,6 +142,71 @@ def test_curves_of_an_experiment(project, digits, tmp_path):
     assert_good(tmp_path / "curves.png", (1118, 406))
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures as they are before they become files."""
+    found = []
+    monkeypatch.setattr(style, "save", lambda figure, *_, **__: found.append(figure))
+    return found
+
+
+def test_lines_are_means_over_seeds_and_bands_reach_from_lowest_to_highest(
+    project, digits, tmp_path, figures
+):
+    histories = read_histories(digits)
+    seeds = np.array(digits.seeds)
+    training = histories.training
+    training = training.assign(consistency_loss=training["step"] + 10.0 ** training["seed"])
+    curves_figure(tmp_path / "x.png", replace(histories, training=training), digits, 2.1)
+    loss, kl, distance = figures[0].axes
+    assert [axes.get_title(loc="left") for axes in (loss, kl, distance)] == [
+        "consistency loss",
+        "KL to the prior (nats)",
+        "FD (classifier), 1 step",
+    ]
+    couplings = list(digits.couplings.values())
+    steps = np.array([10, 20, 30, 40])
+    for axes, x, values in (
+        (loss, steps, steps[:, None] + 10.0**seeds),
+        (distance, steps[[1, 3]], 100 / steps[[1, 3]][:, None] + seeds),
+    ):
+        lines = {line.get_label(): line for line in axes.lines}
+        bands = axes.collections
+        assert [label for label in lines if label in couplings] == couplings
+        for coupling, band in zip(couplings, bands, strict=True):
+            assert lines[coupling].get_xdata().tolist() == x.tolist()
+            assert lines[coupling].get_ydata() == pytest.approx(values.mean(axis=1))
+            edge = band.get_paths()[0].vertices
+            for at, row in zip(x, values, strict=True):
+                heights = edge[edge[:, 0] == at, 1]
+                assert (heights.min(), heights.max()) == pytest.approx((row.min(), row.max()))
+    assert [line.get_label() for line in kl.lines] == ["variational"]
+    floor = {line.get_label(): line for line in distance.lines}["held-out real data"]
+    assert set(floor.get_ydata()) == {2.1}
+    assert "held-out real data" not in {line.get_label() for line in loss.lines}
+
+
+def test_panels_of_couplings_show_their_own_noise_and_samples(tmp_path, figures):
+    """Two modes; a quarter of the samples lies outside, and one pair of paths of three crosses."""
+    x = np.array([[0, -0.5], [0, 0.5], [0, 0.52]])
+    z = np.array([[0.1, -1], [0.2, 2], [0.3, 1]])
+    noise, made = (
+        np.array([[1, 1], [2, 2], [-1, -1], [3, 0.0]]),
+        np.array([[0, 0.5], [0, 0.5], [0, -0.5], [2, 2.0]]),
+    )
+    couplings_figure(tmp_path / "x.png", [CouplingPanel("ot", x, z, noise, made)], MODES, PATHS)
+    pairs, above, below = figures[0].axes
+    assert pairs.get_title() == "33 % of the pairs of paths cross"
+    assert below.get_title() == "25.0 % outside the circles"
+    for axes, points in ((above, noise), (below, made)):
+        shown = [part.get_offsets() for part in axes.collections]
+        order = ([2], [0, 1], [3])  # of the lower mode, the upper, and of none
+        assert [part.tolist() for part in shown] == [points[index].tolist() for index in order]
+    (lines,) = pairs.collections
+    drawn = np.array([path.vertices for path in lines.get_paths()])
+    assert drawn[:, :, 1] == pytest.approx(PATHS.scaled(x[:, 1], z[:, 1]))
+
+
 def test_curves_need_neither_kl_nor_trajectory(project, li, tmp_path, scored_again):
     for coupling in li.couplings:
         path = project / f"results/digits_li/{coupling}/seed0/trajectory.csv"

@@ -18,7 +18,7 @@ from vct.couplings.base import Coupling
 
 
 class Mine(Coupling):
-    def couple(self, x, eps):
+    def couple(self, x, eps, labels=None):
         return eps * {scale}
 """
 

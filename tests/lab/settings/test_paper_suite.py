@@ -5,6 +5,7 @@ import json
 import pytest
 from support import ROOT
 
+from vct.lab import build
 from vct.lab.settings import reading
 from vct.lab.settings.run import run_settings
 from vct.lab.workflow import graph
@@ -37,6 +38,27 @@ def test_gradients_are_clipped_for_variational_couplings_alone(run):
     settings = run_settings(PARAMS, run)
     learns = "encoder" in json.dumps(settings.coupling.model_dump(mode="json"))
     assert settings.clip_grad_norm == (200 if learns else None)
+
+
+def encoder_settings(settings):
+    return getattr(getattr(settings.coupling, "base", settings.coupling), "encoder", None)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_encoders_drop_as_their_networks_do(run):
+    settings = run_settings(PARAMS, run)
+    encoder = encoder_settings(settings)
+    if encoder is not None:
+        network = settings.train.network
+        for name in ("dropout", "dropout_up_to", "mult"):
+            assert getattr(encoder, name, None) == getattr(network, name, None)
+
+
+def test_encoder_of_imagenet_is_as_large_as_the_published_one():
+    (run,) = (run for run in RUNS if str(run) == "ecm-imagenet64-li/variational/seed0")
+    encoder = encoder_settings(run_settings(PARAMS, run))
+    made = build.instantiate(encoder, shape=(3, 64, 64), outputs=6, classes=1000, sigma_data=0.5)
+    assert sum(parameter.numel() for parameter in made.parameters()) == 6_162_269
 
 
 @pytest.mark.parametrize("name", PARAMS.suite("paper"))

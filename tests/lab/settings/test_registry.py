@@ -21,7 +21,7 @@ class {name}(Coupling):
         super().__init__(shape)
         self.by = by
 
-    def couple(self, x, eps):
+    def couple(self, x, eps, labels=None):
         return eps + self.by
 '''
 

@@ -1,13 +1,15 @@
 """The small settings of a suite: what must stay what it is, what shrinks, and how it is called."""
 
 import pytest
-from support import real_params
+from dvc.utils.serialize import load_yaml
+from support import params, real_params
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import pretrained_source
 from vct.lab.settings import reading
 from vct.lab.settings.data import StandInSettings
 from vct.lab.workflow.smoke import BATCH, SAMPLES, reduced_suite
+from vct.lab.workflow.trial import lay_out
 
 PARAMS = reading.validate(real_params())
 CHANGED = {"dataset", "batch_size", "steps", "log_every", "snapshots", "initial_weights", "ema"}
@@ -67,6 +69,7 @@ def test_stand_ins_have_the_shape_and_the_classes_of_the_data(name, shape, paper
     settings = paper.datasets[f"stand-in-{name}"]
     assert isinstance(settings, StandInSettings)
     assert (settings.channels, settings.size, settings.classes) == shape
+    assert settings.train >= settings.classes  # of each an image, for a conditional training
     assert settings.of == name
 
 
@@ -101,6 +104,12 @@ def test_what_is_at_hand_is_used(here):
     assert found.extractors["smoke-inception"].kind == "inception"
     extras = found.experiments["smoke-ict-cifar10-ve"].score.extras
     assert extras == ["kid", "precision_recall", "inception_score"]
+
+
+def test_a_part_of_what_is_at_hand_has_images_of_all_classes(here):
+    put(here / "data/raw/imagenet64/1.png")
+    data = reduced_suite(PARAMS, "paper", 1).datasets["imagenet64"].model_dump()
+    assert data["limit"] - data["test"] == data["classes"] == 1000
 
 
 def test_a_diffusion_network_that_is_trained_first_is_trained_here_too():
@@ -161,3 +170,15 @@ def test_kept_averages_need_two_steps():
 def test_unknown_suite():
     with pytest.raises(UserError, match="did you mean paper"):
         reduced_suite(PARAMS, "papr", 1)
+
+
+def test_the_written_settings_are_what_was_meant_to_all_who_read_them(here):
+    """Floats without a point, and names that look like numbers."""
+    content = params({"experiments.small.train.optimizer.learning_rate": 1e-05})
+    small = content["experiments"]["small"]
+    small["couplings"]["1e3"] = {"kind": "ot"}
+    small["variants"] = ["1e3"]
+    reduced = reduced_suite(reading.validate(content), "one", 3)
+    lay_out(here / "smoke", reduced)
+    assert reading.load(here / "smoke/params.yaml") == reduced
+    assert load_yaml(here / "smoke/params.yaml") == reduced.model_dump(mode="json")

@@ -31,14 +31,17 @@ def score(params: Params, name: str) -> None:
         # Before they are read: the stages before may run again meanwhile.
         files = hashes(run.directory, provenance.SCORED)
         arrays, drawn = samples.read(run)
-        keys = list(build.sampler(experiment.sample, experiment.train.t_max).schedules)
+        schedules = build.sampler(experiment.sample, experiment.train.t_max).schedules
+        priors = drawn.priors or [samples.STANDARD]
+        keys = [samples.key_of(prior, key) for prior in priors for key in schedules]
         provenance.check_samples(run, drawn, experiment.sample, record)
-        provenance.check_keys(run, samples.scored(arrays), keys)
+        count = experiment.sample.num_samples
+        provenance.check_keys(run, samples.scored(arrays), keys, count)
         scores: dict[str, Any] = {key: metric(x) for key, x in samples.scored(arrays).items()}
         own = {key: record.summary[key] for key in KEPT_IN_METRICS if key in record.summary}
         write_text(run.directory / "trajectory.csv", _trajectory(arrays, metric))
         records.write(Scores({**scores, **own}), run.directory / "metrics.json")
-        known = protocol(experiment, data, metric, experiment.sample.num_samples)
+        known = protocol(experiment, data, metric, count)
         files |= hashes(run.directory, provenance.SCORES)
         records.write(known.model_copy(update={"files": files}), run.directory / "protocol.json")
 

@@ -6,7 +6,11 @@ from vct.lab.report.table import write_table
 from vct.lab.settings.params import Params
 
 
-def table(params: Params, name: str) -> None:
-    """Write `table.csv`, `table.md` and `table.tex` of a suite."""
-    rows = [ExperimentRows.of(each, params.experiment(each)) for each in params.suite(name)]
-    write_table(collect(rows), suite_dir(name))
+def table(params: Params, name: str, finished: bool = False) -> None:
+    """Write `table.csv`, `table.md` and `table.tex` of a suite.
+
+    Args:
+        finished: of the runs that there are; else all must be there.
+    """
+    rows = ExperimentRows.of_suite(params, name, finished)
+    write_table(collect(rows), suite_dir(name), params.suite_settings(name))

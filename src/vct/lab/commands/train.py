@@ -1,7 +1,5 @@
 """`vct train RUN`: train one coupling variant from one seed, or go on where it stopped."""
 
-import sys
-
 from vct.lab.data import dataset
 from vct.lab.files.layout import RunId
 from vct.lab.processes.group import current_group
@@ -20,7 +18,7 @@ def train(params: Params, name: str, fresh: bool = False) -> int | None:
     try:
         run(params, name, fresh)
     except Interrupted as stop:
-        print(f"vct: {name} {stop}; the same command goes on there.", file=sys.stderr)
+        say(f"vct: {name} {stop}; the same command goes on there.")
         return 128 + stop.number
     return None
 

@@ -29,8 +29,6 @@ from vct.lab.settings.couplings import (
     CouplingSettings,
     GeneratorAugmentedSettings,
     IndependentSettings,
-    MinibatchOTSettings,
-    SinkhornSettings,
 )
 from vct.lab.settings.run import RunSettings
 from vct.objectives.base import Levels, Objective
@@ -88,7 +86,7 @@ def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
         step = Step(model, objective, f, x, labels, _without_values(levels, mode))
         with torch.no_grad():
             forward = flops(lambda: f(x, step.levels.t, labels))
-            couple = flops(lambda: model.coupling.couple(x, x))
+            couple = flops(lambda: model.coupling.couple(x, x, labels))
         total, kept = step.count()
     return Counts(
         network=_elements(model.network),
@@ -108,7 +106,7 @@ def without_transport(coupling: CouplingSettings) -> CouplingSettings:
 
     They permute noise and need its values; exact ones are made on the CPU.
     """
-    if isinstance(coupling, MinibatchOTSettings | SinkhornSettings):
+    if coupling.transports:
         return IndependentSettings(kind="independent")
     if isinstance(coupling, GeneratorAugmentedSettings):
         return coupling.model_copy(update={"base": without_transport(coupling.base)})

@@ -1,7 +1,7 @@
 """Where things are: every path of the project, relative to the folder of params.yaml."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,10 +15,19 @@ EXTRACTOR_FILES = ("weights.safetensors", "metrics.json")
 TRAIN_FILES = ("model.safetensors", "snapshots.safetensors", "training.csv", "config.json")
 AVERAGES_FILE = "averages.safetensors"
 """What training writes too where it keeps averages, to rebuild others from."""
+PRIOR_FILE = "prior.safetensors"
 SAMPLE_FILES = ("samples.npz", "preview.png")
 SCORE_FILES = ("metrics.json", "protocol.json", "trajectory.csv")
+KEPT_FILES = (
+    "config.json",
+    "metrics.json",
+    "protocol.json",
+    "trajectory.csv",
+    "training.csv",
+)
+"""What git keeps of the runs of some suites."""
 TRACKED_FILE = "tracked.json"
-TABLE_FILES = ("table.csv", "table.md", "table.tex")
+TABLE_FILES = ("table.csv", "comparisons.csv", "table.md", "table.tex")
 FIGURES = ("samples", "curves")
 RAW = Path("data/raw")
 """Files that data sets are made from: downloads, and what the user puts there."""
@@ -27,11 +36,15 @@ TRACKING_READY = Path("results/tracking.json")
 
 @dataclass(frozen=True)
 class RunId:
-    """One training: experiment, coupling and seed, written `experiment/coupling/seed0`."""
+    """One training: experiment, coupling and seed, written `experiment/coupling/seed0`.
+
+    Its files are under `root`.
+    """
 
     experiment: str
     coupling: str
     seed: int
+    root: Path = Path("results")
 
     @classmethod
     def parse(cls, text: str) -> "RunId":
@@ -60,7 +73,11 @@ class RunId:
     @property
     def directory(self) -> Path:
         """Declared outputs of the run."""
-        return Path("results") / str(self)
+        return self.root / str(self)
+
+    def kept(self, suite: str) -> "RunId":
+        """The same run where git keeps its small files."""
+        return replace(self, root=kept_dir(suite))
 
     @property
     def state(self) -> Path:
@@ -135,9 +152,15 @@ def extractor_dir(name: str) -> Path:
     return Path("results/extractors") / name
 
 
-def floor_file(experiment: str) -> Path:
-    """Scores of held-out real data under the protocol of `experiment`."""
-    return Path("results") / experiment / "floor.json"
+def kept_dir(suite: str) -> Path:
+    """Small files of the runs of a suite, which git keeps."""
+    return suite_dir(suite) / "runs"
+
+
+def floor_file(experiment: str, kept: str | None = None) -> Path:
+    """Scores of held-out real data under the protocol of `experiment`; those that suite `kept`
+    keeps."""
+    return (kept_dir(kept) if kept else Path("results")) / experiment / "floor.json"
 
 
 def suite_dir(name: str) -> Path:

@@ -1,22 +1,23 @@
 """The readable table, before it is Markdown or LaTeX: blocks of rows whose numbers compare."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from vct.lab.records import Label, ProtocolRecord
-from vct.lab.report import names
+from vct.lab.report import names, published
 from vct.lab.report.collect import Collected, ExperimentRows
 from vct.lab.report.protocol import comparable, sentence
-from vct.lab.report.summary import Spread, best, spreads
+from vct.lab.report.summary import Spread, spreads
 from vct.samplers.base import parse_key
 
 EMPTY = "–"
 _FIGURES = 3  # significant digits of the smallest mean of a column
 _MODE = "mass_mode"
 
-Spreads = Mapping[tuple[str, str, str, str], Spread]
-"""By experiment, coupling, metric and key of the samples."""
+Place = tuple[str, str, str, str]
+"""Experiment, row, metric and key of the samples."""
+Spreads = Mapping[Place, Spread]
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,6 @@ class Column:
         """How the samples were drawn, such as `2 steps`; empty for numbers of the run itself."""
         return names.heading(self.samples)
 
-    @property
-    def ranked(self) -> bool:
-        """Whether the best of the column is worth marking."""
-        compared = self.first.lower_is_better or self.first.higher_is_better
-        return len(self.metrics) == 1 and compared
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -71,20 +66,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one data set under one protocol; `groups` are its experiments."""
+    """Rows of one data set under one protocol; `groups` are its experiments, `published` is what
+    they do otherwise than the published ones, in a sentence, or empty."""
 
     title: str
     columns: tuple[Column, ...]
     groups: tuple[tuple[Row, ...], ...]
     floors: tuple[Row, ...]
     protocol: str
+    published: str = ""
 
 
 HEAD = ("experiment", "kernel", "objective", "coupling")
 
 
-def blocks(collected: Collected) -> list[Block]:
-    """Blocks in the order of the experiments.
+def blocks(collected: Collected, bold: Set[Place] = frozenset()) -> list[Block]:
+    """Blocks in the order of the experiments; scores at the places `bold` are set in bold.
 
     A block holds one data set and one comparable protocol (see `protocol.comparable`), so numbers
     of different extractors, references or sample counts never stand in one column.
@@ -94,19 +91,25 @@ def blocks(collected: Collected) -> list[Block]:
         key = experiment.dataset, comparable(collected.protocols[name])
         members.setdefault(key, []).append(experiment)
     every = spreads(collected.frame)
-    return [_block(experiments, collected, every) for experiments in members.values()]
+    return [_block(experiments, collected, every, bold) for experiments in members.values()]
 
 
-def _block(experiments: Sequence[ExperimentRows], collected: Collected, every: Spreads) -> Block:
+def _block(
+    experiments: Sequence[ExperimentRows], collected: Collected, every: Spreads, bold: Set[Place]
+) -> Block:
     protocols = {each.experiment: collected.protocols[each.experiment] for each in experiments}
     here = {place: spread for place, spread in every.items() if place[0] in protocols}
     columns = _columns(here, next(iter(protocols.values())))
     return Block(
         f"{experiments[0].dataset}: {columns[0].first.label}",
         columns,
-        tuple(_group(each, columns, here) for each in experiments),
+        tuple(
+            _group(each, collected.rows(each.experiment), columns, here, bold)
+            for each in experiments
+        ),
         _floors(list(protocols), columns, collected),
         sentence(protocols),
+        published.sentence({each.experiment: each.departures for each in experiments}),
     )
 
 
@@ -152,30 +155,23 @@ def _decimals(means: Sequence[float], most: int) -> int:
 
 
 def _group(
-    experiment: ExperimentRows, columns: Sequence[Column], spreads: Spreads
+    experiment: ExperimentRows,
+    rows: Mapping[str, str],
+    columns: Sequence[Column],
+    spreads: Spreads,
+    bold: Set[Place],
 ) -> tuple[Row, ...]:
     head = (experiment.experiment, experiment.kernel_label, experiment.objective_label)
-    by_column = [_cells(experiment, column, spreads) for column in columns]
-    labels = experiment.couplings.values()
+
+    def cell(row: str, column: Column) -> Cell:
+        places = [(head[0], row, metric, column.samples) for metric in column.metrics]
+        found = [spreads.get(place) for place in places]
+        return _cell(found, column.decimals, places[0] in bold)
+
     return tuple(
-        Row((*head, label), cells)
-        for label, cells in zip(labels, zip(*by_column, strict=True), strict=True)
+        Row((*head, label), tuple(cell(row, column) for column in columns))
+        for row, label in rows.items()
     )
-
-
-def _cells(experiment: ExperimentRows, column: Column, spreads: Spreads) -> list[Cell]:
-    """Cells of one experiment in one column, the best of them bold."""
-    grid = [
-        [
-            spreads.get((experiment.experiment, coupling, metric, column.samples))
-            for metric in column.metrics
-        ]
-        for coupling in experiment.couplings
-    ]
-    single = [row[0] for row in grid if row[0] is not None] if column.ranked else []
-    winner = best(single, column.first.lower_is_better)
-    bold = None if winner is None else single[winner]
-    return [_cell(row, column.decimals, row[0] is bold and bold is not None) for row in grid]
 
 
 def _cell(spreads: Sequence[Spread | None], decimals: int, bold: bool) -> Cell:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,11 +12,14 @@ from vct.lab import records
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId, floor_file
 from vct.lab.records import FloorRecord, Number, ProtocolRecord, RunRecord, Scores
+from vct.lab.report import names
 from vct.lab.report.protocol import conditions
-from vct.lab.runs import samples
+from vct.lab.report.published import departures
+from vct.lab.runs import kept, samples
 from vct.lab.runs.provenance import checked_scores
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.objectives import Trained
+from vct.lab.settings.params import Params
 
 COLUMNS = [
     "experiment",
@@ -41,6 +45,9 @@ class ExperimentRows:
         kernel, objective: names in params.yaml; the labels are what a reader calls them.
         couplings: label of each coupling by its name, in the order of the rows.
         trains: what a network learns; None where only the user's objective knows.
+        departures: what is otherwise than published, see `vct.lab.report.published`.
+        places: where runs are, if not all in their own folders; others are left out.
+        floor: file with the scores of held-out data, if not in the experiment's folder.
     """
 
     experiment: str
@@ -52,6 +59,25 @@ class ExperimentRows:
     couplings: Mapping[str, str]
     seeds: tuple[int, ...]
     trains: Trained | None = "consistency"
+    departures: tuple[str, ...] = ()
+    places: Mapping[RunId, RunId] | None = None
+    floor: Path | None = None
+
+    @classmethod
+    def of_suite(cls, params: Params, suite: str, finished: bool = False) -> "list[ExperimentRows]":
+        """The rows of a suite, from the runs here and those that git keeps.
+
+        Args:
+            finished: leave out the runs that are nowhere.
+        """
+        return [
+            replace(
+                cls.of(name, params.experiment(name)),
+                places=kept.places(params, suite, name, finished),
+                floor=kept.floor(suite, name),
+            )
+            for name in params.suite(suite)
+        ]
 
     @classmethod
     def of(cls, name: str, experiment: ExperimentSettings) -> "ExperimentRows":
@@ -67,13 +93,17 @@ class ExperimentRows:
             couplings={variant: experiment.label(variant) for variant in experiment.variants},
             seeds=tuple(experiment.seeds),
             trains=train.objective.trains,
+            departures=departures(experiment),
         )
 
     def runs(self) -> list[RunId]:
-        """All runs, by coupling, then seed."""
-        return [
+        """All runs, where they are, by coupling, then seed."""
+        every = [
             RunId(self.experiment, name, seed) for name in self.couplings for seed in self.seeds
         ]
+        if self.places is None:
+            return every
+        return [self.places[run] for run in every if run in self.places]
 
 
 @dataclass(frozen=True)
@@ -81,9 +111,11 @@ class Collected:
     """Scores of experiments, and the records that say what the numbers mean.
 
     Args:
-        frame: one row per run, metric and key of the samples, in the order of the experiments, with
-            COLUMNS. `samples` is a key such as `steps2` or `heun18`, empty for numbers of the run
-            itself, such as aggregate_variance; `value` is NaN where the score was not finite.
+        frame: one row per run, prior, metric and key of the samples, in the order of the
+            experiments, with COLUMNS. `coupling` is such as `variational/fitted` where sampling
+            started from another prior than N(0, I) (`names.row`). `samples` is a key such as
+            `steps2` or `heun18`, empty for numbers of the run itself, such as aggregate_variance;
+            `value` is NaN where the score was not finite.
         experiments, protocols, floors: by name of the experiment; a protocol is that of all its
             runs, but for the hashes of files.
     """
@@ -92,6 +124,17 @@ class Collected:
     experiments: dict[str, ExperimentRows]
     protocols: dict[str, ProtocolRecord]
     floors: dict[str, FloorRecord]
+
+    def rows(self, experiment: str) -> dict[str, str]:
+        """Labels of the rows of an experiment: its couplings, each from every prior."""
+        found = set(self.frame.loc[self.frame["experiment"] == experiment, "coupling"])
+        priors = {"": "", **names.PRIORS}
+        return {
+            row: f"{label}, {text}" if text else label
+            for coupling, label in self.experiments[experiment].couplings.items()
+            for prior, text in priors.items()
+            if (row := names.row(coupling, prior)) in found
+        }
 
 
 @dataclass(frozen=True)
@@ -117,12 +160,15 @@ def collect(experiments: Sequence[ExperimentRows]) -> Collected:
     protocols, floors = {}, {}
     for experiment in experiments:
         name, runs = experiment.experiment, [_read_run(run) for run in experiment.runs()]
+        if not runs:
+            continue
         _check_same(runs)
         protocols[name] = runs[0].protocol
-        floors[name] = _read_floor(name, runs[0].protocol)
+        floors[name] = _read_floor(name, experiment.floor, runs[0].protocol)
         rows += [row for run in runs for row in _rows(experiment, run)]
     frame = pd.DataFrame(rows, columns=COLUMNS).astype({"value": float})
-    return Collected(frame, {each.experiment: each for each in experiments}, protocols, floors)
+    found = {each.experiment: each for each in experiments if each.experiment in protocols}
+    return Collected(frame, found, protocols, floors)
 
 
 def _read_run(run: RunId) -> _Run:
@@ -161,10 +207,10 @@ def _refuse_others(first: _Run, this: _Run, file: str, facts: Any) -> None:
             )
 
 
-def _read_floor(experiment: str, protocol: ProtocolRecord) -> FloorRecord:
-    path = floor_file(experiment)
+def _read_floor(experiment: str, place: Path | None, protocol: ProtocolRecord) -> FloorRecord:
+    path = place or floor_file(experiment)
     floor = records.read(FloorRecord, path)
-    for key in {"extractor", "reference"} & floor.model_fields_set:
+    for key in sorted({"extractor", "reference", "version"} & floor.model_fields_set):
         if getattr(floor, key) != getattr(protocol, key):
             raise UserError(
                 f"{path}: {key} differs from that of the runs of {experiment}, so the floor does "
@@ -194,10 +240,15 @@ def _rows(experiment: ExperimentRows, this: _Run) -> list[dict[str, Any]]:
         "versions": " ".join(f"{stage} {version}" for stage, version in stages.items()),
         "samples_sha256": (protocol.files or {}).get("samples.npz"),
     }
-    return [
-        {**head, "metric": metric, "samples": key, "value": math.nan if value is None else value}
-        for metric, key, value in _scores(this.scores)
-    ]
+    rows = []
+    for metric, key, value in _scores(this.scores):
+        prior, schedule = samples.split_key(key)
+        coupling = names.row(this.run.coupling, prior)
+        number = math.nan if value is None else value
+        rows.append(
+            {**head, "coupling": coupling, "metric": metric, "samples": schedule, "value": number}
+        )
+    return rows
 
 
 def _scores(scores: Scores) -> list[tuple[str, str, Number]]:

@@ -10,6 +10,25 @@ def metric(key: str, protocol: ProtocolRecord) -> Label:
     return (protocol.labels or {}).get(key) or label(key)
 
 
+PRIORS = {"fitted": "fitted prior", "aggregate": "aggregate posterior"}
+"""What samples start from, where it is not N(0, I)."""
+
+
+def row(coupling: str, prior: str) -> str:
+    """What table.csv calls the runs of a coupling that start from a prior."""
+    return f"{coupling}/{prior}" if prior in PRIORS else coupling
+
+
+def coupling_of(row: str) -> str:
+    """The coupling of a row."""
+    return row.partition("/")[0]
+
+
+def is_bound(row: str) -> bool:
+    """Whether sampling needed the training data, so that the row ranks with no other."""
+    return row.endswith("/aggregate")
+
+
 def heading(key: str) -> str:
     """Heading of samples: `steps2`, as samples.npz has it, is `2 steps`; else as it stands."""
     found = parse_key(key)

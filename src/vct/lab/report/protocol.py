@@ -49,7 +49,7 @@ def sentence(protocols: Mapping[str, ProtocolRecord]) -> str:
     ]
     parts.append("sampler times: " + _each(protocols, _times))
     parts.append("EMA " + _each(protocols, lambda protocol: protocol.ema))
-    parts.append(f"sampling seed {first.sample_seed}, {first.noise} noise")
+    parts.append(f"sampling seed {first.sample_seed}, {first.noise} noise, pools of {first.pool}")
     return "Protocol: " + "; ".join(parts) + "."
 
 

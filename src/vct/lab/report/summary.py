@@ -1,8 +1,7 @@
-"""Mean and spread over seeds, and the rule by which a table calls one row the best."""
+"""Mean and spread over seeds."""
 
 import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,12 +10,6 @@ from vct.lab.records import ProtocolRecord
 from vct.lab.report.collect import Collected
 from vct.lab.report.protocol import sha256
 from vct.samplers.base import parse_key
-
-BOLD_RULE = (
-    "Bold: the best coupling of an experiment, only where its interval mean ± sd is clear of the "
-    "intervals of all its other couplings (two seeds at least; a rule for the eye, no test of "
-    "significance)."
-)
 
 ROW = ["experiment", "dataset", "kernel", "objective", "coupling"]
 ORIGIN = [
@@ -57,19 +50,6 @@ class Spread:
         if self.n < 2 or self.finite < self.n:
             return math.nan
         return statistics.stdev(self.values)
-
-
-def best(spreads: Sequence[Spread], lower_is_better: bool = True) -> int | None:
-    """Index of the lowest (or highest) mean, if its interval mean ± sd overlaps with no other; see
-    BOLD_RULE."""
-    if not lower_is_better:
-        return best([Spread(tuple(-value for value in spread.values)) for spread in spreads])
-    if len(spreads) < 2 or any(not math.isfinite(spread.sd) for spread in spreads):
-        return None
-    order = sorted(range(len(spreads)), key=lambda index: spreads[index].mean)
-    winner, others = spreads[order[0]], [spreads[index] for index in order[1:]]
-    clear = all(winner.mean + winner.sd < other.mean - other.sd for other in others)
-    return order[0] if clear else None
 
 
 def spreads(frame: pd.DataFrame) -> dict[tuple[str, str, str, str], Spread]:

@@ -8,16 +8,27 @@ import pandas as pd
 
 from vct.lab.errors import UserError
 from vct.lab.files.whole import write_text
+from vct.lab.report import names
 from vct.lab.report.blocks import HEAD, Block, Column, Row, blocks
 from vct.lab.report.collect import Collected
-from vct.lab.report.summary import BOLD_RULE, tidy
+from vct.lab.report.comparisons import Comparison, comparisons, frame, winners
+from vct.lab.report.paired import LEVEL, holm
+from vct.lab.report.summary import tidy
+from vct.lab.settings.suite import SuiteSettings
 
 _CAPTION = (
     "Mean ± sample standard deviation over training seeds (number of seeds); no run and no "
     "checkpoint was chosen by its score. {arrows}. Held-out real data (number of "
     "items) are scored as samples are: about what a perfect model would get, or more where they "
-    "are few. " + BOLD_RULE
+    "are few. {bold}"
 )
+_BOLD = (
+    "Bold: the best row of an experiment with {steps}, the endpoint that was declared before the "
+    "runs, only where it is better than independent noise and than the best of {rivals}, paired by "
+    "seed, with p < {level:g} in sign-flip tests after Holm's correction over all comparisons of "
+    "the suite; with n seeds no p is below 2^(1-n)."
+)
+_NOTHING_BOLD = "Nothing is bold: the suite declares no endpoint to decide by."
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -25,28 +36,38 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def write_table(collected: Collected, directory: Path) -> None:
-    """Write table.csv, table.md and table.tex into `directory`.
+def write_table(collected: Collected, directory: Path, suite: SuiteSettings) -> None:
+    """Write table.csv, comparisons.csv, table.md and table.tex into `directory`.
 
     The same scores and records give the same bytes.
+
+    Args:
+        suite: what is compared; the experiments are those of `collected`.
 
     Raises:
         UserError: if there are no scores, or the folder cannot be written to.
     """
     if collected.frame.empty:
         raise UserError(f"{directory}/table.csv would be empty: the suite names no runs; add one.")
-    found = blocks(collected)
-    caption = _caption(found)
+    compared = comparisons(collected, suite.primary, suite.rivals) if suite.primary else []
+    found = blocks(collected, winners(compared))
+    caption = _caption(found, suite)
     write_text(directory / "table.csv", to_csv(tidy(collected)))
-    write_text(directory / "table.md", markdown(found, caption))
+    write_text(directory / "comparisons.csv", to_csv(frame(compared)))
+    text = markdown(found, caption) + paired_markdown(compared, collected)
+    write_text(directory / "table.md", text)
     write_text(directory / "table.tex", latex(found, caption))
 
 
-def _caption(found: Sequence[Block]) -> str:
+def _caption(found: Sequence[Block], suite: SuiteSettings) -> str:
     """What the reader must know, with the arrows that stand in some heading."""
+    bold = _NOTHING_BOLD
+    if suite.primary:
+        steps, rivals = names.heading(suite.primary), ", ".join(suite.rivals)
+        bold = _BOLD.format(steps=steps, rivals=rivals, level=LEVEL)
     labels = "".join(column.label for block in found for column in block.columns)
     more = ", ↑: more is better" if "↑" in labels else ""
-    return _CAPTION.format(arrows=f"↓: less is better{more}")
+    return _CAPTION.format(arrows=f"↓: less is better{more}", bold=bold)
 
 
 def _texts(row: Row, special: dict[int, str], bold: str) -> list[str]:
@@ -65,12 +86,12 @@ _MARKDOWN = str.maketrans({character: "\\" + character for character in "\\|*_<"
 
 
 def markdown(blocks: Sequence[Block], caption: str) -> str:
-    """The caption, then each block as heading, table and protocol."""
+    """The caption, then each block as heading, table, protocol, and what was published."""
     return "\n\n".join([caption, *map(_section, blocks)]) + "\n"
 
 
 def _section(block: Block) -> str:
-    title, protocol = (text.translate(_MARKDOWN) for text in (block.title, block.protocol))
+    title, *notes = (text.translate(_MARKDOWN) for text in (block.title, *_notes(block)))
     rows = [row for group in block.groups for row in group] + list(block.floors)
     lines = [
         [*HEAD, *map(_heading, block.columns)],
@@ -78,7 +99,42 @@ def _section(block: Block) -> str:
         *(_texts(row, _MARKDOWN, "**{}**") for row in rows),
     ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"### {title}\n\n{table}\n\n{protocol}"
+    return "\n\n".join([f"### {title}", table, *notes])
+
+
+_COMPARED = ("experiment", "row", "against", "seeds", "difference [95 %]", "p", "p (Holm)")
+
+
+def paired_markdown(found: Sequence[Comparison], collected: Collected) -> str:
+    """The comparisons of a suite as a section; nothing where there are none."""
+    if not found:
+        return ""
+    lines = [list(_COMPARED), ["---"] * 3 + ["---:"] * 4]
+    for each, p_holm in zip(found, holm([each.p_value for each in found]), strict=True):
+        labels, pair = collected.rows(each.experiment), each.pairs[each.best]
+        several = "best of the others: " if len(each.against) > 1 else ""
+        low, high = pair.interval()
+        texts = [each.experiment, labels[each.row], several + labels[each.against[each.best]]]
+        numbers = [
+            str(pair.n),
+            f"{pair.mean:+.3g}" + (f" [{low:+.3g}, {high:+.3g}]" if pair.n > 1 else ""),
+            f"{each.p_value:.2g}",
+            f"{p_holm:.2g}",
+        ]
+        lines.append([text.translate(_MARKDOWN) for text in texts] + numbers)
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    steps = names.heading(found[0].samples)
+    head = (
+        f"### Paired comparisons, {steps}\n\nDifferences of scores, so turned that less is better, "
+        "over the seeds that both rows have, with Student's interval; p of the sign-flip test, and "
+        "against the best of several the largest of theirs."
+    )
+    return f"\n{head}\n\n{table}\n"
+
+
+def _notes(block: Block) -> list[str]:
+    """What stands under a table."""
+    return [text for text in (block.protocol, block.published) if text]
 
 
 def _heading(column: Column) -> str:
@@ -129,7 +185,7 @@ def _environment(block: Block, caption: str) -> str:
         *map(_floor, block.floors),
         r"\bottomrule",
         r"\end{tabular}",
-        rf"\par\smallskip\footnotesize {escape(block.protocol)}",
+        *(rf"\par\smallskip\footnotesize {escape(note)}" for note in _notes(block)),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,8 @@
 """`samples.npz` of a run: samples as they are scored, by key, and what they were drawn from.
 
 Keys are those of the sampler's schedules, a word and a number of steps: `steps1`, `steps2`, ...
-after each step of the few-step sampler, or `heun18`. Beside them `snapshot<step>` along training;
+after each step of the few-step sampler, or `heun18`; of samples that start from another prior than
+N(0, I), `fitted-steps1` or `aggregate-steps1`. Beside them `snapshot<step>` along training;
 of points also `noise`, `pair_x` and `pair_z`. All arrays are (N, C, H, W), uint8 images or float32
 points.
 """
@@ -21,12 +22,25 @@ from vct.lab.records import SampleRecord
 from vct.samplers.base import parse_key
 
 _RECORD = "record"
+STANDARD = "standard"
+"""The prior N(0, I), which goes without saying."""
 T = TypeVar("T")
+
+
+def key_of(prior: str, schedule: str) -> str:
+    """Key of the samples that start from a prior, such as `fitted-steps1`."""
+    return schedule if prior == STANDARD else f"{prior}-{schedule}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The prior and the sampler's key."""
+    prior, _, schedule = key.rpartition("-")
+    return prior or STANDARD, schedule
 
 
 def scored(parts: Mapping[str, T]) -> dict[str, T]:
     """Those of `parts` (arrays, scores) whose keys are of scored samples; fewest steps first."""
-    counts = {key: found[1] for key in parts if (found := parse_key(key))}
+    counts = {key: found[1] for key in parts if (found := parse_key(split_key(key)[1]))}
     return {key: parts[key] for key in sorted(counts, key=counts.__getitem__)}
 
 
@@ -41,11 +55,30 @@ def read(run: RunId) -> tuple[dict[str, np.ndarray], SampleRecord]:
     """Arrays by key, and what they were drawn with and from.
 
     Raises:
-        UserError: if the file is missing or damaged.
+        UserError: if the file is missing or damaged, or holds numbers that are not finite, which
+            are no samples.
     """
     with _opened(run) as file:
         arrays = dict(file)
-        return arrays, _parse(run, arrays.pop(_RECORD))
+        record = _parse(run, arrays.pop(_RECORD))
+        _check_finite(run, arrays)
+        return arrays, record
+
+
+def _check_finite(run: RunId, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse NaN and infinity, which a diverged model gives; images of 8 bits hold none.
+
+    Raises:
+        UserError: naming the arrays.
+    """
+    points = {key: array for key, array in arrays.items() if array.dtype.kind == "f"}
+    wild = [key for key, array in points.items() if not np.isfinite(array).all()]
+    if wild:
+        raise UserError(
+            f"{_path(run)} holds numbers that are not finite ({', '.join(wild)}), which are no "
+            f"samples: the model has diverged; train it again with a lower learning rate: vct "
+            f"train {run} --fresh"
+        )
 
 
 def read_record(run: RunId) -> SampleRecord | None:

@@ -1,6 +1,6 @@
 """Section `couplings` of an experiment."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,9 @@ class CouplingSettings(FamilySettings):
     interface = "vct.couplings.base:Coupling"
     aside = ("clip_grad_norm",)
 
+    transports: ClassVar[bool] = False
+    """Whether it looks at values of data and noise, to plan a transport between them."""
+
     clip_grad_norm: Positive | None = Field(default=None, exclude_if=default(None))
 
     def needs_teacher(self) -> bool:
@@ -51,6 +54,7 @@ class MinibatchOTSettings(CouplingSettings):
 
     target = "vct.couplings.minibatch_ot:MinibatchOT"
     label = "minibatch OT"
+    transports = True
 
     kind: Literal["ot"]
     over: Over = "batch"
@@ -72,11 +76,27 @@ class SinkhornSettings(CouplingSettings):
 
     target = "vct.couplings.sinkhorn:Sinkhorn"
     label = "minibatch OT (Sinkhorn)"
+    transports = True
 
     kind: Literal["sinkhorn"]
     entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 0.1
     iterations: Count = 100
     over: Over = "batch"
+
+
+class SemidiscreteSettings(CouplingSettings):
+    """Optimal transport from N(0, I) to the whole training set (arXiv 2509.25519).
+
+    Its potentials are solved for by so many steps of stochastic ascent with so many draws of noise.
+    """
+
+    target = "vct.couplings.semidiscrete:Semidiscrete"
+    label = "semidiscrete OT"
+    transports = True
+
+    kind: Literal["semidiscrete"]
+    iterations: Count = 1000
+    draws: Count = 2048
 
 
 class OwnCouplingSettings(OwnSettings, CouplingSettings):
@@ -104,7 +124,12 @@ class GeneratorAugmentedSettings(CouplingSettings):
     noise: Literal["keep", "recouple"] = "keep"
 
     @model_validator(mode="after")
-    def _clip_outside(self) -> "GeneratorAugmentedSettings":
+    def _fits_base(self) -> "GeneratorAugmentedSettings":
+        if self.noise == "recouple" and self.base.member == "semidiscrete":
+            raise ValueError(
+                "noise: semidiscrete transport chooses the data points, and would undo the "
+                "replacement; choose 'keep'"
+            )
         if self.base.clip_grad_norm is not None:
             raise ValueError(
                 "base.clip_grad_norm would do nothing; set clip_grad_norm beside base instead"

@@ -47,6 +47,11 @@ class ExperimentSettings(Section):
             )
         return self
 
+    @property
+    def pool(self) -> int:
+        """How many samples are paired together where a coupling pairs within a batch."""
+        return self.sample.pool or self.train.batch_size
+
     def _check_times(self) -> None:
         times = [self.train.t_max, *self.sample.mid_times]
         t_min = self.train.objective.least_time

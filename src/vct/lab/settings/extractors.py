@@ -36,7 +36,7 @@ class ClassifierSettings(ExtractorSettings):
     dataset: str
     epochs: Count = 20
     learning_rate: Rate = 2e-3
-    batch_size: Count = 64
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000_000)] = 64
     width: Annotated[int, Field(ge=1, le=4096)] = 32
     seed: Seed = 0
 

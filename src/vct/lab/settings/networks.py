@@ -12,6 +12,7 @@ from vct.lab.settings.base import (
     OwnSettings,
     Probability,
     any_of,
+    default,
 )
 from vct.networks.groups import unfit
 
@@ -96,11 +97,15 @@ class DDPMppSettings(UNetSettings):
 
 
 class NCSNppSettings(UNetSettings):
-    """NCSN++: Fourier embedding, (1, 3, 3, 1) filter, the image fed to every level."""
+    """NCSN++: Fourier embedding, (1, 3, 3, 1) filter, the image fed to every level.
+
+    `fourier_scale` is 16 in EDM's checkpoints, 0.02 in the published consistency training.
+    """
 
     target = "vct.networks.unet:NCSNpp"
 
     kind: Literal["ncsnpp"]
+    fourier_scale: Annotated[float, Field(ge=1e-4, le=1e4, exclude_if=default(16.0))] = 16.0
 
 
 class ADMSettings(LevelsSettings):

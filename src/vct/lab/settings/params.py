@@ -1,10 +1,11 @@
 """The whole of params.yaml, and what its sections ask of each other."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import NAME, RAW, RunId
@@ -14,6 +15,7 @@ from vct.lab.settings.data import AnyDataset, DatasetSettings
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.extractors import AnyExtractor, ExtractorSettings
 from vct.lab.settings.runtime import RuntimeSettings
+from vct.lab.settings.suite import Suite, SuiteSettings
 
 PARAMS = Path("params.yaml")
 
@@ -24,7 +26,7 @@ class Params(Section):
     datasets: dict[str, AnyDataset]
     extractors: dict[str, AnyExtractor] = {}
     experiments: dict[str, ExperimentSettings]
-    suites: dict[str, Annotated[list[str], Field(min_length=1)]]
+    suites: dict[str, Suite]
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")
@@ -35,6 +37,11 @@ class Params(Section):
             _check_names(f"experiments.{name}.couplings", experiment.couplings)
         taken = {name.lower() for name in self.experiments}
         for name in self.suites:
+            if (number := _as_number(name)) not in (None, name):
+                raise ValueError(
+                    f"suites.{name}: Snakemake's --config takes this name for the number {number}; "
+                    "begin it with a letter"
+                )
             if name.lower() in taken:
                 raise ValueError(f"suites.{name}: the name is taken by an experiment's folder")
         for family, reserved in RESERVED.items():
@@ -49,12 +56,27 @@ class Params(Section):
             self._check_extractor(name)
         for name in self.experiments:
             self._check_experiment(name)
-        for suite, members in self.suites.items():
+        for suite, settings in self.suites.items():
+            members = settings.experiments
             for member in members:
                 _refer(f"suites.{suite}", "experiment", member, self.experiments)
             if len(set(members)) < len(members):
                 raise ValueError(f"suites.{suite}: an experiment stands there twice")
+            self._check_endpoint(suite)
         return self
+
+    def _check_endpoint(self, suite: str) -> None:
+        settings = self.suites[suite]
+        if settings.primary is None:
+            return
+        for member in settings.experiments:
+            count, given = self.experiments[member].sample, settings.primary
+            known = [f"steps{n}" for n in range(1, 2 + len(count.mid_times))]
+            if count.sampler is None and given not in known:
+                raise ValueError(
+                    f"suites.{suite}.primary: experiment '{member}' draws {', '.join(known)}, not "
+                    f"{given}; choose one of them"
+                )
 
     def _check_extractor(self, name: str) -> None:
         settings = self.extractors[name]
@@ -135,6 +157,10 @@ class Params(Section):
 
     def suite(self, name: str) -> list[str]:
         """The experiments of the suite called `name`, or a UserError with the nearest names."""
+        return self.suite_settings(name).experiments
+
+    def suite_settings(self, name: str) -> SuiteSettings:
+        """The suite called `name`, or a UserError with the nearest names."""
         if name not in self.suites:
             raise UserError(f"{PARAMS}: {registry.unknown('suite', name, self.suites)}")
         return self.suites[name]
@@ -170,6 +196,14 @@ def _check_names(family: str, names: Iterable[str]) -> None:
         if name.lower() in seen:
             raise ValueError(f"{key}: it differs from '{seen[name.lower()]}' in case alone")
         seen[name.lower()] = name
+
+
+def _as_number(word: str) -> str | None:
+    """What Snakemake makes of `--config suite=WORD` if it looks like a number to it: 10 of 010."""
+    for number in (int, float):
+        with suppress(ValueError):
+            return str(number(word))
+    return None
 
 
 def _refer(key: str, what: str, name: str, known: dict[str, Any]) -> None:

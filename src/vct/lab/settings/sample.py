@@ -8,22 +8,39 @@ from vct.lab.settings.averages import Width
 from vct.lab.settings.base import Count, Points, Section, Seed, Time, default
 from vct.lab.settings.samplers import AnySampler
 
+Prior = Literal["standard", "fitted", "aggregate"]
+
 
 class SampleSettings(Section):
     """How samples are drawn from a trained model.
 
-    A coupling that pairs within a batch does so here too, after the first step; `batch_size` is
-    best the training's. Without a `sampler`, the few-step sampler of consistency models is used.
+    A coupling that pairs within a batch does so here too, after the first step, in pools of `pool`
+    samples (by default as many as a batch of the training). `batch_size` decides memory and speed,
+    and no number. Where the coupling has a posterior, samples start from each of `priors`: N(0, I),
+    the Gaussian `fitted` to the aggregate posterior, or the `aggregate` posterior itself, which
+    needs the training data and is a bound, no sampler. Without a `sampler`, the few-step sampler of
+    consistency models is used.
     """
 
     num_samples: Points
     batch_size: Count = 500
+    pool: Count | None = Field(default=None, exclude_if=default(None))
     mid_times: Annotated[list[Time], Field(max_length=100)] = []
     seed: Seed = 0
     noise: Literal["gaussian", "sobol"] = "gaussian"
     snapshot_samples: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    priors: Annotated[list[Prior], Field(min_length=1, exclude_if=default(["standard"]))] = [
+        "standard"
+    ]
     ema_width: Width | None = Field(default=None, exclude_if=default(None))
     sampler: AnySampler | None = Field(default=None, exclude_if=default(None))
+
+    @field_validator("priors")
+    @classmethod
+    def _different(cls, value: list[Prior]) -> list[Prior]:
+        if len(set(value)) < len(value) or "standard" not in value:
+            raise ValueError("name each once, and standard, which other couplings start from")
+        return value
 
     @field_validator("snapshot_samples")
     @classmethod

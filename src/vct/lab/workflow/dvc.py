@@ -15,6 +15,7 @@ import yaml
 
 from vct.lab.files.layout import (
     FIGURES,
+    PRIOR_FILE,
     SAMPLE_FILES,
     SCORE_FILES,
     TABLE_FILES,
@@ -162,10 +163,12 @@ def _experiment(params: Params, name: str) -> Stages:
     trained = (f"{here}.train", f"{here}.couplings.${{item.coupling}}")
     scored = (f"{here}.score", f"{here}.sample")
     metrics, *others = SCORE_FILES
+    prior = of_runs("prior", [PRIOR_FILE], f"{here}.sample", version="SAMPLING")
     return {
         f"train-{name}": of_runs(
             "train", graph.train_files(params, name), *trained, version="TRAINING"
         ),
+        **({f"prior-{name}": prior} if graph.fits_prior(params, name) else {}),
         f"sample-{name}": of_runs("sample", SAMPLE_FILES, f"{here}.sample", version="SAMPLING"),
         f"floor-{name}": {
             "cmd": f"vct floor {name}",

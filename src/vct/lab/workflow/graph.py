@@ -14,6 +14,7 @@ from vct.lab.files.layout import (
     EXTRACTOR_FILES,
     FIGURES,
     NAME,
+    PRIOR_FILE,
     RAW,
     TABLE_FILES,
     TRACKED_FILE,
@@ -25,6 +26,7 @@ from vct.lab.files.layout import (
     pretrained_name,
     suite_dir,
 )
+from vct.lab.runs import kept
 from vct.lab.settings import reading
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
@@ -130,13 +132,15 @@ def inputs(params: Params, experiment: str) -> dict[str, list[str]]:
     made_by_a_stage = RunId.of_weights(start) or pretrained_name(start)
     averages = () if one.sample.ema_width is None else (AVERAGES_FILE,)
     to_sample = ("model.safetensors", "config.json", "snapshots.safetensors", *averages)
+    priors = (PRIOR_FILE,) if fits_prior(params, experiment) else ()
     to_score = ("config.json", "samples.npz", "preview.png")
     judge = [str(place.file) for place in statistics(params, experiment)]
     if one.score.extractor is not None:
         judge = [str(extractor_dir(one.score.extractor)), *judge]
     return {
         "train": [data, *([start] if made_by_a_stage else [])],
-        "sample": [data, *(f"{{run}}/{file}" for file in to_sample)],
+        "prior": [data, *(f"{{run}}/{file}" for file in to_sample)],
+        "sample": [data, *(f"{{run}}/{file}" for file in (*to_sample, *priors))],
         "floor": [data, *judge],
         "score": [data, *judge, *(f"{{run}}/{file}" for file in to_score)],
     }
@@ -147,6 +151,11 @@ def input_files(params: Params, stage: str, wildcards: Any) -> list[str]:
     names = [wildcards.get(key) for key in ("experiment", "coupling", "seed")]
     run = "results/{}/{}/seed{}".format(*names)
     return files(*(path.format(run=run) for path in inputs(params, names[0])[stage]))
+
+
+def fits_prior(params: Params, experiment: str) -> bool:
+    """Whether samples of an experiment start from a fitted prior too, which a stage fits."""
+    return params.experiment(experiment).sample.priors != ["standard"]
 
 
 def keeps_averages(params: Params, experiment: str) -> bool:
@@ -167,17 +176,30 @@ def suite_runs(params: Params, suite: str) -> list[RunId]:
     return [run for name in params.suite(suite) for run in params.runs(name)]
 
 
+def to_make(params: Params, suite: str) -> list[RunId]:
+    """The runs of a suite that git does not keep."""
+    return [run for name in params.suite(suite) for run in kept.to_make(params, suite, name)]
+
+
 def suite_files(params: Params, suite: str) -> list[str]:
-    """Tables and figures of a suite."""
-    figures = [f"{name}-{figure}.png" for name in params.suite(suite) for figure in FIGURES]
+    """Tables of a suite, and figures of the experiments of which all runs are here to be drawn."""
+    drawn = [
+        name
+        for name in params.suite(suite)
+        if len(kept.to_make(params, suite, name)) == len(params.runs(name))
+    ]
+    figures = [f"{name}-{figure}.png" for name in drawn for figure in FIGURES]
     return [str(suite_dir(suite) / file) for file in (*TABLE_FILES, *figures, TRACKED_FILE)]
 
 
 def table_inputs(params: Params, suite: str) -> list[str]:
     """What the table reads."""
     names = ("metrics.json", "config.json", "protocol.json")
-    floors = [str(floor_file(name)) for name in params.suite(suite)]
-    return floors + _of_runs(suite_runs(params, suite), names)
+    found = []
+    for name in params.suite(suite):
+        places = kept.places(params, suite, name, finished=False).values()
+        found += [str(kept.floor(suite, name)), *_of_runs(places, names)]
+    return found
 
 
 def figure_inputs(params: Params, experiment: str) -> list[str]:
@@ -191,6 +213,11 @@ def rows_of(config: dict[str, Any], experiment: str) -> dict[str, Any]:
     """What decides which rows an experiment has, as params.yaml spells it."""
     rows = {key: config["experiments"][experiment][key] for key in ("variants", "seeds")}
     return {"experiment": experiment, **rows}
+
+
+def endpoint(params: Params, suite: str) -> dict[str, Any]:
+    """What decides the comparisons of a suite."""
+    return params.suite_settings(suite).model_dump(mode="json", exclude={"experiments"})
 
 
 def _of_runs(runs: Iterable[RunId], names: tuple[str, ...]) -> list[str]:

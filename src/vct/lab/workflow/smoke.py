@@ -30,6 +30,8 @@ PREFIX, STAND_IN = "smoke-", "stand-in-"
 BATCH, SAMPLES = 2, 4
 TRAIN, TEST = 128, 64
 """Images of a data set: enough for every metric, few enough to be scored on a CPU in a minute."""
+MOST_TRAIN = 4000
+"""Stand-ins have no more."""
 HEUN_STEPS = 3
 MOST, DIGITS = 55, 8
 """Letters kept of a name that is too long, and digits of its hash."""
@@ -114,7 +116,9 @@ def _data(name: str, settings: DatasetSettings) -> dict[str, Any]:
     if isinstance(settings, TorchvisionSettings | ImageFolderSettings):
         if not _at_hand(settings):
             return _stand_in(name, settings)
-        given["limit"] = TRAIN + TEST
+        # A conditional training wants an image of each class.
+        classes = given.get("classes") or 0
+        given["limit"] = max(TRAIN, classes) + TEST
         if isinstance(given.get("test"), int):
             given["test"] = min(given["test"], TEST)
     return given
@@ -127,7 +131,8 @@ def _stand_in(name: str, settings: DatasetSettings) -> dict[str, Any]:
         (channels, size, _), known = settings.facts
         classes = classes if known is None else known
     shape = {"size": size, "channels": channels, "classes": classes}
-    return {"source": "stand_in", "of": name, **shape, "train": TRAIN, "test": TEST}
+    train = min(max(TRAIN, classes), MOST_TRAIN)
+    return {"source": "stand_in", "of": name, **shape, "train": train, "test": TEST}
 
 
 def _extractor(settings: ExtractorSettings, called: dict[str, str]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """A folder in which a reduced suite runs by the project's Snakefile, apart from all else."""
 
-import json
 import os
 import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+
+import yaml
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RAW, pretrained_name
@@ -18,16 +19,25 @@ from vct.lab.workflow.smoke import checkpoint_files
 SNAKEFILE, PROFILE = Path("Snakefile"), Path("profiles/default")
 TRAINING = 9000
 MEMORY = {"train": TRAINING, "train_keeping_averages": TRAINING} | dict.fromkeys(
-    ("sample", "statistics", "score", "floor"), 4000
+    ("prior", "sample", "statistics", "score", "floor"), 4000
 )
 """Of a stage in MB; the largest training of the paper suite, EDM2-S with an encoder, took 8,650."""
+
+
+class _Quoting(yaml.SafeDumper):
+    """Quotes all texts: some would be numbers without, to one of the versions of YAML."""
+
+
+_Quoting.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+)
 
 
 def lay_out(folder: Path, reduced: Params) -> None:
     """Settings, and links to what the project has at hand: raw data, published weights."""
     header = "# Written by `vct smoke`; what it holds comes from params.yaml of the project.\n"
-    # JSON is YAML, and says the same of every number.
-    text = header + json.dumps(reduced.model_dump(mode="json"), indent=1) + "\n"
+    content = reduced.model_dump(mode="json")
+    text = header + yaml.dump(content, Dumper=_Quoting, sort_keys=False, allow_unicode=True)
     settings = folder / PARAMS
     if not settings.is_file() or read_text(settings) != text:
         # Checkpoints of other settings would be refused, and those of a trial are worth nothing.

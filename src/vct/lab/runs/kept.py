@@ -1,0 +1,93 @@
+"""Small files of finished runs, kept in git: what was measured outlives the machine.
+
+`results/SUITE/runs/` holds records, scores and curves of each run, without weights and samples.
+Tables, tests and curves are made of them where the run itself is not there, and the engine does not
+train such a run again. To reproduce them all, remove the folder.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from vct.lab import records, versions
+from vct.lab.errors import UserError
+from vct.lab.files.layout import KEPT_FILES, RunId, floor_file
+from vct.lab.files.whole import atomic
+from vct.lab.records import ProtocolRecord
+from vct.lab.runs.provenance import checked_scores, read_run
+from vct.lab.settings.params import Params
+from vct.lab.settings.run import run_settings
+
+
+def keep(params: Params, suite: str) -> tuple[int, int]:
+    """Copy the small files of all finished runs of a suite; return how many are kept of how many.
+
+    Raises:
+        UserError: if files of a run do not belong together.
+    """
+    every = [run for name in params.suite(suite) for run in params.runs(name)]
+    for run in every:
+        if (run.directory / "protocol.json").exists() and is_current(params, run):
+            checked_scores(run, ("config.json", "metrics.json", "trajectory.csv"))
+            _copy(run.directory, run.kept(suite).directory, KEPT_FILES)
+    for name in params.suite(suite):
+        floor = floor_file(name)
+        if floor.exists():
+            _copy(floor.parent, floor_file(name, suite).parent, [floor.name])
+    return len(kept(params, suite)), len(every)
+
+
+def kept(params: Params, suite: str) -> set[RunId]:
+    """The runs of a suite that are kept, and are what params.yaml and this program would make."""
+    every = (run for name in params.suite(suite) for run in params.runs(name))
+    return {run for run in every if is_current(params, run.kept(suite))}
+
+
+def places(params: Params, suite: str, experiment: str, finished: bool) -> dict[RunId, RunId]:
+    """Where the scores of each run are: in its own folder, or kept.
+
+    Args:
+        finished: leave out those that are nowhere.
+    """
+    found = {}
+    for run in params.runs(experiment):
+        here = run.kept(suite)
+        if (run.directory / "protocol.json").exists():
+            found[run] = run
+        elif is_current(params, here):
+            found[run] = here
+        elif not finished:
+            found[run] = run
+    return found
+
+
+def floor(suite: str, experiment: str) -> Path:
+    """Where the scores of held-out data are."""
+    here, there = floor_file(experiment), floor_file(experiment, suite)
+    return there if there.exists() and not here.exists() else here
+
+
+def to_make(params: Params, suite: str, experiment: str) -> list[RunId]:
+    """The runs of an experiment that are not kept alone."""
+    found = places(params, suite, experiment, finished=False)
+    return [run for run, place in found.items() if place == run]
+
+
+def is_current(params: Params, run: RunId) -> bool:
+    """Whether the files in a folder are of the settings and versions of now."""
+    try:
+        record = read_run(run)
+        protocol = records.read(ProtocolRecord, run.directory / "protocol.json")
+        settings = run_settings(params, RunId(run.experiment, run.coupling, run.seed))
+    except UserError:
+        return False
+    now = versions.TRAINING, versions.SAMPLING, versions.SCORING
+    then = record.code.training, protocol.sampling_version, protocol.version
+    return record.settings_sha256 == settings.sha256() and now == then
+
+
+def _copy(source: Path, target: Path, names: Iterable[str]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        with atomic(target / name) as temporary:
+            shutil.copyfile(source / name, temporary)

@@ -1,0 +1,75 @@
+"""What was measured outlives the machine: tables are made of the small files that git keeps."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vct.lab import cli, versions
+from vct.lab.files.layout import KEPT_FILES, RunId
+from vct.lab.settings import reading
+from vct.lab.workflow import graph
+
+RUN = RunId.parse("small/variational/seed0")
+KEPT = Path(f"results/one/runs/{RUN}")
+
+
+@pytest.fixture
+def kept(project):
+    """The finished run, kept, and then gone with its data; the suite has no other."""
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["experiments"]["small"] |= {"variants": ["variational"], "seeds": [0]}
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    assert cli.main(["floor", "small"]) == 0
+    assert cli.main(["table", "one"]) == 0
+    before = Path("results/one/table.csv").read_bytes()
+    assert cli.main(["keep", "one"]) == 0
+    for folder in ("results/small", "data", "state"):
+        shutil.rmtree(folder)
+    Path("results/one/table.csv").unlink()
+    return before
+
+
+def test_the_table_is_made_of_what_was_kept(kept):
+    assert {path.name for path in KEPT.iterdir()} == set(KEPT_FILES)
+    assert cli.main(["table", "one"]) == 0
+    assert Path("results/one/table.csv").read_bytes() == kept
+    assert cli.main(["verify", "one", "--against", "results/one/table.csv"]) == 0
+
+
+def test_engines_do_not_make_kept_runs_again(kept):
+    params = reading.load()
+    assert graph.to_make(params, "one") == []
+    files = [*graph.table_inputs(params, "one"), *graph.suite_files(params, "one")]
+    assert not [path for path in files if path.startswith("results/small")]
+    assert not [path for path in files if path.endswith(".png")]
+    assert all(Path(path).exists() for path in graph.table_inputs(params, "one"))
+
+
+@pytest.mark.parametrize("version", ["TRAINING", "SAMPLING", "SCORING"])
+def test_runs_of_another_version_are_made_again(kept, monkeypatch, version):
+    monkeypatch.setattr(versions, version, 99)
+    assert graph.to_make(reading.load(), "one") == [RUN]
+
+
+def test_runs_of_other_settings_are_made_again(kept):
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("steps: 20", "steps: 21"))
+    assert graph.to_make(reading.load(), "one") == [RUN]
+    assert cli.main(["table", "one"]) == 2
+
+
+def test_edited_scores_are_not_tabled(kept):
+    path = KEPT / "metrics.json"
+    path.write_text(path.read_text().replace("0.", "0.0", 1))
+    assert cli.main(["table", "one"]) == 2
+
+
+def test_a_table_of_the_finished_runs_leaves_the_others_out(kept):
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["experiments"]["small"]["seeds"] = [0, 1]
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    assert cli.main(["table", "one"]) == 2
+    assert cli.main(["table", "one", "--finished"]) == 0
+    assert Path("results/one/table.csv").read_bytes() == kept

@@ -1,0 +1,97 @@
+"""Declared comparisons: paired by seed, against independent noise and the best rival, corrected."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from vct.lab.report.collect import collect
+from vct.lab.report.comparisons import comparisons, frame, winners
+from vct.lab.report.table import write_table
+from vct.lab.settings.suite import SuiteSettings
+
+SEEDS = tuple(range(10))
+RIVALS = ["independent", "ot", "variational"]
+
+
+@pytest.fixture
+def many(project, digits, scored_again):
+    """Ten seeds, paired: OT is 2 to 3 better than independent, the fitted prior 2 better than OT,
+    the variational row as good as independent; the bound is better than all."""
+    import shutil
+
+    for coupling in digits.couplings:
+        first = project / f"results/{digits.experiment}/{coupling}/seed0"
+        for seed in SEEDS:
+            folder = first.with_name(f"seed{seed}")
+            if not folder.exists():
+                shutil.copytree(first, folder)
+                path = folder / "config.json"
+                record = json.loads(path.read_text())
+                record["run"] = f"{digits.experiment}/{coupling}/seed{seed}"
+                path.write_text(json.dumps(record))
+                (folder / "samples.npz").write_text(str(folder))
+            base = 60 + 5 * (seed % 3)  # the seeds differ more than the couplings
+            value = {"independent": base, "ot": base - 2 - seed / 8, "variational": base}[coupling]
+            scores = {"steps1": {"fid_classifier": value + (-1) ** seed * (coupling[0] == "v")}}
+            if coupling == "variational":
+                scores["fitted-steps1"] = {"fid_classifier": base - 5 - seed / 8}
+                scores["aggregate-steps1"] = {"fid_classifier": 1.0}
+            (folder / "metrics.json").write_text(json.dumps(scores))
+            scored_again(folder)
+    return collect([replace(digits, seeds=SEEDS)])
+
+
+def test_pairing_finds_what_the_spread_over_seeds_hides(many):
+    found = frame(comparisons(many, "steps1", RIVALS)).set_index(["row", "against"])
+    ot = found.loc[("ot", "independent")]
+    assert ot["difference"] == pytest.approx(-2 - 4.5 / 8)
+    assert ot["p"] == pytest.approx(2 / 2**10) and ot["low"] < ot["difference"] < ot["high"] < 0
+    assert found.loc[("variational", "independent"), "p"] > 0.5
+    fitted = found.loc[("variational/fitted", "independent ot variational")]
+    assert fitted["best"] == "ot" and fitted["difference"] == pytest.approx(-3)
+    assert found["n"].eq(10).all()
+    assert not found.reset_index()["row"].str.contains("aggregate").any()
+
+
+def test_what_is_worse_than_one_rival_does_not_beat_the_best(many):
+    found = frame(comparisons(many, "steps1", RIVALS)).set_index(["row", "against"])
+    assert found.loc[("variational", "independent ot"), "p"] == 1
+    assert found.loc[("independent", "ot variational"), "p"] == 1
+
+
+def test_all_p_values_are_corrected_together(many):
+    found = frame(comparisons(many, "steps1", RIVALS))
+    assert (found["p_holm"] >= found["p"]).all()
+    least = found["p"].min()
+    assert found.loc[found["p"] == least, "p_holm"].min() == pytest.approx(len(found) * least)
+
+
+def test_the_best_row_alone_is_bold_and_only_at_the_endpoint(many):
+    suite = SuiteSettings(experiments=["any"], primary="steps1", rivals=RIVALS)
+    bold = winners(comparisons(many, "steps1", RIVALS))
+    assert bold == {("digits_small", "variational/fitted", "fid_classifier", "steps1")}
+    folder = Path("results/some")
+    write_table(many, folder, suite)
+    text = (folder / "table.md").read_text()
+    assert text.count("**") == 2 and "| variational, fitted prior | **" in text
+    assert "### Paired comparisons, 1 step" in text
+    assert len(pd.read_csv(folder / "comparisons.csv")) == 7
+    assert r"\textbf{" in (folder / "table.tex").read_text().split("tabular")[1]
+
+
+def test_three_seeds_decide_nothing(many, digits):
+    few = collect([replace(digits, seeds=SEEDS[:3])])
+    assert not winners(comparisons(few, "steps1", RIVALS))
+
+
+def test_where_more_is_better_the_sign_turns(many):
+    label = {"label": "score", "higher_is_better": True}
+    protocol = many.protocols["digits_small"]
+    labels = {"fid_classifier": type(protocol).model_fields and label}
+    turned = protocol.model_validate({**protocol.content(), "labels": labels})
+    other = replace(many, protocols={"digits_small": turned})
+    found = frame(comparisons(other, "steps1", RIVALS)).set_index(["row", "against"])
+    assert found.loc[("ot", "independent"), "difference"] > 0
