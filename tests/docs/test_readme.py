@@ -13,7 +13,12 @@ PAGES = [
     for path in sorted(ROOT.glob(pattern))
     if "_build" not in path.parts
 ]
-COUPLINGS = {"independent": "independent", "minibatch OT": "ot", "variational": "variational"}
+COUPLINGS = {
+    "independent": "independent",
+    "minibatch OT": "ot",
+    "variational": "variational",
+    "variational, fitted prior": "variational/fitted",
+}
 METRICS = {"2-Wasserstein": "w2", "FD (digits-classifier)": "fid_digits-classifier"}
 
 

@@ -142,3 +142,11 @@ def test_grids_show_the_first_seed_of_each_coupling_beside_training_images(make_
     for panel, coupling in zip(panels, ("ot", "independent"), strict=True):
         with np.load(f"results/pictures/{coupling}/seed3/samples.npz") as file:
             assert np.array_equal(panel.images, file["steps1"])
+
+
+def test_samples_of_a_fitted_prior_are_a_column_and_the_bound_is_not_drawn():
+    images = np.zeros((4, 1, 2, 2), np.uint8)
+    keys = ("steps1", "fitted-steps1", "aggregate-steps1")
+    panels = GridPanel.column_of("variational", dict.fromkeys(keys, images))
+    found = [(panel.column, panel.row) for panel in panels]
+    assert found == [("variational", "1 step"), ("variational, fitted prior", "1 step")]

@@ -11,3 +11,10 @@ def test_headings_of_samples():
         "steps",
         "",
     ]
+
+
+def test_priors_are_named():
+    assert names.heading("fitted-steps2") == "2 steps, fitted prior"
+    assert names.label("variational", "fitted") == "variational, fitted prior"
+    assert names.label("variational", "standard") == "variational"
+    assert names.coupling_of("variational/fitted") == "variational"

@@ -128,11 +128,10 @@ class Collected:
     def rows(self, experiment: str) -> dict[str, str]:
         """Labels of the rows of an experiment: its couplings, each from every prior."""
         found = set(self.frame.loc[self.frame["experiment"] == experiment, "coupling"])
-        priors = {"": "", **names.PRIORS}
         return {
-            row: f"{label}, {text}" if text else label
+            row: names.label(label, prior)
             for coupling, label in self.experiments[experiment].couplings.items()
-            for prior, text in priors.items()
+            for prior in ("", *names.PRIORS)
             if (row := names.row(coupling, prior)) in found
         }
 

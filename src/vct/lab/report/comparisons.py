@@ -70,7 +70,7 @@ class Comparison:
 
 
 def comparisons(collected: Collected, primary: str, rivals: Sequence[str]) -> list[Comparison]:
-    """All comparisons that a suite declares, in the order of its rows.
+    """All comparisons that a suite declares, in the order of its rows; one seed compares nothing.
 
     Args:
         primary: key of the samples that decide, such as `steps1`; the metric is the first of each
@@ -91,7 +91,7 @@ def comparisons(collected: Collected, primary: str, rivals: Sequence[str]) -> li
             base = (BASE,) if row != BASE else ()
             for against in dict.fromkeys([base, best]):
                 pairs = tuple(_paired(scores[row], scores.get(other, {})) for other in against)
-                if pairs and all(pair.n for pair in pairs):
+                if pairs and all(pair.n > 1 for pair in pairs):
                     found.append(Comparison(experiment, metric, primary, row, against, pairs))
     return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vct.lab.report import names, style
-from vct.lab.runs.samples import scored
+from vct.lab.runs.samples import scored, split_key
 
 _PANEL = 232  # pixels that a panel should be wide, about
 _BUDGET = 290_000  # bytes of pixels before upscaling: photographs in PNG stay below 300 kB
@@ -35,9 +35,15 @@ class GridPanel:
 
     @classmethod
     def column_of(cls, heading: str, arrays: Mapping[str, np.ndarray]) -> "list[GridPanel]":
-        """One panel for each of the scored samples that samples.npz holds."""
-        found = scored(arrays).items()
-        return [cls(heading, names.heading(key), images[:MOST].copy()) for key, images in found]
+        """One panel for each of the scored samples that samples.npz holds; those from a fitted
+        prior are a column of their own, and those that needed the data are left out."""
+        panels = []
+        for key, images in scored(arrays).items():
+            prior, schedule = split_key(key)
+            if prior != "aggregate":
+                column = names.label(heading, prior)
+                panels.append(cls(column, names.heading(schedule), images[:MOST].copy()))
+        return panels
 
 
 def tile(images: np.ndarray, side: int, scale: int, gap: int = 2) -> np.ndarray:
