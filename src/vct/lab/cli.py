@@ -140,7 +140,7 @@ def _explained(error: BaseException) -> int | None:
         # Files are named where they are written; this is what is left: pipes, locks, descriptors.
         place = f"{error.filename}: " if error.filename else ""
         return _refused(f"{place}{error.strerror or error}; make room or mend the file's rights.")
-    if isinstance(error, Exception) and out_of_memory(error):
+    if isinstance(error, MemoryError | RuntimeError | ImportError) and out_of_memory(error):
         return _refused("memory is exhausted; make batch_size or the network smaller.")
     return None
 
@@ -157,8 +157,10 @@ def entry() -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         code = main()
-    except SystemExit as end:  # of the parser
-        code = int(end.code or 0)
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        code = end.code
     streams.settle()
     if code > 128:
         os._exit(code)  # Python's own end takes a while, and all files are whole

@@ -134,6 +134,21 @@ def test_transport_costs_as_much_as_independent_pairs():
     assert variational.cost.counts.coupling > 0 == ot.cost.counts.coupling
 
 
+def test_a_coupling_that_learns_is_sampled_from_every_prior():
+    few, many = (
+        rows_of({"experiments.small.sample.priors": priors})
+        for priors in (["standard"], ["standard", "fitted", "aggregate"])
+    )
+    independent, variational = zip(few, many, strict=True)
+    assert independent[0].cost == independent[1].cost
+    counts = variational[0].cost.counts
+    more = 2 * 16 * (3 * counts.forward + 2 * counts.couple)
+    hours = [row.cost.hours for row in variational]
+    assert hours[1] - hours[0] == pytest.approx(more / 0.5e12 / 3600)
+    sizes = [row.cost.disk.results for row in variational]
+    assert sizes[1] - sizes[0] == 2 * 3 * 16 * 2 * 4  # times, samples, numbers, bytes
+
+
 def test_own_classes_are_counted_if_they_can_be():
     changes = {
         "experiments.small.variants": ["fine", "needs-values", "missing"],

@@ -101,13 +101,18 @@ def disk(
     train = experiment.train
     kept = train.ema.kept * _copies(train) if isinstance(train.ema, PostHocSettings) else 0
     weights = counts.model_bytes * (1 + kept) + counts.network_bytes * train.snapshots
-    written = weights + _sample_bytes(experiment, shape)
+    written = weights + _sample_bytes(experiment, starts(experiment.sample, counts), shape)
     return Disk(results=written, checkpoints=KEEP * held.checkpoint)
 
 
-def _sample_bytes(experiment: ExperimentSettings, shape: tuple[int, int, int]) -> int:
+def starts(sample: SampleSettings, counts: Counts) -> int:
+    """From how many priors samples are drawn: all, of a coupling that learns its noise."""
+    return len(sample.priors) if counts.coupling else 1
+
+
+def _sample_bytes(experiment: ExperimentSettings, starts: int, shape: tuple[int, int, int]) -> int:
     sample, train = experiment.sample, experiment.train
-    results = len(build.sampler(sample, train.t_max).schedules)
+    results = starts * len(build.sampler(sample, train.t_max).schedules)
     count = results * sample.num_samples + train.snapshots * sample.snapshot_samples
     if experiment.score.form != "points":
         return count * math.prod(shape)
@@ -124,13 +129,15 @@ def sampling_flop(train: TrainSettings, sample: SampleSettings, counts: Counts) 
     """FLOP of the samples that are scored, of the final weights and of the snapshots.
 
     The results of a sampler lie on one way, so the longest of them counts; it couples before each
-    new noise but the first. Of snapshots it takes the shortest alone.
+    new noise but the first. Of snapshots it takes the shortest alone. Fitting a prior is little
+    beside it.
     """
     sampler = build.sampler(sample, train.t_max)
     calls = [sampler.calls(key) for key in sampler.schedules]
     each = max(calls) * counts.forward + (sampler.noises - 1) * counts.couple
     snapshots = train.snapshots * sample.snapshot_samples
-    return sample.num_samples * each + snapshots * min(calls) * counts.forward
+    scored = starts(sample, counts) * sample.num_samples
+    return scored * each + snapshots * min(calls) * counts.forward
 
 
 @dataclass(frozen=True)
