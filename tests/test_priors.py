@@ -108,3 +108,10 @@ def test_precision_of_the_noise_is_kept():
     eps = torch.randn(5, 6, 1, 1, dtype=torch.float64)
     assert prior(eps).dtype == torch.float64
     assert isinstance(prior, GaussianPrior)
+
+
+def test_posteriors_without_any_spread_have_a_prior():
+    """All data alike, std 0: the prior is a point."""
+    mu = torch.full((10, 3, 1, 1), 2.0)
+    z = fit(in_batches(mu, 0 * mu))(torch.randn(5, 3, 1, 1))
+    torch.testing.assert_close(z, torch.full_like(z, 2.0), rtol=0, atol=1e-4)

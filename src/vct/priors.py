@@ -76,7 +76,7 @@ def fit(posteriors: Posteriors, full: int = FULL, rank: int = RANK) -> GaussianP
     if size <= full:
         covariance = _whole(posteriors, count, mean)
         covariance.diagonal().add_(noise)
-        scale = covariance.diagonal().sqrt()
+        scale = covariance.diagonal().clamp(min=1e-12).sqrt()
         values, basis = torch.linalg.eigh(covariance / torch.outer(scale, scale))
         gain = values.clamp(min=0).sqrt() - 1
     else:

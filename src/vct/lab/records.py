@@ -276,6 +276,7 @@ class PriorRecord(Record):
 
     data_sha256: str
     files: dict[str, str]
+    ema_width: float | None = optional()
     version: int
 
 

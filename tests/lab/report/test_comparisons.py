@@ -82,6 +82,34 @@ def test_the_best_row_alone_is_bold_and_only_at_the_endpoint(many):
     assert r"\textbf{" in (folder / "table.tex").read_text().split("tabular")[1]
 
 
+def test_a_declared_rival_that_was_not_run_blocks_the_verdict_and_counts(many):
+    rivals = [*RIVALS, "nowhere"]
+    found = comparisons(many, "steps1", rivals)
+    assert len(found) == len(comparisons(many, "steps1", RIVALS))
+    assert not winners(found)
+    assert {each.p_value for each in found if len(each.against) > 1} == {1.0}
+
+
+def test_independent_noise_is_best_only_where_its_score_is(many):
+    """The best of three rows is the one with the lowest mean, whatever they were compared with."""
+    table = many.frame.copy()
+    one = table["samples"] == "steps1"
+    base = table.loc[one & (table["coupling"] == "independent"), "value"].to_numpy()
+    for row, shift in (("ot", 2.0), ("variational", -0.5)):
+        table.loc[one & (table["coupling"] == row), "value"] = base + shift
+    few = replace(many, frame=table[~table["coupling"].str.contains("/")])
+    bold = winners(comparisons(few, "steps1", RIVALS))
+    assert {place[1] for place in bold} == {"variational"}
+
+
+def test_scores_that_nobody_ranks_are_not_compared(many):
+    protocol = many.protocols["digits_small"]
+    labels = {"fid_classifier": {"label": "some number"}}
+    turned = protocol.model_validate({**protocol.content(), "labels": labels})
+    other = replace(many, protocols={"digits_small": turned})
+    assert comparisons(other, "steps1", RIVALS) == []
+
+
 def test_three_seeds_decide_nothing(many, digits):
     few = collect([replace(digits, seeds=SEEDS[:3])])
     assert not winners(comparisons(few, "steps1", RIVALS))
@@ -90,7 +118,7 @@ def test_three_seeds_decide_nothing(many, digits):
 def test_where_more_is_better_the_sign_turns(many):
     label = {"label": "score", "higher_is_better": True}
     protocol = many.protocols["digits_small"]
-    labels = {"fid_classifier": type(protocol).model_fields and label}
+    labels = {"fid_classifier": label}
     turned = protocol.model_validate({**protocol.content(), "labels": labels})
     other = replace(many, protocols={"digits_small": turned})
     found = frame(comparisons(other, "steps1", RIVALS)).set_index(["row", "against"])

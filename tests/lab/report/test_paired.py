@@ -25,7 +25,8 @@ def test_interval_and_p_value_are_scipys():
 def test_smallest_p_value_and_ties():
     assert Paired((1.0, 2.0, 3.0, 0.5)).p_value() == pytest.approx(2 / 2**4)
     assert Paired((0.1, -0.1)).p_value() == 1
-    assert Paired((2.0,)).p_value() == 1
+    assert Paired((2.0,)).p_value() == Paired(()).p_value() == 1
+    assert Paired((1.0, 2.0, math.nan)).p_value() == 1
     assert math.isnan(Paired((2.0,)).interval()[0])
     # Exact ties of sums that rounding parts: 0.1 + 0.2 - 0.3.
     assert Paired((0.1, 0.2, -0.3)).p_value() == 1

@@ -5,12 +5,12 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from support import MLP, dataset, params, randomise
+from support import MLP, dataset, params, randomise, run_settings
 
 from vct.couplings.independent import Independent
 from vct.couplings.variational import Variational
 from vct.lab import cli
-from vct.lab.sampling.priors import Aggregate
+from vct.lab.sampling.priors import Aggregate, posteriors
 from vct.networks.mlp import MLP as Perceptron
 from vct.priors import GaussianPrior
 
@@ -99,6 +99,38 @@ def test_other_weights_need_another_prior(made, tmp_path, capsys):
     finally:
         path.write_bytes(whole)
     assert cli.main(["sample", VARIATIONAL]) == 0
+
+
+def test_samples_of_a_prior_that_was_made_again_otherwise_are_not_scored(made, capsys):
+    from pathlib import Path
+
+    path = Path(f"results/{VARIATIONAL}/prior.safetensors")
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert cli.main(["score", VARIATIONAL]) == 2
+        assert f"vct sample {VARIATIONAL}" in capsys.readouterr().err
+        assert cli.main(["show", VARIATIONAL]) == 2
+    finally:
+        path.write_bytes(whole)
+    assert cli.main(["score", VARIATIONAL]) == 0
+
+
+def test_mirrored_images_count_where_training_mirrors():
+    """mu of an encoder that sees left and right: the mean of both orientations."""
+    data = dataset((1, 4, 4), size=20)
+    coupling = Variational(randomise(Perceptron((1, 4, 4), 2, 8, 2)), 1.0)
+    train = run_settings(flip=True).train
+    means = [mean for mean, _ in posteriors(coupling, data, train, CPU)]
+    both = torch.cat(means)
+    assert len(both) == 40
+    plain = run_settings().train
+    assert torch.equal(both[:20], next(posteriors(coupling, data, plain, CPU))[0])
+    assert not torch.allclose(both[:20], both[20:])
+    eps = torch.zeros(200, 1, 4, 4)
+    z = Aggregate(coupling, data, 0, CPU, flip=True)(eps, 0, None).flatten(1)
+    near = torch.cdist(z, both.flatten(1)).argmin(dim=1)
+    assert 60 < (near >= 20).sum() < 140
 
 
 def test_aggregate_starts_from_the_posteriors_of_the_data():

@@ -24,5 +24,5 @@ def prior(params: Params, name: str) -> None:
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime)
     model = weights.load(run, settings, data, device, sample.ema_width)
-    if not priors.write(run, model.coupling, data, settings.train.conditional, files):
+    if not priors.write(run, settings.train, sample, model.coupling, data, files, device):
         print(f"{run}: the coupling has no posterior; it starts from N(0, I).", file=sys.stderr)

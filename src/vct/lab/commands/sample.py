@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from vct.lab import build
-from vct.lab.files.layout import RunId
+from vct.lab.files.layout import PRIOR_FILE, RunId
+from vct.lab.files.whole import hashes
 from vct.lab.processes.group import current_group
 from vct.lab.report.preview import preview
 from vct.lab.runs import provenance, samples, weights
@@ -28,7 +29,7 @@ def sample(params: Params, name: str) -> None:
     f = build.consistency_function(train, model.network)
     classes = data.meta.classes if train.conditional else 0
     sampler = build.sampler(sample, train.t_max, bounds(data, device))
-    starts = priors.starts(run, sample, model.coupling, data, files, device)
+    starts = priors.starts(run, train, sample, model.coupling, data, files, device)
     drawing = Drawing(
         f, model.coupling, sampler, data, sample, experiment.pool, starts, classes, device
     )
@@ -37,6 +38,8 @@ def sample(params: Params, name: str) -> None:
         arrays |= _snapshots(run, drawing)
     if not current_group().main:
         return
+    if "fitted" in starts:
+        files |= hashes(run.directory, [PRIOR_FILE])
     if data.is_points:
         arrays |= drawing.pairs(train.batch_size) | {"noise": drawing.start_noise()}
     samples.write(run, arrays, provenance.sample_record(sample, record, files, list(starts)))

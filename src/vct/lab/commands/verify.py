@@ -30,7 +30,8 @@ def verify(params: Params, name: str | None = None, against: str | None = None) 
         UserError: if there is no table to compare with, or no run of the suite on disk.
     """
     suite = name or DEFAULT_SUITE
-    experiments = ExperimentRows.of_suite(params, suite)
+    # Not of what git keeps: that would be compared with itself.
+    experiments = [ExperimentRows.of(each, params.experiment(each)) for each in params.suite(suite)]
     text, source = committed_table(suite) if against is None else given_table(against)
     committed = read_rows(text, source)
     fresh, reasons = fresh_rows(experiments)

@@ -8,6 +8,7 @@ nothing. All p-values of a suite are corrected together (Holm).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import pandas as pd
 
@@ -40,6 +41,7 @@ class Comparison:
 
     Args:
         against: a row, or several: the best of them counts.
+        score: mean of `row` over its seeds, so turned that less is better.
     """
 
     experiment: str
@@ -48,6 +50,7 @@ class Comparison:
     row: str
     against: tuple[str, ...]
     pairs: tuple[Paired, ...]
+    score: float
 
     @property
     def best(self) -> int:
@@ -68,9 +71,15 @@ class Comparison:
         """Whether `row` has the lower mean, or the lowest."""
         return all(pair.mean < 0 for pair in self.pairs)
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether there are two seeds at least of all rows."""
+        return all(pair.n > 1 for pair in self.pairs)
+
 
 def comparisons(collected: Collected, primary: str, rivals: Sequence[str]) -> list[Comparison]:
-    """All comparisons that a suite declares, in the order of its rows; one seed compares nothing.
+    """All comparisons that a suite declares, in the order of its rows, also those for which there
+    are too few runs: their p is 1, and they count in the correction.
 
     Args:
         primary: key of the samples that decide, such as `steps1`; the metric is the first of each
@@ -81,18 +90,22 @@ def comparisons(collected: Collected, primary: str, rivals: Sequence[str]) -> li
     for experiment in collected.experiments:
         protocol = collected.protocols[experiment]
         metric = protocol.metrics[0]
-        sign = 1.0 if names.metric(metric, protocol).lower_is_better else -1.0
+        label = names.metric(metric, protocol)
+        if not (label.lower_is_better or label.higher_is_better):
+            continue  # a user's number, of which nobody says what is better
+        sign = 1.0 if label.lower_is_better else -1.0
         scores = _by_seed(collected.frame, experiment, metric, primary, sign)
         rows = [row for row in collected.rows(experiment) if row in scores]
         for row in rows:
             if names.is_bound(row):
                 continue
-            best = tuple(each for each in rivals if each in scores and each != row)
+            mean = fmean(scores[row].values())
+            best = tuple(each for each in rivals if each != row)
             base = (BASE,) if row != BASE else ()
-            for against in dict.fromkeys([base, best]):
+            for against in filter(None, dict.fromkeys([base, best])):
                 pairs = tuple(_paired(scores[row], scores.get(other, {})) for other in against)
-                if pairs and all(pair.n > 1 for pair in pairs):
-                    found.append(Comparison(experiment, metric, primary, row, against, pairs))
+                place = experiment, metric, primary, row
+                found.append(Comparison(*place, against, pairs, mean))
     return found
 
 
@@ -103,12 +116,11 @@ def winners(found: Sequence[Comparison], level: float = LEVEL) -> set[Place]:
     mine: dict[Place, list[tuple[bool, float]]] = {}
     for each, p in zip(found, adjusted, strict=True):
         place = (each.experiment, each.row, each.metric, each.samples)
-        verdict = each.is_better and p < level, each.pairs[0].mean
+        verdict = each.is_better and p < level, each.score
         mine.setdefault(place, []).append(verdict)
     best: dict[str, tuple[float, Place]] = {}
     for place, verdicts in mine.items():
         if all(ok for ok, _ in verdicts):
-            # The first comparison is with independent noise, the same for all rows.
             ranked = verdicts[0][1], place
             best[place[0]] = min(best.get(place[0], ranked), ranked)
     return {place for _, place in best.values()}

@@ -19,7 +19,7 @@ class Paired:
     """Differences of two rows over the seeds that both have.
 
     Args:
-        differences: the first minus the second, by seed; at least one.
+        differences: the first minus the second, by seed.
     """
 
     differences: tuple[float, ...]
@@ -30,7 +30,7 @@ class Paired:
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.differences))
+        return float(np.mean(self.differences)) if self.n else math.nan
 
     @property
     def sd(self) -> float:
@@ -48,8 +48,11 @@ class Paired:
 
     def p_value(self) -> float:
         """The two-sided p-value of the sign-flip test: if nothing differs, each difference is as
-        likely as its negative, whatever its distribution. It is at least 2^(1 - n)."""
+        likely as its negative, whatever its distribution. It is at least 2^(1 - n), and 1 where
+        nothing is known: no two seeds, or a score that is not finite."""
         values = np.asarray(self.differences)
+        if self.n < 2 or not np.isfinite(values).all():
+            return 1.0
         sums = np.abs(_signs(self.n) @ values)
         # Equal sums of other orders differ in their last digits.
         return float(np.mean(sums >= abs(values.sum()) * (1 - 1e-12)))

@@ -106,18 +106,20 @@ _COMPARED = ("experiment", "row", "against", "seeds", "difference [95 %]", "p", 
 
 
 def paired_markdown(found: Sequence[Comparison], collected: Collected) -> str:
-    """The comparisons of a suite as a section; nothing where there are none."""
-    if not found:
+    """The comparisons of a suite for which there are runs, as a section."""
+    if not any(each.is_possible for each in found):
         return ""
     lines = [list(_COMPARED), ["---"] * 3 + ["---:"] * 4]
     for each, p_holm in zip(found, holm([each.p_value for each in found]), strict=True):
+        if not each.is_possible:
+            continue
         labels, pair = collected.rows(each.experiment), each.pairs[each.best]
         several = "best of the others: " if len(each.against) > 1 else ""
         low, high = pair.interval()
         texts = [each.experiment, labels[each.row], several + labels[each.against[each.best]]]
         numbers = [
             str(pair.n),
-            f"{pair.mean:+.3g}" + (f" [{low:+.3g}, {high:+.3g}]" if pair.n > 1 else ""),
+            f"{pair.mean:+.3g} [{low:+.3g}, {high:+.3g}]",
             f"{each.p_value:.2g}",
             f"{p_holm:.2g}",
         ]
@@ -125,9 +127,11 @@ def paired_markdown(found: Sequence[Comparison], collected: Collected) -> str:
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     steps = names.heading(found[0].samples)
     head = (
-        f"### Paired comparisons, {steps}\n\nDifferences of scores, so turned that less is better, "
-        "over the seeds that both rows have, with Student's interval; p of the sign-flip test, and "
-        "against the best of several the largest of theirs."
+        f"### Paired comparisons, {steps}\n\n"
+        "Differences of scores, so turned that less is better, over the seeds that both rows "
+        "have, with Student's interval; p of the sign-flip test, and against the best of "
+        "several the largest of theirs; corrected over all comparisons that the suite "
+        "declares, also those for which there are no two seeds yet."
     )
     return f"\n{head}\n\n{table}\n"
 

@@ -2,19 +2,21 @@
 
 `results/SUITE/runs/` holds records, scores and curves of each run, without weights and samples.
 Tables, tests and curves are made of them where the run itself is not there, and the engine does not
-train such a run again. To reproduce them all, remove the folder.
+train such a run again (Snakemake; DVC makes all). To reproduce them all, remove the folder.
 """
 
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from vct.lab import records, versions
+from vct.lab import build, records, versions
 from vct.lab.errors import UserError
 from vct.lab.files.layout import KEPT_FILES, RunId, floor_file
 from vct.lab.files.whole import atomic
 from vct.lab.records import ProtocolRecord
-from vct.lab.runs.provenance import checked_scores, read_run
+from vct.lab.runs.provenance import checked_scores, other_code, read_run
+from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
 
@@ -83,7 +85,29 @@ def is_current(params: Params, run: RunId) -> bool:
         return False
     now = versions.TRAINING, versions.SAMPLING, versions.SCORING
     then = record.code.training, protocol.sampling_version, protocol.version
-    return record.settings_sha256 == settings.sha256() and now == then
+    declared = _declared(params.experiment(run.experiment))
+    return (
+        record.settings_sha256 == settings.sha256()
+        and now == then
+        and declared == {key: protocol.content().get(key) for key in declared}
+        and (protocol.extractor and protocol.extractor.name)
+        == params.experiment(run.experiment).score.extractor
+        and not other_code(settings, record)
+    )
+
+
+def _declared(experiment: ExperimentSettings) -> dict[str, Any]:
+    """What params.yaml says of a protocol."""
+    sample = experiment.sample
+    return {
+        "num_samples": sample.num_samples,
+        "schedules": build.sampler(sample, experiment.train.t_max).schedules,
+        "ema": experiment.train.ema.described(sample.ema_width),
+        "sample_seed": sample.seed,
+        "noise": sample.noise,
+        "pool": experiment.pool,
+        "priors": None if sample.priors == ["standard"] else list(sample.priors),
+    }
 
 
 def _copy(source: Path, target: Path, names: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from vct.lab.data import dataset
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError, quoted
 from vct.lab.files.differences import differences
-from vct.lab.files.layout import AVERAGES_FILE, RunId, dataset_dir
+from vct.lab.files.layout import AVERAGES_FILE, PRIOR_FILE, RunId, dataset_dir
 from vct.lab.files.whole import damaged, hashes
 from vct.lab.records import ProtocolRecord, RunRecord, SampleRecord
 from vct.lab.settings.own_code import own_code
@@ -124,7 +124,8 @@ def check_samples(
     Raises:
         UserError: naming what differs.
     """
-    weights = drawn.files | (trained.files or {})
+    prior = [PRIOR_FILE] if PRIOR_FILE in drawn.files else []
+    weights = drawn.files | (trained.files or {}) | hashes(run.directory, prior)
     if drawn.version != versions.SAMPLING:
         why = f"by version {drawn.version} of the sampler, not {versions.SAMPLING}"
     elif drawn.settings != sample.model_dump(mode="json"):

@@ -19,6 +19,7 @@ from vct.lab.records import PriorRecord
 from vct.lab.runs.samples import STANDARD
 from vct.lab.sampling.drawing import Start, standard
 from vct.lab.settings.sample import SampleSettings
+from vct.lab.settings.train import TrainSettings
 from vct.priors import GaussianPrior, fit
 
 BATCH = 500
@@ -26,31 +27,44 @@ BATCH = 500
 
 
 def write(
-    run: RunId, coupling: Coupling, data: Dataset, conditional: bool, weights: dict[str, str]
+    run: RunId,
+    train: TrainSettings,
+    sample: SampleSettings,
+    coupling: Coupling,
+    data: Dataset,
+    weights: dict[str, str],
+    device: torch.device,
 ) -> bool:
     """Fit the prior of a run to the posteriors of all training data; return whether there are any.
 
     Args:
-        coupling: the trained one, on the device to compute on, in evaluation mode.
+        coupling: the trained one, on `device`, in evaluation mode.
         weights: hashes of the files that it is from.
 
     Raises:
         UserError: if what the coupling answers is not finite.
     """
     tensors: dict[str, Tensor] = {}
-    if has_posterior(coupling, data, conditional):
-        prior = fit(lambda: posteriors(coupling, data, conditional))
-        if not all(part.isfinite().all() for part in prior.tensors().values()):
-            raise UserError(
-                f"the posteriors of {run} are not finite, so no prior fits them; train it again "
-                "with a larger kl_weight or with clip_grad_norm."
-            )
+    if has_posterior(coupling, data, train.conditional, device):
+
+        def every() -> Iterator[tuple[Tensor, Tensor]]:
+            for mean, std in posteriors(coupling, data, train, device):
+                if not (mean.isfinite().all() and std.isfinite().all()):
+                    raise UserError(
+                        f"the posteriors of {run} are not finite, so no prior fits them; train it "
+                        "again with a larger kl_weight or with clip_grad_norm."
+                    )
+                yield mean, std
+
+        prior = fit(every)
         tensors = {name: part.cpu() for name, part in prior.tensors().items()}
-    save_sealed(_path(run), "prior", _record(data, weights).content(), tensors)
+    save_sealed(_path(run), "prior", _record(sample, data, weights).content(), tensors)
     return bool(tensors)
 
 
-def read(run: RunId, data: Dataset, weights: dict[str, str]) -> GaussianPrior | None:
+def read(
+    run: RunId, sample: SampleSettings, data: Dataset, weights: dict[str, str]
+) -> GaussianPrior | None:
     """The prior that `write` wrote; None for a coupling that has no posterior.
 
     Raises:
@@ -58,7 +72,7 @@ def read(run: RunId, data: Dataset, weights: dict[str, str]) -> GaussianPrior | 
     """
     command = f"vct prior {run}"
     facts, tensors = load_sealed(_path(run), "prior", command)
-    if facts != _record(data, weights).content():
+    if facts != _record(sample, data, weights).content():
         raise UserError(
             f"{_path(run)} is of other data, other weights or another version of the program; make "
             f"it again: {command}"
@@ -68,6 +82,7 @@ def read(run: RunId, data: Dataset, weights: dict[str, str]) -> GaussianPrior | 
 
 def starts(
     run: RunId,
+    train: TrainSettings,
     sample: SampleSettings,
     coupling: Coupling,
     data: Dataset,
@@ -77,14 +92,14 @@ def starts(
     """What sampling starts from, by the name of the prior: all that are asked for where the
     coupling has a posterior, N(0, I) elsewhere."""
     found: dict[str, Start] = {STANDARD: standard}
-    fitted = None if sample.priors == [STANDARD] else read(run, data, weights)
+    fitted = None if sample.priors == [STANDARD] else read(run, sample, data, weights)
     if fitted is None:
         return found
     fitted = fitted.to(device)
     every: dict[str, Start] = {
         **found,
         "fitted": lambda noise, first, labels: fitted(noise),
-        "aggregate": Aggregate(coupling, data, sample.seed, device),
+        "aggregate": Aggregate(coupling, data, sample.seed, device, train.flip),
     }
     return {name: every[name] for name in sample.priors}
 
@@ -95,12 +110,14 @@ class Aggregate:
 
     Args:
         seed: of the sampling.
+        flip: mirror every other one, as training does.
     """
 
     coupling: Coupling
     data: Dataset
     seed: int
     device: torch.device
+    flip: bool = False
 
     @torch.no_grad()
     def __call__(self, noise: Tensor, first: int, labels: Tensor | None) -> Tensor:
@@ -115,31 +132,41 @@ class Aggregate:
                 [which[int(u * len(which))] for which, u in zip(mine, number, strict=True)]
             )
         batch = chosen(self.data, places, self.device, labels is not None)
-        return self.coupling.couple(batch.x, noise, batch.labels)
+        x = batch.x
+        if self.flip:
+            coin = rng.uniform_rows(len(noise), first, self.seed, "aggregate flip") < 0.5
+            x = torch.where(coin.to(x.device)[:, None, None, None], x.flip(3), x)
+        return self.coupling.couple(x, noise, batch.labels)
 
 
 @torch.no_grad()
 def posteriors(
-    coupling: Coupling, data: Dataset, conditional: bool
+    coupling: Coupling, data: Dataset, train: TrainSettings, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """mu and std (B, C, H, W) of all training data, in order."""
-    device = next(coupling.parameters()).device
-    for batch in in_order(data, BATCH, device, conditional):
-        found = coupling.posterior(batch.x, batch.labels)
-        assert found is not None
-        yield found
+    """mu and std (B, C, H, W) of all training data, in order; mirrored too where training does."""
+    for batch in in_order(data, BATCH, device, train.conditional):
+        for x in (batch.x, batch.x.flip(3)) if train.flip else (batch.x,):
+            found = coupling.posterior(x, batch.labels)
+            assert found is not None
+            yield found
 
 
 @torch.no_grad()
-def has_posterior(coupling: Coupling, data: Dataset, conditional: bool) -> bool:
+def has_posterior(
+    coupling: Coupling, data: Dataset, conditional: bool, device: torch.device
+) -> bool:
     """Whether z is Gaussian given x."""
-    device = next(iter(coupling.parameters()), torch.zeros(())).device
     first = next(iter(in_order(data, 1, device, conditional)))
     return coupling.posterior(first.x, first.labels) is not None
 
 
-def _record(data: Dataset, weights: dict[str, str]) -> PriorRecord:
-    return PriorRecord(data_sha256=data.sha256, files=weights, version=versions.SAMPLING)
+def _record(sample: SampleSettings, data: Dataset, weights: dict[str, str]) -> PriorRecord:
+    return PriorRecord(
+        data_sha256=data.sha256,
+        files=weights,
+        ema_width=sample.ema_width,
+        version=versions.SAMPLING,
+    )
 
 
 def _path(run: RunId):

@@ -70,13 +70,24 @@ class Params(Section):
         if settings.primary is None:
             return
         for member in settings.experiments:
-            count, given = self.experiments[member].sample, settings.primary
-            known = [f"steps{n}" for n in range(1, 2 + len(count.mid_times))]
-            if count.sampler is None and given not in known:
+            experiment, given = self.experiments[member], settings.primary
+            sample = experiment.sample
+            known = [f"steps{n}" for n in range(1, 2 + len(sample.mid_times))]
+            if sample.sampler is None and given not in known:
                 raise ValueError(
                     f"suites.{suite}.primary: experiment '{member}' draws {', '.join(known)}, not "
                     f"{given}; choose one of them"
                 )
+            for rival in settings.rivals:
+                name, _, prior = rival.partition("/")
+                _refer(
+                    f"suites.{suite}.rivals", "variant", name, dict.fromkeys(experiment.variants)
+                )
+                if prior and prior not in sample.priors:
+                    raise ValueError(
+                        f"suites.{suite}.rivals: experiment '{member}' has no prior '{prior}'; add "
+                        "it to its sample.priors"
+                    )
 
     def _check_extractor(self, name: str) -> None:
         settings = self.extractors[name]

@@ -205,7 +205,11 @@ def _table(suite: str, experiments: list[str], made: list[str]) -> dict[str, Any
     return {
         "cmd": f"vct table {suite}",
         "deps": made,
-        **_decided_by(*(row for name in experiments for row in _rows(name)), version="REPORTING"),
+        **_decided_by(
+            *(row for name in experiments for row in _rows(name)),
+            f"suites.{suite}",
+            version="REPORTING",
+        ),
         "outs": [{f"results/{suite}/{file}": {"cache": False}} for file in TABLE_FILES],
     }
 
