@@ -2,10 +2,13 @@
 keep every variance."""
 
 import numpy as np
+import pytest
 import torch
 from sklearn.covariance import empirical_covariance
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from vct.priors import GaussianPrior, fit, shrinkage
+from vct.misfit import Misfit
+from vct.priors import GaussianPrior, fit, fit_classes, shrinkage
 
 
 def mixture(count, size=6, seed=0):
@@ -115,3 +118,45 @@ def test_posteriors_without_any_spread_have_a_prior():
     mu = torch.full((10, 3, 1, 1), 2.0)
     z = fit(in_batches(mu, 0 * mu))(torch.randn(5, 3, 1, 1))
     torch.testing.assert_close(z, torch.full_like(z, 2.0), rtol=0, atol=1e-4)
+
+
+def of_classes(mu, std, index, width=7, **form):
+    labels = torch.nn.functional.one_hot(index).float()
+    return fit_classes(in_batches(mu, std, width), lambda: iter(labels.split(width)), **form)
+
+
+def test_classes_have_means_of_their_own_and_share_a_covariance():
+    """That of linear discriminant analysis, and the noise of the posteriors."""
+    mu, std = mixture(6_000)
+    index = torch.arange(6_000) % 7 % 3  # of unequal size
+    mu = mu + 3 * torch.randn(3, 6, 1, 1, generator=torch.Generator().manual_seed(4))[index]
+    flat = mu.flatten(1).double().numpy()
+    oracle = LinearDiscriminantAnalysis(solver="lsqr", store_covariance=True).fit(flat, index)
+    expected = oracle.covariance_ + np.diag(std.flatten(1).double().square().mean(dim=0))
+    # As few directions as there are dimensions lose nothing either.
+    for form in ({}, {"full": 5, "rank": 6}):
+        prior = of_classes(mu, std, index, 500, **form)
+        np.testing.assert_allclose(prior.mean, oracle.means_, rtol=1e-4, atol=1e-4)
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(prior.covariance(), expected, rtol=0.01, atol=0.01 * largest)
+
+
+def test_draws_of_a_class_have_its_mean():
+    mu, std = mixture(50)
+    index = torch.arange(50) % 2
+    prior = of_classes(mu, std, index)
+    wanted = torch.eye(2)[torch.tensor([1, 0, 1])]
+    z = prior(torch.zeros(3, 6, 1, 1, dtype=torch.float64), wanted)
+    assert z.dtype == torch.float64 and z.shape == (3, 6, 1, 1)
+    for row, label in zip(z.flatten(1), (1, 0, 1), strict=True):
+        expected = mu[index == label].flatten(1).mean(dim=0)
+        torch.testing.assert_close(row.float(), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(Misfit, match="needs labels"):
+        prior(torch.zeros(3, 6, 1, 1))
+
+
+def test_one_class_is_no_class():
+    mu, std = mixture(50)
+    one, plain = of_classes(mu, std, torch.zeros(50, dtype=torch.int64)), fit(in_batches(mu, std))
+    torch.testing.assert_close(one.mean[0], plain.mean)
+    torch.testing.assert_close(one.covariance(), plain.covariance())

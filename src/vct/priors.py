@@ -9,13 +9,17 @@ is the nearest one to q in KL(q || .), and costs nothing more to draw from.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from vct.misfit import Misfit
+
 Posteriors = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 """Goes through the data: mu(x) and std(x) of batches, each (B, ...)."""
+Labels = Callable[[], Iterator[Tensor]]
+"""Their one-hot labels (B, K), in the same batches."""
 
 FULL = 4096
 """Most dimensions D for which the whole covariance is kept: D^2 numbers, 8 D^2 bytes to fit."""
@@ -29,7 +33,8 @@ class GaussianPrior:
     """z = mean + scale (eps + V (gain V^T eps)): noise of a given mean and covariance.
 
     Args:
-        mean, scale: (D,).
+        mean: (D,), or (K, D) of each class.
+        scale: (D,).
         basis: V (D, K) with orthonormal columns, K <= D.
         gain: (K,) > -1; the covariance is scale (I + V ((1 + gain)^2 - 1) V^T) scale.
     """
@@ -39,17 +44,25 @@ class GaussianPrior:
     basis: Tensor
     gain: Tensor
 
-    def __call__(self, eps: Tensor) -> Tensor:
-        """z (B, ...) from base noise eps ~ N(0, I) of the same shape."""
+    def __call__(self, eps: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z (B, ...) from base noise eps ~ N(0, I) of the same shape.
+
+        Args:
+            labels: one-hot (B, K), where there is a mean of each class.
+        """
         flat = eps.flatten(1)
         mean, scale, basis, gain = (part.to(flat) for part in self.tensors().values())
+        if mean.ndim == 2:
+            if labels is None:
+                raise Misfit("a prior with a mean of each class needs labels")
+            mean = labels.to(mean) @ mean
         z = mean + scale * (flat + (flat @ basis * gain) @ basis.T)
         return z.reshape(eps.shape)
 
     def covariance(self) -> Tensor:
-        """The covariance (D, D)."""
+        """The covariance (D, D), of each class if there are some."""
         inner = (self.basis * ((1 + self.gain) ** 2 - 1)) @ self.basis.T
-        inner = inner + torch.eye(len(self.mean)).to(inner)
+        inner = inner + torch.eye(len(self.scale)).to(inner)
         return self.scale[:, None] * inner * self.scale
 
     def to(self, device: torch.device) -> "GaussianPrior":
@@ -82,6 +95,29 @@ def fit(posteriors: Posteriors, full: int = FULL, rank: int = RANK) -> GaussianP
     else:
         scale, basis, gain = _sketched(posteriors, count, mean, noise, min(rank, size))
     return GaussianPrior(*(part.float() for part in (mean, scale, basis, gain)))
+
+
+def fit_classes(
+    posteriors: Posteriors, labels: Labels, full: int = FULL, rank: int = RANK
+) -> GaussianPrior:
+    """The Gaussians with the mean of each class and the covariance within classes, pooled over all
+    (as in linear discriminant analysis): classes of few data have no covariance of their own.
+
+    Args:
+        posteriors, labels: are gone through three times; all data, at least one of each class.
+        full, rank: see `fit`.
+    """
+    count, total = torch.zeros(()), torch.zeros(())
+    for (mu, _), here in zip(posteriors(), labels(), strict=True):
+        count = count + here.double().sum(dim=0)
+        total = total + here.double().T @ mu.flatten(1).double()
+    means = total / count[:, None]
+
+    def centred() -> Iterator[tuple[Tensor, Tensor]]:
+        for (mu, std), here in zip(posteriors(), labels(), strict=True):
+            yield mu.flatten(1).double() - here.double() @ means, std
+
+    return replace(fit(centred, full, rank), mean=means.float())
 
 
 def _means(posteriors: Posteriors) -> tuple[int, Tensor, Tensor]:

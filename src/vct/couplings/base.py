@@ -17,6 +17,10 @@ Couple = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """(x, eps, labels) to z; see `Coupling.couple`."""
 
 
+def alone(tensor: Tensor) -> None:
+    """The sum over devices where there is one: it is there already."""
+
+
 def undivided(couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
     """z where the whole batch is here."""
     return couple(x, eps, labels)
@@ -54,8 +58,8 @@ class Pair:
     Args:
         x: data points (B, C, H, W), in the order of the labels.
         z: their noise, of the same shape.
-        kl: KL(q(z|x) || N(0, I)) of each sample (B,) in nats, summed over dimensions; zero where
-            the coupling learns nothing.
+        kl: divergence of q(z|x) from the coupling's prior, mostly N(0, I), of each sample (B,) in
+            nats, summed over dimensions; zero where the coupling learns nothing.
     """
 
     x: Tensor
@@ -90,6 +94,13 @@ class Coupling(nn.Module, ABC):
     """What z of a sample depends on: the sample alone, all samples that its device holds, or the
     whole batch, whatever the number of devices."""
 
+    pool: int = 1
+    """Number of batches, one after the other, whose samples are paired together where the scope is
+    "batch": a plan over more pairs, of which each step takes its own."""
+
+    independent: bool = False
+    """Whether z is eps, whatever x is."""
+
     kl_weight: float = 0.0
     """Weight of the KL term before the objective's schedule multiplies it (VCT, eq. 14)."""
 
@@ -120,6 +131,14 @@ class Coupling(nn.Module, ABC):
         """The pair that training uses at the noise levels of `context`."""
         whole = context.whole if self.scope == "batch" else undivided
         return Pair(x, whole(self.couple, x, eps, context.labels), x.new_zeros(len(x)))
+
+    def settle(self, add: Callable[[Tensor], None] = alone) -> None:
+        """Note what the pairs of a step have shown, once a step and after its loss: for state that
+        is not learned by gradients. Buffers of the module are averaged and saved as parameters are.
+
+        Args:
+            add: replaces a tensor by its sum over the devices, so that each settles on the same.
+        """
 
     def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
         """Mean and standard deviation of z, each of the shape of x, where z is Gaussian given x and

@@ -1,13 +1,14 @@
 """Generator-augmented coupling (GC, "Improving Consistency Models with Generator-Augmented Flows",
 arXiv 2406.09570)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from vct.couplings.base import Coupling, Pair, PairingContext
+from vct.couplings.base import Coupling, Pair, PairingContext, alone
 from vct.kernels import expand
 
 
@@ -36,6 +37,7 @@ class GeneratorAugmented(Coupling):
         super().__init__()
         self.base, self.mu, self.recouple = base, mu, noise == "recouple"
         self.kl_weight, self.scope = base.kl_weight, base.scope
+        self.independent, self.pool = base.independent, base.pool
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The base's noise: what the sampler re-noises is generated already."""
@@ -51,6 +53,9 @@ class GeneratorAugmented(Coupling):
         if self.recouple:
             return self.base.pair(mixed, eps, context)
         return replace(pair, x=mixed)
+
+    def settle(self, add: Callable[[Tensor], None] = alone) -> None:
+        self.base.settle(add)
 
     def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
         """The base's: its noise is kept where x is replaced."""

@@ -9,6 +9,7 @@ class Independent(Coupling):
     """z = eps."""
 
     scope = "sample"
+    independent = True
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         return eps

@@ -19,11 +19,13 @@ class MinibatchOT(Coupling):
     Args:
         over: "batch" solves it on the whole batch, whatever the number of devices; "device" on what
             each device holds.
+        pool: number of batches that are solved together. Data and noise of each stay as they are,
+            and the noise is permuted among all of them; it costs O(pool^2) more per step.
     """
 
-    def __init__(self, over: Literal["batch", "device"] = "batch") -> None:
+    def __init__(self, over: Literal["batch", "device"] = "batch", pool: int = 1) -> None:
         super().__init__()
-        self.scope = over
+        self.scope, self.pool = over, pool
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The permuted eps; NaN if some <x_i, eps_j> is not finite, as in a model that diverged:

@@ -1,12 +1,16 @@
 """Variational noise coupling (VC): an encoder learns the noise of each image (VCT, Section 4)."""
 
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct.couplings.base import Coupling, Pair, PairingContext
+from vct.couplings.base import Coupling, Pair, PairingContext, alone
+from vct.misfit import Misfit
+from vct.moments import RunningMoments
 
 MIN_STD = 1e-6
 """Below it softplus would underflow, and KL be infinite."""
@@ -18,10 +22,15 @@ class Variational(Coupling):
     Args:
         encoder: network G(x, c_noise, labels) with 2C output channels; its time input is 0, and
             in a conditional training it sees the labels, as the published one does.
-        kl_weight: weight of KL(q(z|x) || N(0, I)), before the objective's schedule.
+        kl_weight: weight of the divergence from the prior, before the objective's schedule.
         sigma_data: the encoder sees x / sigma_data.
         initial_std: std(x) of an encoder whose output is zero. The published encoder has
             softplus(0) = ln 2; 1 starts at the prior, with a KL near zero.
+        prior: what q(z|x) is held near to: "standard" is N(0, I), the published choice; "moments"
+            a Gaussian with the running moments of z (`vct.moments`), in training one for all
+            classes. Sampling should then start from the fitted prior (`vct.priors`).
+        anchor: share of N(0, I) in the latter, in (0, 1].
+        shape: (C, H, W) of the data, which "moments" needs.
     """
 
     scope = "sample"
@@ -32,11 +41,21 @@ class Variational(Coupling):
         kl_weight: float,
         sigma_data: float = 0.5,
         initial_std: float = 1.0,
+        prior: Literal["standard", "moments"] = "standard",
+        anchor: float = 0.1,
+        shape: tuple[int, int, int] | None = None,
     ) -> None:
-        super().__init__(sigma_data=sigma_data)
+        super().__init__(shape, sigma_data)
         self.encoder = encoder
         self.kl_weight = kl_weight
         self.shift = math.log(math.expm1(initial_std))
+        self.moments = self._moments(anchor) if prior == "moments" else None
+        self._shown: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def _moments(self, anchor: float) -> RunningMoments:
+        if self.shape is None:
+            raise Misfit('Variational needs the shape of the data for prior "moments"')
+        return RunningMoments(math.prod(self.shape), anchor)
 
     def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mu(x), std(x) >= MIN_STD of q(z|x), each of the shape of x."""
@@ -52,7 +71,19 @@ class Variational(Coupling):
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         with context.draw.dropout("encoder"):
             mean, std = self.posterior(x, context.labels)
-        return Pair(x, mean + std * eps, gaussian_kl(mean, std))
+        if self.moments is None:
+            return Pair(x, mean + std * eps, gaussian_kl(mean, std))
+        # By place in the batch: samples that are paired anew replace themselves.
+        self._shown[context.draw.start] = mean.detach(), std.detach()
+        return Pair(x, mean + std * eps, self.moments.divergence(mean, std))
+
+    def settle(self, add: Callable[[Tensor], None] = alone) -> None:
+        """Take the posteriors of the step into the running moments, in the order of the batch."""
+        if self.moments is not None and self._shown:
+            parts = [self._shown[start] for start in sorted(self._shown)]
+            mean, std = (torch.cat(each) for each in zip(*parts, strict=True))
+            self.moments.update(mean, std, add)
+            self._shown.clear()
 
     @torch.no_grad()
     def summary(self, x: Tensor, labels: Tensor | None = None) -> dict[str, float]:

@@ -17,6 +17,7 @@ SHAPES = {"points": (2, 1, 1), "images": (1, 8, 8)}
 GC = {"kind": "generator_augmented", "noise": "recouple"}
 PAIRINGS = {
     **COUPLINGS,
+    "pooled-ot": {"kind": "ot", "pool": 4},
     "gc-ot": {**GC, "base": {"kind": "ot"}},
     "gc-vc": {**GC, "base": COUPLINGS["variational"]},
 }

@@ -28,17 +28,19 @@ def sample(params: Params, name: str) -> None:
     model = weights.load(run, settings, data, device, sample.ema_width)
     f = build.consistency_function(train, model.network)
     classes = data.meta.classes if train.conditional else 0
-    sampler = build.sampler(sample, train.t_max, bounds(data, device))
+    ends = bounds(data, device)
+    sampler = build.sampler(sample, train.t_max, ends)
+    late = {"late": build.sampler(sample, sample.late_start, ends)} if sample.late_start else {}
     starts = priors.starts(run, train, sample, model.coupling, data, files, device)
     drawing = Drawing(
-        f, model.coupling, sampler, data, sample, experiment.pool, starts, classes, device
+        f, model.coupling, sampler, data, sample, experiment.pool, starts, classes, device, late
     )
     arrays = drawing.all_results()
     if sample.snapshot_samples:
         arrays |= _snapshots(run, drawing)
     if not current_group().main:
         return
-    if "fitted" in starts:
+    if starts.keys() & {"fitted", "late"}:
         files |= hashes(run.directory, [PRIOR_FILE])
     if data.is_points:
         arrays |= drawing.pairs(train.batch_size) | {"noise": drawing.start_noise()}

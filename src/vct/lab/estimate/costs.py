@@ -106,8 +106,9 @@ def disk(
 
 
 def starts(sample: SampleSettings, counts: Counts) -> int:
-    """From how many priors samples are drawn: all, of a coupling that learns its noise."""
-    return len(sample.priors) if counts.coupling else 1
+    """From how many priors samples are drawn: all, of a coupling that learns its noise; else from
+    N(0, I), and late."""
+    return len(sample.priors) if counts.coupling else 1 + ("late" in sample.priors)
 
 
 def _sample_bytes(experiment: ExperimentSettings, starts: int, shape: tuple[int, int, int]) -> int:

@@ -1,9 +1,10 @@
 """What a score was measured with, as protocol.json and floor.json record it."""
 
-from vct.lab import build, versions
+from vct.lab import versions
 from vct.lab.data.dataset import Dataset
 from vct.lab.metrics.base import Metric
 from vct.lab.records import ProtocolRecord, ReferenceRecord
+from vct.lab.runs import samples
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.own_code import own_code
 
@@ -20,7 +21,7 @@ def protocol(
         extras = {score.member: {**options, "code": code[:8]}, **extras}
     return ProtocolRecord(
         num_samples=sample.num_samples,
-        schedules=build.sampler(sample, experiment.train.t_max).schedules,
+        schedules=samples.schedules(sample, experiment.train.t_max),
         ema=experiment.train.ema.described(sample.ema_width),
         sample_seed=sample.seed,
         noise=sample.noise,

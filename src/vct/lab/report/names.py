@@ -11,7 +11,7 @@ def metric(key: str, protocol: ProtocolRecord) -> Label:
     return (protocol.labels or {}).get(key) or score.label(key)
 
 
-PRIORS = {"fitted": "fitted prior", "aggregate": "aggregate posterior"}
+PRIORS = {"fitted": "fitted prior", "aggregate": "aggregate posterior", "late": "late start"}
 """What samples start from, where it is not N(0, I)."""
 
 

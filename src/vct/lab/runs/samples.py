@@ -2,9 +2,9 @@
 
 Keys are those of the sampler's schedules, a word and a number of steps: `steps1`, `steps2`, ...
 after each step of the few-step sampler, or `heun18`; of samples that start from another prior than
-N(0, I), `fitted-steps1` or `aggregate-steps1`. Beside them `snapshot<step>` along training;
-of points also `noise`, `pair_x` and `pair_z`. All arrays are (N, C, H, W), uint8 images or float32
-points.
+N(0, I), `fitted-steps1`, `aggregate-steps1` or `late-steps1`. Beside them `snapshot<step>` along
+training; of points also `noise`, `pair_x` and `pair_z`. All arrays are (N, C, H, W), uint8 images
+or float32 points.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from vct.lab import records
+from vct.lab import build, records
 from vct.lab.errors import UserError, out_of_memory
 from vct.lab.files.layout import RunId
 from vct.lab.files.whole import atomic
 from vct.lab.records import SampleRecord
+from vct.lab.settings.sample import SampleSettings
 from vct.samplers.base import parse_key
 
 _RECORD = "record"
@@ -36,6 +37,15 @@ def split_key(key: str) -> tuple[str, str]:
     """The prior and the sampler's key."""
     prior, _, schedule = key.rpartition("-")
     return prior or STANDARD, schedule
+
+
+def schedules(sample: SampleSettings, t_max: float) -> dict[str, list[float]]:
+    """Times at which the network is asked, by key; a late start has its own."""
+    found = dict(build.sampler(sample, t_max).schedules)
+    if sample.late_start is not None:
+        late = build.sampler(sample, sample.late_start).schedules
+        found |= {key_of("late", key): times for key, times in late.items()}
+    return found
 
 
 def scored(parts: Mapping[str, T]) -> dict[str, T]:

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Drawing:
         starts: what sampling starts from, by the name of the prior.
         classes: number of classes K of a conditional model, else 0.
         device: where it is done.
+        samplers: samplers of priors that have their own.
     """
 
     f: ConsistencyFunction
@@ -61,6 +62,7 @@ class Drawing:
     starts: Mapping[str, Start]
     classes: int
     device: torch.device
+    samplers: Mapping[str, Sampler] = field(default_factory=dict)
 
     def all_results(self) -> dict[str, np.ndarray]:
         """The samples as they are scored, by prior and result of the sampler: `steps1`, ..."""
@@ -68,8 +70,12 @@ class Drawing:
         return {
             samples.key_of(prior, key): x
             for prior, start in self.starts.items()
-            for key, x in self._drawn(start, keys, count).items()
+            for key, x in self._of(prior)._drawn(start, keys, count).items()
         }
+
+    def _of(self, prior: str) -> "Drawing":
+        """The same with the sampler of a prior."""
+        return replace(self, sampler=self.samplers.get(prior, self.sampler))
 
     def first_result(self, count: int) -> np.ndarray:
         """`count` samples of the fewest steps from N(0, I)."""

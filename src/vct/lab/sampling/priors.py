@@ -1,4 +1,9 @@
-"""`prior.safetensors` of a run: the Gaussian that sampling may start from instead of N(0, I)."""
+"""`prior.safetensors` of a run: the Gaussians that sampling may start from instead of N(0, I).
+
+One is of z, the other, `late.` before the names of its tensors, of x_t / t at the time t of a late
+start (arXiv 2305.19693), which is N(s(t) x / t + mu, std^2) given x. Conditional runs have a mean
+of each class.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +14,7 @@ from torch import Tensor
 
 from vct import rng
 from vct.couplings.base import Coupling
-from vct.lab import versions
+from vct.lab import build, versions
 from vct.lab.data.batches import chosen, in_order
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
@@ -20,10 +25,12 @@ from vct.lab.runs.samples import STANDARD
 from vct.lab.sampling.drawing import Start, standard
 from vct.lab.settings.sample import SampleSettings
 from vct.lab.settings.train import TrainSettings
-from vct.priors import GaussianPrior, fit
+from vct.priors import GaussianPrior, fit, fit_classes
 
 BATCH = 500
 """Images whose posterior is computed at a time."""
+_FITTED, _LATE = "", "late."
+"""Before the names of tensors."""
 
 
 def write(
@@ -35,7 +42,7 @@ def write(
     weights: dict[str, str],
     device: torch.device,
 ) -> bool:
-    """Fit the prior of a run to the posteriors of all training data; return whether there are any.
+    """Fit the priors of a run to the posteriors of all training data; return whether there are any.
 
     Args:
         coupling: the trained one, on `device`, in evaluation mode.
@@ -45,10 +52,14 @@ def write(
         UserError: if what the coupling answers is not finite.
     """
     tensors: dict[str, Tensor] = {}
-    if has_posterior(coupling, data, train.conditional, device):
+    known = has_posterior(coupling, data, train.conditional, device)
+    times: dict[str, float | None] = {_FITTED: None} if known else {}
+    if sample.late_start is not None and (known or coupling.independent):
+        times[_LATE] = sample.late_start
+    for prefix, time in times.items():
 
-        def every() -> Iterator[tuple[Tensor, Tensor]]:
-            for mean, std in posteriors(coupling, data, train, device):
+        def every(time: float | None = time) -> Iterator[tuple[Tensor, Tensor]]:
+            for mean, std in posteriors(coupling, data, train, device, time):
                 if not (mean.isfinite().all() and std.isfinite().all()):
                     raise UserError(
                         f"the posteriors of {run} are not finite, so no prior fits them; train it "
@@ -56,8 +67,11 @@ def write(
                     )
                 yield mean, std
 
-        prior = fit(every)
-        tensors = {name: part.cpu() for name, part in prior.tensors().items()}
+        if train.conditional:
+            prior = fit_classes(every, lambda: labels(data, train, device))
+        else:
+            prior = fit(every)
+        tensors |= {f"{prefix}{name}": part.cpu() for name, part in prior.tensors().items()}
     save_sealed(_path(run), "prior", _record(sample, data, weights).content(), tensors)
     return bool(tensors)
 
@@ -65,7 +79,14 @@ def write(
 def read(
     run: RunId, sample: SampleSettings, data: Dataset, weights: dict[str, str]
 ) -> GaussianPrior | None:
-    """The prior that `write` wrote; None for a coupling that has no posterior.
+    """The fitted prior alone; see `read_all`."""
+    return read_all(run, sample, data, weights).get("fitted")
+
+
+def read_all(
+    run: RunId, sample: SampleSettings, data: Dataset, weights: dict[str, str]
+) -> dict[str, GaussianPrior]:
+    """The priors that `write` wrote, by name; none for a coupling that has no posterior.
 
     Raises:
         UserError: if the file is missing or damaged, or of other data, weights or code.
@@ -77,7 +98,12 @@ def read(
             f"{_path(run)} is of other data, other weights or another version of the program; make "
             f"it again: {command}"
         )
-    return GaussianPrior(**tensors) if tensors else None
+    found = {}
+    for name, prefix in (("fitted", _FITTED), ("late", _LATE)):
+        if f"{prefix}mean" in tensors:
+            parts = ("mean", "scale", "basis", "gain")
+            found[name] = GaussianPrior(*(tensors[prefix + part] for part in parts))
+    return found
 
 
 def starts(
@@ -90,18 +116,17 @@ def starts(
     device: torch.device,
 ) -> dict[str, Start]:
     """What sampling starts from, by the name of the prior: all that are asked for where the
-    coupling has a posterior, N(0, I) elsewhere."""
+    coupling has a posterior, N(0, I) elsewhere, and late where noise is independent."""
     found: dict[str, Start] = {STANDARD: standard}
-    fitted = None if sample.priors == [STANDARD] else read(run, sample, data, weights)
-    if fitted is None:
-        return found
-    fitted = fitted.to(device)
-    every: dict[str, Start] = {
-        **found,
-        "fitted": lambda noise, first, labels: fitted(noise),
-        "aggregate": Aggregate(coupling, data, sample.seed, device, train.flip),
-    }
-    return {name: every[name] for name in sample.priors}
+    priors = {} if sample.priors == [STANDARD] else read_all(run, sample, data, weights)
+    found |= {name: _of(prior.to(device)) for name, prior in priors.items()}
+    if "fitted" in priors:
+        found["aggregate"] = Aggregate(coupling, data, sample.seed, device, train.flip)
+    return {name: found[name] for name in sample.priors if name in found}
+
+
+def _of(prior: GaussianPrior) -> Start:
+    return lambda noise, first, labels: prior(noise, labels)
 
 
 @dataclass(frozen=True)
@@ -141,14 +166,32 @@ class Aggregate:
 
 @torch.no_grad()
 def posteriors(
-    coupling: Coupling, data: Dataset, train: TrainSettings, device: torch.device
+    coupling: Coupling,
+    data: Dataset,
+    train: TrainSettings,
+    device: torch.device,
+    time: float | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """mu and std (B, C, H, W) of all training data, in order; mirrored too where training does."""
+    """mu and std (B, C, H, W) of all training data, in order; mirrored too where training does.
+
+    Args:
+        time: t; gives mean and std of x_t / t in place of those of z.
+    """
+    kernel = build.kernel(train)
     for batch in in_order(data, BATCH, device, train.conditional):
         for x in (batch.x, batch.x.flip(3)) if train.flip else (batch.x,):
             found = coupling.posterior(x, batch.labels)
-            assert found is not None
-            yield found
+            mean, std = (torch.zeros_like(x), torch.ones_like(x)) if found is None else found
+            if time is not None:
+                mean = kernel(x, mean, x.new_full((len(x),), time)) / time
+            yield mean, std
+
+
+def labels(data: Dataset, train: TrainSettings, device: torch.device) -> Iterator[Tensor]:
+    """One-hot labels (B, K) of the same batches of a conditional training."""
+    for batch in in_order(data, BATCH, device, True):
+        assert batch.labels is not None
+        yield from [batch.labels] * (1 + train.flip)
 
 
 @torch.no_grad()
@@ -165,6 +208,7 @@ def _record(sample: SampleSettings, data: Dataset, weights: dict[str, str]) -> P
         data_sha256=data.sha256,
         files=weights,
         ema_width=sample.ema_width,
+        late_start=sample.late_start,
         version=versions.SAMPLING,
     )
 

@@ -49,8 +49,12 @@ class IndependentSettings(CouplingSettings):
 Over = Annotated[Literal["batch", "device"], Field(exclude_if=default("batch"))]
 
 
+# So many batches are paired together.
+Pool = Annotated[int, Field(ge=1, le=10_000, exclude_if=default(1))]
+
+
 class MinibatchOTSettings(CouplingSettings):
-    """Optimal transport between the images and the noise of a batch."""
+    """Optimal transport between the images and the noise of a batch, or of `pool` batches."""
 
     target = "vct.couplings.minibatch_ot:MinibatchOT"
     label = "minibatch OT"
@@ -58,10 +62,21 @@ class MinibatchOTSettings(CouplingSettings):
 
     kind: Literal["ot"]
     over: Over = "batch"
+    pool: Pool = 1
+
+    @model_validator(mode="after")
+    def _pools_batches(self) -> "MinibatchOTSettings":
+        if self.pool > 1 and self.over == "device":
+            raise ValueError("pool: a pool is of whole batches; remove it, or over: device")
+        return self
 
 
 class VariationalSettings(CouplingSettings):
-    """An encoder gives the noise of each image (VCT, Section 4)."""
+    """An encoder gives the noise of each image (VCT, Section 4).
+
+    It is held near to N(0, I), or near to a Gaussian with the running `moments` of the noise, which
+    a share of N(0, I) anchors.
+    """
 
     target = "vct.couplings.variational:Variational"
 
@@ -69,6 +84,16 @@ class VariationalSettings(CouplingSettings):
     kl_weight: Weight
     encoder: Annotated[Network, Outputs(2)]
     initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
+    prior: Annotated[Literal["standard", "moments"], Field(exclude_if=default("standard"))] = (
+        "standard"
+    )
+    anchor: Annotated[float, Field(ge=1e-3, le=1, exclude_if=default(0.1))] = 0.1
+
+    @model_validator(mode="after")
+    def _anchors_moments(self) -> "VariationalSettings":
+        if self.prior == "standard" and "anchor" in self.model_fields_set:
+            raise ValueError("anchor: is of prior: moments; remove it, or set prior")
+        return self
 
 
 class SinkhornSettings(CouplingSettings):
@@ -125,6 +150,11 @@ class GeneratorAugmentedSettings(CouplingSettings):
 
     @model_validator(mode="after")
     def _fits_base(self) -> "GeneratorAugmentedSettings":
+        if self.noise == "recouple" and getattr(self.base, "pool", 1) > 1:
+            raise ValueError(
+                "noise: replaced points cannot be paired anew over several batches; choose 'keep', "
+                "or a base without pool"
+            )
         if self.noise == "recouple" and self.base.member == "semidiscrete":
             raise ValueError(
                 "noise: semidiscrete transport chooses the data points, and would undo the "

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vct.lab.settings.averages import Width
 from vct.lab.settings.base import Count, Points, Section, Seed, Time, default
 from vct.lab.settings.samplers import AnySampler
 
-Prior = Literal["standard", "fitted", "aggregate"]
+Prior = Literal["standard", "fitted", "aggregate", "late"]
 
 
 class SampleSettings(Section):
@@ -18,8 +18,9 @@ class SampleSettings(Section):
     samples (by default as many as a batch of the training). `batch_size` decides memory and speed,
     and no number. Where the coupling has a posterior, samples start from each of `priors`: N(0, I),
     the Gaussian `fitted` to the aggregate posterior, or the `aggregate` posterior itself, which
-    needs the training data and is a bound, no sampler. Without a `sampler`, the few-step sampler of
-    consistency models is used.
+    needs the training data and is a bound, no sampler. `late` starts at time `late_start` < t_max
+    instead, from the Gaussian that fits x_t there, also where noise is independent. Without a
+    `sampler`, the few-step sampler of consistency models is used.
     """
 
     num_samples: Points
@@ -32,6 +33,7 @@ class SampleSettings(Section):
     priors: Annotated[list[Prior], Field(min_length=1, exclude_if=default(["standard"]))] = [
         "standard"
     ]
+    late_start: Time | None = Field(default=None, exclude_if=default(None))
     ema_width: Width | None = Field(default=None, exclude_if=default(None))
     sampler: AnySampler | None = Field(default=None, exclude_if=default(None))
 
@@ -41,6 +43,14 @@ class SampleSettings(Section):
         if len(set(value)) < len(value) or "standard" not in value:
             raise ValueError("name each once, and standard, which other couplings start from")
         return value
+
+    @model_validator(mode="after")
+    def _late(self) -> "SampleSettings":
+        if (self.late_start is None) == ("late" in self.priors):
+            raise ValueError("late_start: is the time of prior late; set both or neither")
+        if self.late_start is not None and self.sampler is not None:
+            raise ValueError("late_start: is of the few-step sampler; remove it, or sampler")
+        return self
 
     @field_validator("snapshot_samples")
     @classmethod

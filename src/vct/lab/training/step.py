@@ -5,8 +5,9 @@ data, noise and noise levels, and couples the same pairs; only masks of dropout 
 micro-batch draws its own.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ class BatchLoss:
         kernel: makes x_t.
         group: the processes that share the batch.
         micro_batch: most samples at a time; None takes the process's share at once.
+        batches: this process's share of the batch of a step, for couplings that pair several.
     """
 
     train: TrainSettings
@@ -48,6 +50,8 @@ class BatchLoss:
     kernel: Kernel
     group: Group
     micro_batch: int | None
+    batches: Callable[[int], Batch]
+    _pooled: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def backward(self, step: int, batch: Batch) -> tuple[LossRecord, Levels]:
         """Add up the gradients; return loss and noise levels of the whole batch.
@@ -60,13 +64,17 @@ class BatchLoss:
         times = rng.generator(self.seed, step, "times", device=batch.x.device)
         levels = self.objective.levels(step, self.train.steps, total, times)
         self._check(step, levels)
-        shape = (total, *batch.x.shape[1:])
-        eps = rng.normal(shape, self.seed, step, "noise", device=batch.x.device)
+        eps = self._noise(step, batch.x)
         records = [
             self._backward(part, pair, levels.part(part), labels, step)
             for part, pair, labels in self._parts(step, batch, eps, levels)
         ]
         return self._whole(records), levels
+
+    def _noise(self, step: int, like: Tensor) -> Tensor:
+        """Base noise (B, C, H, W) of a step."""
+        shape = (self.train.batch_size, *like.shape[1:])
+        return rng.normal(shape, self.seed, step, "noise", device=like.device)
 
     def _check(self, step: int, levels: Any) -> None:
         """Refuse noise levels that would give a wrong loss and no error."""
@@ -108,7 +116,7 @@ class BatchLoss:
             self._f(self.averaged.network),
             self._draw(step, part),
             batch.labels,
-            self._gathered,
+            self._gathered if self.model.coupling.pool == 1 else partial(self._of_pool, step),
         )
         pair = self.model.coupling.pair(batch.x, eps, context)
         if not isinstance(pair, Pair):
@@ -126,6 +134,29 @@ class BatchLoss:
         z = couple(whole, gather(eps), None if labels is None else gather(labels))
         check(f"{type(self.model.coupling).__name__}.couple", z, whole.shape)
         return z[self.group.share(len(z))]
+
+    def _of_pool(
+        self, step: int, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """z of this process's samples, from the samples of all batches of the step's pool.
+
+        Which steps share a pool, and what they hold, depends on their numbers alone.
+        """
+        total, pool = self.train.batch_size, self.model.coupling.pool
+        first = step - step % pool
+        if first not in self._pooled:
+            self._pooled.clear()
+            gather = self.group.gather
+            steps = range(first, min(first + pool, self.train.steps))
+            batches = [self.batches(each) for each in steps]
+            shown = [gather(each.labels) for each in batches if each.labels is not None]
+            together = torch.cat([gather(each.x) for each in batches])
+            noise = torch.cat([self._noise(each, x) for each in steps])
+            z = couple(together, noise, torch.cat(shown) if shown else None)
+            check(f"{type(self.model.coupling).__name__}.couple", z, together.shape)
+            self._pooled[first] = z
+        start = (step - first) * total
+        return self._pooled[first][start : start + total][self.group.share(total)]
 
     def _backward(
         self, part: slice, pair: Pair, levels: Levels, labels: Tensor | None, step: int

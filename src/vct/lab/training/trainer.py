@@ -60,16 +60,6 @@ class Trainer:
         self.ema = build.average(train.ema, self.model)
         for module in (self.model, self.ema.module):
             build.prepare(module, train, self.device)
-        self.loss = BatchLoss(
-            train,
-            seed,
-            self.model,
-            self.ema.module,
-            build.objective(train),
-            build.kernel(train),
-            self.group,
-            runtime.micro_batch,
-        )
         self.batches = Batches(
             dataset,
             train.batch_size,
@@ -79,6 +69,17 @@ class Trainer:
             train.conditional,
             self.group.share(train.batch_size),
             runtime.prefetch,
+        )
+        self.loss = BatchLoss(
+            train,
+            seed,
+            self.model,
+            self.ema.module,
+            build.objective(train),
+            build.kernel(train),
+            self.group,
+            runtime.micro_batch,
+            self.batches.at,
         )
         self.metrics = MetricAccumulator(self.device)
         self.watch = DivergenceWatch(self.device, runtime.stop_after_nonfinite, state)
@@ -129,6 +130,7 @@ class Trainer:
     def _step(self, step: int) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss, levels = self.loss.backward(step, self.batches.at(step))
+        self.model.coupling.settle(self.group.add)
         self.grid_points = levels.grid_points
         norm, clipped = gradients.mend(self.parameters, self.clip_grad_norm)
         for group in self.optimizer.param_groups:
