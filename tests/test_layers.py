@@ -27,7 +27,7 @@ FLOORS = (
     ("build",),
     ("runs",),
     ("training", "sampling", "metrics", "tracking", "report", "pretrained"),
-    ("estimate",),
+    ("estimate", "diagnosis"),
     ("workflow",),
     ("commands",),
     ("cli",),

@@ -155,3 +155,32 @@ rule score:
     shell:
         "exec vct score {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
         "2> >(trap '' INT TERM; tee {log} >&2)"
+
+
+rule diagnose:
+    input:
+        lambda wildcards: graph.input_files(PARAMS, "diagnose", wildcards),
+    output:
+        f"results/{{experiment}}/{{coupling}}/seed{{seed}}/{layout.DIAGNOSTICS_FILE}",
+    log:
+        "logs/diagnose/{experiment}/{coupling}/seed{seed}.log",
+    benchmark:
+        "logs/diagnose/{experiment}/{coupling}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PARAMS.runtime.cores
+    resources:
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        settings=lambda wildcards: config["experiments"][wildcards.experiment].get(
+            "diagnostics"
+        ),
+        sample=lambda wildcards: config["experiments"][wildcards.experiment]["sample"],
+        version=versions.DIAGNOSTICS,
+    message:
+        "diagnose {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
+    shell:
+        "exec vct diagnose {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "2> >(trap '' INT TERM; tee {log} >&2)"

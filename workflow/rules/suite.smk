@@ -30,6 +30,38 @@ rule table:
         "exec vct table {wildcards.suite} 2> >(trap '' INT TERM; tee {log} >&2)"
 
 
+rule explain:
+    input:
+        lambda wildcards: graph.explanation_inputs(PARAMS, wildcards.suite),
+    output:
+        expand("results/{{suite}}/{file}", file=layout.EXPLANATION_FILES[:2]),
+        report(
+            expand("results/{{suite}}/{file}", file=layout.EXPLANATION_FILES[2:]),
+            caption="../report/explanation.rst",
+            category="Diagnostics",
+        ),
+    log:
+        "logs/{suite}/explain.log",
+    benchmark:
+        "logs/{suite}/explain.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        rows=lambda wildcards: [
+            graph.rows_of(config, name) for name in PARAMS.suite(wildcards.suite)
+        ],
+        suite=lambda wildcards: graph.endpoint(PARAMS, wildcards.suite),
+        version=versions.REPORTING,
+    message:
+        "diagnostics of suite {wildcards.suite}"
+    shell:
+        "exec vct explain {wildcards.suite} 2> >(trap '' INT TERM; tee {log} >&2)"
+
+
 rule figures:
     input:
         lambda wildcards: graph.figure_inputs(PARAMS, wildcards.experiment),

@@ -16,6 +16,8 @@ from vct.lab.processes import launch, stops, streams
 
 DIVIDED = ("train", "prior", "sample", "statistics", "score", "floor")
 """Stages whose work several processes share."""
+ON_DEVICE = (*DIVIDED, "diagnose")
+"""Stages that use the GPUs, if there are any."""
 RUN = "EXPERIMENT/COUPLING/seedK, for example digits/variational/seed0"
 
 
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "DATASET/EXTRACTOR/moments or .../features",
     )
     add("score", "Score the samples of a run.", "RUN", RUN)
+    add("diagnose", "Measure what a run's coupling does, and what its model learnt.", "RUN", RUN)
     add("floor", "Score held-out real data.", "EXPERIMENT", "a name under experiments")
     add("show", "Print what a run was made from, and check its files.", "RUN", RUN)
     verify = stages.add_parser("verify", help="Compare a reproduction with the committed table.")
@@ -65,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     table = add("table", "Write the table of a suite.", "SUITE", "a name under suites")
     table.add_argument("--finished", action="store_true", help="of the runs that there are")
+    explain = add("explain", "Write the diagnostics of a suite.", "SUITE", "a name under suites")
+    explain.add_argument("--finished", action="store_true", help="of the runs that there are")
     add("keep", "Copy small files of finished runs to where git keeps them.", "SUITE", "a suite")
     add("figures", "Write the figures of a suite.", "SUITE", "a name under suites")
     smoke = add(
@@ -188,11 +193,11 @@ def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
     if options.stage == "schema":  # says what params.yaml may hold, whatever it holds
         return _command("schema", "schema")()
     params = reading.load()
-    if options.stage in DIVIDED and not launch.is_member():
+    if options.stage in ON_DEVICE and not launch.is_member():
         if params.runtime.gpus:
             _check_before_waiting(params, options)
         with gpus.claimed(params.runtime) as locks:
-            if params.runtime.size > 1:
+            if params.runtime.size > 1 and options.stage in DIVIDED:
                 return launch.run(arguments, params.runtime.size, locks)
             return _run(params, options)
     if launch.is_member():

@@ -277,7 +277,27 @@ class PriorRecord(Record):
     data_sha256: str
     files: dict[str, str]
     ema_width: float | None = optional()
+    late_start: float | None = optional()
     version: int
+
+
+class Curve(Record):
+    """A quantity along the level of noise t, rising."""
+
+    t: list[float]
+    value: list[Number]
+
+
+class DiagnosticsRecord(Record):
+    """`diagnostics.json` of a run: numbers and curves by name (`vct.lab.report.diagnostics` says
+    what they are called), the settings that they were made with, hashes of what was looked at."""
+
+    settings: dict[str, Any]
+    data_sha256: str
+    files: dict[str, str]
+    version: int
+    numbers: dict[str, Number]
+    curves: dict[str, Curve]
 
 
 class Label(Record):

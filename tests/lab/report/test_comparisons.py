@@ -14,6 +14,19 @@ from vct.lab.settings.suite import SuiteSettings
 
 SEEDS = tuple(range(10))
 RIVALS = ["independent", "ot", "variational"]
+SUITE = SuiteSettings(experiments=["digits_small"], primary="steps1", rivals=RIVALS)
+
+
+def declaring(*comparisons, matched=None):
+    """A suite with these comparisons."""
+    return SuiteSettings(
+        experiments=["digits_small", "longer"],
+        primary="steps1",
+        comparisons=[
+            dict(zip(("row", "against", "equal"), each, strict=False)) for each in comparisons
+        ],
+        matched=matched or {},
+    )
 
 
 @pytest.fixture
@@ -45,7 +58,7 @@ def many(project, digits, scored_again):
 
 
 def test_pairing_finds_what_the_spread_over_seeds_hides(many):
-    found = frame(comparisons(many, "steps1", RIVALS)).set_index(["row", "against"])
+    found = frame(comparisons(many, SUITE)).set_index(["row", "against"])
     ot = found.loc[("ot", "independent")]
     assert ot["difference"] == pytest.approx(-2 - 4.5 / 8)
     assert ot["p"] == pytest.approx(2 / 2**10) and ot["low"] < ot["difference"] < ot["high"] < 0
@@ -57,24 +70,23 @@ def test_pairing_finds_what_the_spread_over_seeds_hides(many):
 
 
 def test_what_is_worse_than_one_rival_does_not_beat_the_best(many):
-    found = frame(comparisons(many, "steps1", RIVALS)).set_index(["row", "against"])
+    found = frame(comparisons(many, SUITE)).set_index(["row", "against"])
     assert found.loc[("variational", "independent ot"), "p"] == 1
     assert found.loc[("independent", "ot variational"), "p"] == 1
 
 
 def test_all_p_values_are_corrected_together(many):
-    found = frame(comparisons(many, "steps1", RIVALS))
+    found = frame(comparisons(many, SUITE))
     assert (found["p_holm"] >= found["p"]).all()
     least = found["p"].min()
     assert found.loc[found["p"] == least, "p_holm"].min() == pytest.approx(len(found) * least)
 
 
 def test_the_best_row_alone_is_bold_and_only_at_the_endpoint(many):
-    suite = SuiteSettings(experiments=["any"], primary="steps1", rivals=RIVALS)
-    bold = winners(comparisons(many, "steps1", RIVALS))
+    bold = winners(comparisons(many, SUITE))
     assert bold == {("digits_small", "variational/fitted", "fid_classifier", "steps1")}
     folder = Path("results/some")
-    write_table(many, folder, suite)
+    write_table(many, folder, SUITE)
     text = (folder / "table.md").read_text()
     assert text.count("**") == 2 and "| variational, fitted prior | **" in text
     assert "### Paired comparisons, 1 step" in text
@@ -83,9 +95,9 @@ def test_the_best_row_alone_is_bold_and_only_at_the_endpoint(many):
 
 
 def test_a_declared_rival_that_was_not_run_blocks_the_verdict_and_counts(many):
-    rivals = [*RIVALS, "nowhere"]
-    found = comparisons(many, "steps1", rivals)
-    assert len(found) == len(comparisons(many, "steps1", RIVALS))
+    suite = SUITE.model_copy(update={"rivals": [*RIVALS, "nowhere"]})
+    found = comparisons(many, suite)
+    assert len(found) == len(comparisons(many, SUITE))
     assert not winners(found)
     assert {each.p_value for each in found if len(each.against) > 1} == {1.0}
 
@@ -98,7 +110,7 @@ def test_independent_noise_is_best_only_where_its_score_is(many):
     for row, shift in (("ot", 2.0), ("variational", -0.5)):
         table.loc[one & (table["coupling"] == row), "value"] = base + shift
     few = replace(many, frame=table[~table["coupling"].str.contains("/")])
-    bold = winners(comparisons(few, "steps1", RIVALS))
+    bold = winners(comparisons(few, SUITE))
     assert {place[1] for place in bold} == {"variational"}
 
 
@@ -107,12 +119,12 @@ def test_scores_that_nobody_ranks_are_not_compared(many):
     labels = {"fid_classifier": {"label": "some number"}}
     turned = protocol.model_validate({**protocol.content(), "labels": labels})
     other = replace(many, protocols={"digits_small": turned})
-    assert comparisons(other, "steps1", RIVALS) == []
+    assert comparisons(other, SUITE) == []
 
 
 def test_three_seeds_decide_nothing(many, digits):
     few = collect([replace(digits, seeds=SEEDS[:3])])
-    assert not winners(comparisons(few, "steps1", RIVALS))
+    assert not winners(comparisons(few, SUITE))
 
 
 def test_where_more_is_better_the_sign_turns(many):
@@ -121,5 +133,56 @@ def test_where_more_is_better_the_sign_turns(many):
     labels = {"fid_classifier": label}
     turned = protocol.model_validate({**protocol.content(), "labels": labels})
     other = replace(many, protocols={"digits_small": turned})
-    found = frame(comparisons(other, "steps1", RIVALS)).set_index(["row", "against"])
+    found = frame(comparisons(other, SUITE)).set_index(["row", "against"])
     assert found.loc[("ot", "independent"), "difference"] > 0
+
+
+def test_declared_comparisons_are_all_that_is_compared(many):
+    suite = declaring(("variational/fitted", ["variational"]), ("ot", ["independent"]))
+    found = frame(comparisons(many, suite))
+    assert list(found["row"]) == ["variational/fitted", "ot"]
+    assert found["p_holm"].max() == pytest.approx(2 * 2 / 2**10)
+    assert winners(comparisons(many, suite)) == {
+        ("digits_small", "variational/fitted", "fid_classifier", "steps1")
+    }
+
+
+def test_the_best_row_is_not_bold_where_it_fails_one_comparison(many):
+    suite = declaring(
+        ("variational/fitted", ["independent"]),
+        ("ot", ["independent"]),
+        ("variational/fitted", ["variational/fitted"]),
+    )
+    assert not winners(comparisons(many, suite))
+
+
+def test_rivals_of_equal_time_are_those_of_the_matched_experiment(many):
+    """They are 4 better there, which the row is not."""
+    longer = many.frame.copy()
+    longer["experiment"], longer["value"] = "longer", longer["value"] - 4
+    both = replace(
+        many,
+        frame=pd.concat([many.frame, longer]),
+        protocols=many.protocols | {"longer": many.protocols["digits_small"]},
+        floors=many.floors | {"longer": many.floors["digits_small"]},
+        experiments=many.experiments
+        | {"longer": replace(many.experiments["digits_small"], experiment="longer")},
+    )
+    row = ("ot", ["independent", "variational"])
+    suite = declaring((*row, "steps"), (*row, "time"), matched={"digits_small": "longer"})
+    steps, time = comparisons(both, suite)
+    assert (steps.opponents, time.opponents) == ("digits_small", "longer")
+    assert steps.is_better and not time.is_better
+    assert time.pairs[0].mean == pytest.approx(steps.pairs[0].mean + 4)
+    write_table(both, Path("results/some"), suite)
+    assert "best of the others: independent (longer)" in Path("results/some/table.md").read_text()
+
+
+def test_comparisons_of_an_experiment_without_runs_count(many, digits):
+    suite = declaring(("ot", ["independent"]))
+    later = replace(digits, experiment="longer")
+    waiting = replace(many, declared=many.declared | {"longer": later})
+    found = frame(comparisons(waiting, suite))
+    assert list(found["n"]) == [10, 0] and found["p_holm"][0] == pytest.approx(2 * found["p"][0])
+    write_table(waiting, Path("results/some"), suite)
+    assert Path("results/some/table.md").read_text().count("| longer |") == 0

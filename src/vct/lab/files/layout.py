@@ -16,6 +16,7 @@ TRAIN_FILES = ("model.safetensors", "snapshots.safetensors", "training.csv", "co
 AVERAGES_FILE = "averages.safetensors"
 """What training writes too where it keeps averages, to rebuild others from."""
 PRIOR_FILE = "prior.safetensors"
+DIAGNOSTICS_FILE = "diagnostics.json"
 SAMPLE_FILES = ("samples.npz", "preview.png")
 SCORE_FILES = ("metrics.json", "protocol.json", "trajectory.csv")
 KEPT_FILES = (
@@ -25,9 +26,11 @@ KEPT_FILES = (
     "trajectory.csv",
     "training.csv",
 )
-"""What git keeps of the runs of some suites."""
+"""What git keeps of the runs of some suites, and the diagnostics where there are any."""
 TRACKED_FILE = "tracked.json"
 TABLE_FILES = ("table.csv", "comparisons.csv", "table.md", "table.tex")
+EXPLANATION_FILES = ("diagnostics.csv", "diagnostics.md", "diagnostics.png", "gains.png")
+"""Of suites with diagnostics."""
 FIGURES = ("samples", "curves")
 RAW = Path("data/raw")
 """Files that data sets are made from: downloads, and what the user puts there."""

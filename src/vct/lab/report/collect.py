@@ -96,6 +96,10 @@ class ExperimentRows:
             departures=departures(experiment),
         )
 
+    def of_seeds(self, seeds: Sequence[int]) -> "ExperimentRows":
+        """The same rows of some seeds alone."""
+        return replace(self, seeds=tuple(seeds))
+
     def runs(self) -> list[RunId]:
         """All runs, where they are, by coupling, then seed."""
         every = [
@@ -118,12 +122,14 @@ class Collected:
             `value` is NaN where the score was not finite.
         experiments, protocols, floors: by name of the experiment; a protocol is that of all its
             runs, but for the hashes of files.
+        declared: all experiments of the table, also those without a run.
     """
 
     frame: pd.DataFrame
     experiments: dict[str, ExperimentRows]
     protocols: dict[str, ProtocolRecord]
     floors: dict[str, FloorRecord]
+    declared: dict[str, ExperimentRows]
 
     def rows(self, experiment: str) -> dict[str, str]:
         """Labels of the rows of an experiment: its couplings, each from every prior."""
@@ -166,8 +172,9 @@ def collect(experiments: Sequence[ExperimentRows]) -> Collected:
         floors[name] = _read_floor(name, experiment.floor, runs[0].protocol)
         rows += [row for run in runs for row in _rows(experiment, run)]
     frame = pd.DataFrame(rows, columns=COLUMNS).astype({"value": float})
-    found = {each.experiment: each for each in experiments if each.experiment in protocols}
-    return Collected(frame, found, protocols, floors)
+    declared = {each.experiment: each for each in experiments}
+    found = {name: each for name, each in declared.items() if name in protocols}
+    return Collected(frame, found, protocols, floors, declared)
 
 
 def _read_run(run: RunId) -> _Run:

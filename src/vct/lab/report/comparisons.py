@@ -1,12 +1,12 @@
 """What a suite decides: rows against rows, by seed, at the endpoint declared before the runs.
 
-Every row of an experiment (a coupling, from a prior) is compared with independent noise and with
-the best of the other declared rivals. To be better than the best is to be better than each, so that
-p-value is the largest of theirs (an intersection-union test): choosing the rival by its score costs
-nothing. All p-values of a suite are corrected together (Holm).
+A row is compared with another, or with the best of several. To be better than the best is to be
+better than each, so that p-value is the largest of theirs (an intersection-union test): choosing
+the rival by its score costs nothing. All p-values of a suite are corrected together (Holm).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -16,6 +16,7 @@ from vct.lab.report import names
 from vct.lab.report.blocks import Place
 from vct.lab.report.collect import Collected
 from vct.lab.report.paired import LEVEL, Paired, holm
+from vct.lab.settings.suite import SuiteSettings
 
 BASE = "independent"
 
@@ -24,6 +25,7 @@ COLUMNS = [
     "metric",
     "samples",
     "row",
+    "opponents",
     "against",
     "best",
     "n",
@@ -41,6 +43,7 @@ class Comparison:
 
     Args:
         against: a row, or several: the best of them counts.
+        opponents: the experiment whose rows they are: this one, or one of equal time.
         score: mean of `row` over its seeds, so turned that less is better.
     """
 
@@ -48,6 +51,7 @@ class Comparison:
     metric: str
     samples: str
     row: str
+    opponents: str
     against: tuple[str, ...]
     pairs: tuple[Paired, ...]
     score: float
@@ -77,68 +81,97 @@ class Comparison:
         return all(pair.n > 1 for pair in self.pairs)
 
 
-def comparisons(collected: Collected, primary: str, rivals: Sequence[str]) -> list[Comparison]:
-    """All comparisons that a suite declares, in the order of its rows, also those for which there
-    are too few runs: their p is 1, and they count in the correction.
+def comparisons(collected: Collected, suite: SuiteSettings) -> list[Comparison]:
+    """All comparisons that a suite declares, experiment by experiment, also those for which there
+    are too few runs: their p is 1, and they count in the correction."""
+    if suite.primary is None:
+        return []
+    return [
+        _comparison(collected, name, suite.primary, *declared)
+        for name in collected.declared
+        if _is_ranked(collected, name)
+        for declared in _declared(collected, name, suite)
+    ]
 
-    Args:
-        primary: key of the samples that decide, such as `steps1`; the metric is the first of each
-            experiment's protocol.
-        rivals: rows whose best is to be beaten.
-    """
-    found = []
-    for experiment in collected.experiments:
-        protocol = collected.protocols[experiment]
-        metric = protocol.metrics[0]
-        label = names.metric(metric, protocol)
-        if not (label.lower_is_better or label.higher_is_better):
-            continue  # a user's number, of which nobody says what is better
-        sign = 1.0 if label.lower_is_better else -1.0
-        scores = _by_seed(collected.frame, experiment, metric, primary, sign)
-        rows = [row for row in collected.rows(experiment) if row in scores]
-        for row in rows:
-            if names.is_bound(row):
-                continue
-            mean = fmean(scores[row].values())
-            best = tuple(each for each in rivals if each != row)
-            base = (BASE,) if row != BASE else ()
-            for against in filter(None, dict.fromkeys([base, best])):
-                pairs = tuple(_paired(scores[row], scores.get(other, {})) for other in against)
-                place = experiment, metric, primary, row
-                found.append(Comparison(*place, against, pairs, mean))
-    return found
+
+def _declared(
+    collected: Collected, experiment: str, suite: SuiteSettings
+) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Row, experiment of its rivals, and the rivals."""
+    for each in suite.comparisons:
+        opponents = suite.opponents(experiment, each)
+        if opponents and each.coupling in collected.declared[experiment].couplings:
+            yield each.row, opponents, tuple(each.against)
+    if suite.comparisons or experiment not in collected.experiments:
+        return
+    for row in collected.rows(experiment):
+        best = tuple(each for each in suite.rivals if each != row)
+        base = (BASE,) if row != BASE else ()
+        for against in filter(None, dict.fromkeys([base, best])):
+            if not names.is_bound(row):
+                yield row, experiment, against
+
+
+def _is_ranked(collected: Collected, experiment: str) -> bool:
+    """Whether somebody says what is better; unknown where there are no runs."""
+    sign = _sign(collected, experiment)
+    return sign is None or sign != 0
+
+
+def _sign(collected: Collected, experiment: str) -> float | None:
+    protocol = collected.protocols.get(experiment)
+    if protocol is None:
+        return None
+    label = names.metric(protocol.metrics[0], protocol)
+    return 1.0 if label.lower_is_better else -1.0 if label.higher_is_better else 0.0
+
+
+def _comparison(
+    collected: Collected,
+    experiment: str,
+    primary: str,
+    row: str,
+    opponents: str,
+    against: tuple[str, ...],
+) -> Comparison:
+    metric, mine = _by_seed(collected, experiment, primary, row)
+    others = [_by_seed(collected, opponents, primary, rival) for rival in against]
+    pairs = tuple(_paired(mine, other if its == metric else {}) for its, other in others)
+    mean = fmean(mine.values()) if mine else math.nan
+    return Comparison(experiment, metric, primary, row, opponents, against, pairs, mean)
 
 
 def winners(found: Sequence[Comparison], level: float = LEVEL) -> set[Place]:
-    """Where the rows stand that are better in all their comparisons, at `level` after Holm's
-    correction over all of them; of several in an experiment the one with the lowest mean."""
+    """Where the rows stand that have the lowest mean of those compared in their experiment, and are
+    better in all their comparisons, at `level` after Holm's correction over all of them."""
     adjusted = holm([each.p_value for each in found])
-    mine: dict[Place, list[tuple[bool, float]]] = {}
+    mine: dict[Place, list[bool]] = {}
+    best: dict[str, tuple[float, Place]] = {}
     for each, p in zip(found, adjusted, strict=True):
         place = (each.experiment, each.row, each.metric, each.samples)
-        verdict = each.is_better and p < level, each.score
-        mine.setdefault(place, []).append(verdict)
-    best: dict[str, tuple[float, Place]] = {}
-    for place, verdicts in mine.items():
-        if all(ok for ok, _ in verdicts):
-            ranked = verdicts[0][1], place
+        mine.setdefault(place, []).append(each.is_better and p < level)
+        ranked = each.score, place
+        if math.isfinite(each.score):
             best[place[0]] = min(best.get(place[0], ranked), ranked)
-    return {place for _, place in best.values()}
+    return {place for _, place in best.values() if all(mine[place])}
 
 
 def _by_seed(
-    frame: pd.DataFrame, experiment: str, metric: str, samples: str, sign: float
-) -> dict[str, dict[int, float]]:
-    """Scores by row and seed, less being better."""
+    collected: Collected, experiment: str, samples: str, row: str
+) -> tuple[str, dict[int, float]]:
+    """The first metric of an experiment, and its values for a row by seed, less being better."""
+    protocol = collected.protocols.get(experiment)
+    if protocol is None:
+        return "", {}
+    frame, metric = collected.frame, protocol.metrics[0]
     mine = frame[
         (frame["experiment"] == experiment)
         & (frame["metric"] == metric)
         & (frame["samples"] == samples)
+        & (frame["coupling"] == row)
     ]
-    return {
-        str(row): dict(zip(part["seed"], sign * part["value"], strict=True))
-        for row, part in mine.groupby("coupling", sort=False)
-    }
+    values = (_sign(collected, experiment) or 1.0) * mine["value"]
+    return metric, dict(zip(mine["seed"], values, strict=True))
 
 
 def _paired(one: dict[int, float], other: dict[int, float]) -> Paired:
@@ -158,6 +191,7 @@ def frame(found: Sequence[Comparison]) -> pd.DataFrame:
                 "metric": each.metric,
                 "samples": each.samples,
                 "row": each.row,
+                "opponents": each.opponents,
                 "against": " ".join(each.against),
                 "best": each.against[each.best],
                 "n": pair.n,

@@ -24,9 +24,8 @@ _CAPTION = (
 )
 _BOLD = (
     "Bold: the best row of an experiment with {steps}, the endpoint that was declared before the "
-    "runs, only where it is better than independent noise and than the best of {rivals}, paired by "
-    "seed, with p < {level:g} in sign-flip tests after Holm's correction over all comparisons of "
-    "the suite; with n seeds no p is below 2^(1-n)."
+    "runs, only where it is better {than}, paired by seed, with p < {level:g} in sign-flip tests "
+    "after Holm's correction over all comparisons of the suite; with n seeds no p is below 2^(1-n)."
 )
 _NOTHING_BOLD = "Nothing is bold: the suite declares no endpoint to decide by."
 
@@ -49,7 +48,7 @@ def write_table(collected: Collected, directory: Path, suite: SuiteSettings) -> 
     """
     if collected.frame.empty:
         raise UserError(f"{directory}/table.csv would be empty: the suite names no runs; add one.")
-    compared = comparisons(collected, suite.primary, suite.rivals) if suite.primary else []
+    compared = comparisons(collected, suite)
     found = blocks(collected, winners(compared))
     caption = _caption(found, suite)
     write_text(directory / "table.csv", to_csv(tidy(collected)))
@@ -63,8 +62,10 @@ def _caption(found: Sequence[Block], suite: SuiteSettings) -> str:
     """What the reader must know, with the arrows that stand in some heading."""
     bold = _NOTHING_BOLD
     if suite.primary:
-        steps, rivals = names.heading(suite.primary), ", ".join(suite.rivals)
-        bold = _BOLD.format(steps=steps, rivals=rivals, level=LEVEL)
+        than = "than independent noise and than the best of " + ", ".join(suite.rivals)
+        if suite.comparisons:
+            than = "in all comparisons that were declared of it"
+        bold = _BOLD.format(steps=names.heading(suite.primary), than=than, level=LEVEL)
     labels = "".join(column.label for block in found for column in block.columns)
     more = ", ↑: more is better" if "↑" in labels else ""
     return _CAPTION.format(arrows=f"↓: less is better{more}", bold=bold)
@@ -115,8 +116,10 @@ def paired_markdown(found: Sequence[Comparison], collected: Collected) -> str:
             continue
         labels, pair = collected.rows(each.experiment), each.pairs[each.best]
         several = "best of the others: " if len(each.against) > 1 else ""
+        there = collected.rows(each.opponents)[each.against[each.best]]
+        longer = f" ({each.opponents})" if each.opponents != each.experiment else ""
         low, high = pair.interval()
-        texts = [each.experiment, labels[each.row], several + labels[each.against[each.best]]]
+        texts = [each.experiment, labels[each.row], several + there + longer]
         numbers = [
             str(pair.n),
             f"{pair.mean:+.3g} [{low:+.3g}, {high:+.3g}]",

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from vct.lab import build, records, versions
+from vct.lab import records, versions
 from vct.lab.errors import UserError
-from vct.lab.files.layout import KEPT_FILES, RunId, floor_file
+from vct.lab.files.layout import DIAGNOSTICS_FILE, KEPT_FILES, RunId, floor_file
 from vct.lab.files.whole import atomic
 from vct.lab.records import ProtocolRecord
+from vct.lab.runs import samples
 from vct.lab.runs.provenance import checked_scores, other_code, read_run
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.params import Params
@@ -31,7 +32,8 @@ def keep(params: Params, suite: str) -> tuple[int, int]:
     for run in every:
         if (run.directory / "protocol.json").exists() and is_current(params, run):
             checked_scores(run, ("config.json", "metrics.json", "trajectory.csv"))
-            _copy(run.directory, run.kept(suite).directory, KEPT_FILES)
+            more = [DIAGNOSTICS_FILE] if (run.directory / DIAGNOSTICS_FILE).exists() else []
+            _copy(run.directory, run.kept(suite).directory, (*KEPT_FILES, *more))
     for name in params.suite(suite):
         floor = floor_file(name)
         if floor.exists():
@@ -101,7 +103,7 @@ def _declared(experiment: ExperimentSettings) -> dict[str, Any]:
     sample = experiment.sample
     return {
         "num_samples": sample.num_samples,
-        "schedules": build.sampler(sample, experiment.train.t_max).schedules,
+        "schedules": samples.schedules(sample, experiment.train.t_max),
         "ema": experiment.train.ema.described(sample.ema_width),
         "sample_seed": sample.seed,
         "noise": sample.noise,

@@ -6,8 +6,9 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from vct.lab.settings import registry
-from vct.lab.settings.base import Section, Seed
+from vct.lab.settings.base import Section, Seed, default
 from vct.lab.settings.couplings import Coupling
+from vct.lab.settings.diagnostics import DiagnosticsSettings
 from vct.lab.settings.sample import SampleSettings
 from vct.lab.settings.score import AnyScore
 from vct.lab.settings.train import TrainSettings
@@ -22,6 +23,7 @@ class ExperimentSettings(Section):
     seeds: Annotated[list[Seed], Field(min_length=1)]
     sample: SampleSettings
     score: AnyScore
+    diagnostics: DiagnosticsSettings | None = Field(default=None, exclude_if=default(None))
 
     @model_validator(mode="after")
     def _consistent(self) -> "ExperimentSettings":
@@ -33,6 +35,7 @@ class ExperimentSettings(Section):
                 raise ValueError(f"{key}: an entry stands there twice")
         self._check_times()
         self._check_sampler()
+        self._check_diagnostics()
         objective = self.train.objective
         for name in self.variants:
             if objective.trains == "denoiser" and self.couplings[name].needs_teacher():
@@ -47,18 +50,35 @@ class ExperimentSettings(Section):
             )
         return self
 
+    def _check_diagnostics(self) -> None:
+        if self.diagnostics is None:
+            return
+        if self.diagnostics.common not in self.variants:
+            raise ValueError(
+                f"diagnostics.common: '{self.diagnostics.common}' is none of the variants; name "
+                "the one at whose weights all are looked at"
+            )
+        if others := set(self.diagnostics.seeds) - set(self.seeds):
+            raise ValueError(
+                f"diagnostics.seeds: {', '.join(map(str, sorted(others)))} are none of the "
+                "experiment's seeds; correct one of both"
+            )
+
     @property
     def pool(self) -> int:
         """How many samples are paired together where a coupling pairs within a batch."""
         return self.sample.pool or self.train.batch_size
 
     def _check_times(self) -> None:
-        times = [self.train.t_max, *self.sample.mid_times]
+        start = self.sample.late_start
+        late = [] if start is None else [start]
+        times = [self.train.t_max, *late, *self.sample.mid_times]
         t_min = self.train.objective.least_time
         decreasing = all(high > low for high, low in pairwise(times))
         if not decreasing or times[-1] <= t_min:
             raise ValueError(
-                f"sample.mid_times: {self.sample.mid_times} must decrease and lie between t_min "
+                f"sample.{'late_start and ' if late else ''}mid_times: "
+                f"{[*late, *self.sample.mid_times]} must decrease and lie between t_min "
                 f"({t_min}) and t_max ({self.train.t_max})"
             )
 

@@ -78,16 +78,33 @@ class Params(Section):
                     f"suites.{suite}.primary: experiment '{member}' draws {', '.join(known)}, not "
                     f"{given}; choose one of them"
                 )
-            for rival in settings.rivals:
-                name, _, prior = rival.partition("/")
-                _refer(
-                    f"suites.{suite}.rivals", "variant", name, dict.fromkeys(experiment.variants)
+            for rival in () if settings.comparisons else settings.rivals:
+                self._check_row(f"suites.{suite}.rivals", member, rival)
+        for comparison in settings.comparisons:
+            place, used = f"suites.{suite}.comparisons", False
+            for member in settings.experiments:
+                opponents = settings.opponents(member, comparison)
+                if opponents and comparison.coupling in self.experiments[member].variants:
+                    self._check_row(place, member, comparison.row)
+                    for rival in comparison.against:
+                        self._check_row(place, opponents, rival)
+                    used = True
+            if not used:
+                raise ValueError(
+                    f"{place}: no experiment that is compared so has the variant "
+                    f"'{comparison.coupling}'; correct the name, or remove it"
                 )
-                if prior and prior not in sample.priors:
-                    raise ValueError(
-                        f"suites.{suite}.rivals: experiment '{member}' has no prior '{prior}'; add "
-                        "it to its sample.priors"
-                    )
+
+    def _check_row(self, place: str, member: str, row: str) -> None:
+        """Whether an experiment has a row: a coupling, or such as variational/fitted."""
+        experiment = self.experiments[member]
+        name, _, prior = row.partition("/")
+        _refer(place, "variant", name, dict.fromkeys(experiment.variants))
+        if prior and prior not in experiment.sample.priors:
+            raise ValueError(
+                f"{place}: experiment '{member}' has no prior '{prior}'; add it to its "
+                "sample.priors"
+            )
 
     def _check_extractor(self, name: str) -> None:
         settings = self.extractors[name]

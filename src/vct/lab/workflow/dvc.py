@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 
 from vct.lab.files.layout import (
+    DIAGNOSTICS_FILE,
+    EXPLANATION_FILES,
     FIGURES,
     PRIOR_FILE,
     SAMPLE_FILES,
@@ -33,6 +35,8 @@ from vct.lab.workflow import graph
 from vct.lab.workflow.graph import DEFAULT_SUITE
 
 VERSIONS = "src/vct/lab/versions.py"
+
+SEED = "${item.seed}"
 
 Stages = dict[str, dict[str, Any]]
 
@@ -59,7 +63,9 @@ def text(params: Params, suite: str) -> str:
             stages |= _experiment(params, name)
         stages[f"figures-{name}"] = _figures(params, suite, name)
     made = [file for name in experiments for file in _made(params, name)]
-    stages["table"] = _table(suite, experiments, made)
+    stages["table"] = _of_suite(params, suite, "table", TABLE_FILES, made)
+    if graph.diagnosed(params, suite):
+        stages["explain"] = _of_suite(params, suite, "explain", EXPLANATION_FILES, made)
     stages["scores"] = {
         "cmd": f"vct track scores {suite}",
         "deps": made,
@@ -144,9 +150,9 @@ def _extractor(params: Params, name: str) -> Stages:
 
 def _experiment(params: Params, name: str) -> Stages:
     """Training, samples and scores of all runs of an experiment, and its floor."""
-    here, run = f"experiments.{name}", f"{name}/${{item.coupling}}/seed${{item.seed}}"
+    here, run = f"experiments.{name}", f"{name}/${{item.coupling}}/seed{SEED}"
     deps = {
-        stage: [path.format(run=f"results/{run}") for path in paths]
+        stage: [*dict.fromkeys(path.format(run=f"results/{run}", seed=SEED) for path in paths)]
         for stage, paths in graph.inputs(params, name).items()
     }
     deps["train"].insert(1, str(TRACKING_READY))
@@ -164,6 +170,9 @@ def _experiment(params: Params, name: str) -> Stages:
     scored = (f"{here}.score", f"{here}.sample")
     metrics, *others = SCORE_FILES
     prior = of_runs("prior", [PRIOR_FILE], f"{here}.sample", version="SAMPLING")
+    looked_at = (f"{here}.diagnostics", f"{here}.sample")
+    diagnosed = of_runs("diagnose", [DIAGNOSTICS_FILE], *looked_at, version="DIAGNOSTICS")
+    diagnosed["matrix"] = diagnosed["matrix"] | {"seed": f"${{{here}.diagnostics.seeds}}"}
     return {
         f"train-{name}": of_runs(
             "train", graph.train_files(params, name), *trained, version="TRAINING"
@@ -180,6 +189,7 @@ def _experiment(params: Params, name: str) -> Stages:
             **of_runs("score", others, *scored, version="SCORING"),
             "metrics": [f"results/{run}/{metrics}"],
         },
+        **({f"diagnose-{name}": diagnosed} if params.experiment(name).diagnostics else {}),
     }
 
 
@@ -201,16 +211,18 @@ def _figures(params: Params, suite: str, name: str) -> dict[str, Any]:
     }
 
 
-def _table(suite: str, experiments: list[str], made: list[str]) -> dict[str, Any]:
+def _of_suite(
+    params: Params, suite: str, command: str, outs: Iterable[str], made: list[str]
+) -> dict[str, Any]:
     return {
-        "cmd": f"vct table {suite}",
+        "cmd": f"vct {command} {suite}",
         "deps": made,
         **_decided_by(
-            *(row for name in experiments for row in _rows(name)),
+            *(row for name in params.suite(suite) for row in _rows(name)),
             f"suites.{suite}",
             version="REPORTING",
         ),
-        "outs": [{f"results/{suite}/{file}": {"cache": False}} for file in TABLE_FILES],
+        "outs": [{f"results/{suite}/{file}": {"cache": False}} for file in outs],
     }
 
 

@@ -11,6 +11,8 @@ from vct.lab.files import layout
 from vct.lab.files.layout import (
     AVERAGES_FILE,
     DATA_FILES,
+    DIAGNOSTICS_FILE,
+    EXPLANATION_FILES,
     EXTRACTOR_FILES,
     FIGURES,
     NAME,
@@ -137,10 +139,14 @@ def inputs(params: Params, experiment: str) -> dict[str, list[str]]:
     judge = [str(place.file) for place in statistics(params, experiment)]
     if one.score.extractor is not None:
         judge = [str(extractor_dir(one.score.extractor)), *judge]
+    weights = [f"{{run}}/{file}" for file in (*to_sample, *priors)]
+    common = one.diagnostics and f"results/{experiment}/{one.diagnostics.common}/seed{{seed}}"
+    others = [f"{common}/{file}" for file in to_sample] if common else []
     return {
         "train": [data, *([start] if made_by_a_stage else [])],
         "prior": [data, *(f"{{run}}/{file}" for file in to_sample)],
-        "sample": [data, *(f"{{run}}/{file}" for file in (*to_sample, *priors))],
+        "sample": [data, *weights],
+        "diagnose": [data, *judge, *weights, "{run}/samples.npz", *others],
         "floor": [data, *judge],
         "score": [data, *judge, *(f"{{run}}/{file}" for file in to_score)],
     }
@@ -150,12 +156,20 @@ def input_files(params: Params, stage: str, wildcards: Any) -> list[str]:
     """The same as files, for Snakemake; the wildcards are experiment, coupling and seed."""
     names = [wildcards.get(key) for key in ("experiment", "coupling", "seed")]
     run = "results/{}/{}/seed{}".format(*names)
-    return files(*(path.format(run=run) for path in inputs(params, names[0])[stage]))
+    paths = dict.fromkeys(
+        path.format(run=run, seed=names[2]) for path in inputs(params, names[0])[stage]
+    )
+    return files(*paths)
 
 
 def fits_prior(params: Params, experiment: str) -> bool:
     """Whether samples of an experiment start from a fitted prior too, which a stage fits."""
     return params.experiment(experiment).sample.priors != ["standard"]
+
+
+def diagnosed(params: Params, suite: str) -> list[str]:
+    """The experiments of a suite whose runs are diagnosed."""
+    return [name for name in params.suite(suite) if params.experiment(name).diagnostics]
 
 
 def keeps_averages(params: Params, experiment: str) -> bool:
@@ -189,7 +203,9 @@ def suite_files(params: Params, suite: str) -> list[str]:
         if len(kept.to_make(params, suite, name)) == len(params.runs(name))
     ]
     figures = [f"{name}-{figure}.png" for name in drawn for figure in FIGURES]
-    return [str(suite_dir(suite) / file) for file in (*TABLE_FILES, *figures, TRACKED_FILE)]
+    more = EXPLANATION_FILES if diagnosed(params, suite) else ()
+    files = (*TABLE_FILES, *more, *figures, TRACKED_FILE)
+    return [str(suite_dir(suite) / file) for file in files]
 
 
 def table_inputs(params: Params, suite: str) -> list[str]:
@@ -199,6 +215,18 @@ def table_inputs(params: Params, suite: str) -> list[str]:
     for name in params.suite(suite):
         places = kept.places(params, suite, name, finished=False).values()
         found += [str(kept.floor(suite, name)), *_of_runs(places, names)]
+    return found
+
+
+def explanation_inputs(params: Params, suite: str) -> list[str]:
+    """What diagnostics of a suite are told from."""
+    found = [*table_inputs(params, suite)]
+    for name in params.suite(suite):
+        places = kept.places(params, suite, name, finished=False).values()
+        found += _of_runs(places, ("trajectory.csv",))
+        if settings := params.experiment(name).diagnostics:
+            some = [run for run in places if run.seed in settings.seeds]
+            found += _of_runs(some, (DIAGNOSTICS_FILE,))
     return found
 
 

@@ -32,6 +32,14 @@ TRAIN, TEST = 128, 64
 """Images of a data set: enough for every metric, few enough to be scored on a CPU in a minute."""
 MOST_TRAIN = 4000
 """Stand-ins have no more."""
+DIAGNOSTICS = {
+    "batches": 8,
+    "levels": 2,
+    "pairs": 64,
+    "points": 2,
+    "permutations": 19,
+    "redraws": 2,
+}
 HEUN_STEPS = 3
 MOST, DIGITS = 55, 8
 """Letters kept of a name that is too long, and digits of its hash."""
@@ -184,6 +192,8 @@ def _experiment(
     sampler = sample.get("sampler", {})
     if "steps" in sampler:
         sampler["steps"] = min(sampler["steps"], HEUN_STEPS)
+    if one.diagnostics is not None:
+        given["diagnostics"] |= DIAGNOSTICS | {"seeds": given["seeds"]}
     if one.score.extractor is not None:
         score["extractor"] = smoke_name(one.score.extractor)
         if not _has_weights(extractors[one.score.extractor]):

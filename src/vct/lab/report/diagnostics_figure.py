@@ -1,0 +1,84 @@
+"""Diagnostics along the level of noise, a row of panels for each experiment."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from vct.lab.report import style
+
+PANELS = {
+    "ambiguity_bound": "left open of x by x_t\n(bound)",
+    "gradient_noise": "gradient noise",
+    "consistency_error": "squared error of f\nagainst the exact one",
+    "dimension": "dimension that\nthe Jacobian shows",
+    "score_by_mid_time": "score with 2 steps\nby mid time",
+}
+_LOG = ("ambiguity_bound", "gradient_noise", "consistency_error")
+_WIDE, _HIGH, _LEFT, _GAP, _TOP, _DOWN, _BELOW = 220, 170, 60, 58, 78, 112, 36
+
+
+def diagnostics_figure(
+    path: Path, curves: pd.DataFrame, labels: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Draw what was measured along t: a line is the mean over seeds, its band mean ± sd.
+
+    Args:
+        curves: as `vct.lab.report.diagnostics.tidy` has them.
+        labels: of the couplings, by experiment.
+
+    Raises:
+        UserError: if the folder cannot be written to.
+    """
+    curves = curves[curves["t"].notna() & curves["name"].isin(PANELS)]
+    rows = [name for name in labels if name in set(curves["experiment"])]
+    width = _LEFT + len(PANELS) * (_WIDE + _GAP)
+    height = _TOP + max(len(rows), 1) * (_HIGH + _DOWN) + _BELOW
+    with style.style():
+        figure = style.figure(width, height)
+        handles: dict[str, Artist] = {}
+        for row, experiment in enumerate(rows):
+            top = height - _TOP - row * (_HIGH + _DOWN)
+            figure.text(12 / width, (top + 46) / height, experiment, fontsize=11)
+            for column, (name, title) in enumerate(PANELS.items()):
+                left = (_LEFT + column * (_WIDE + _GAP)) / width
+                place = (left, (top - _HIGH) / height, _WIDE / width, _HIGH / height)
+                axes = figure.add_axes(place)
+                mine = curves[(curves["experiment"] == experiment) & (curves["name"] == name)]
+                _panel(axes, mine, labels[experiment], title, log=name in _LOG)
+                for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                    handles.setdefault(label, handle)
+        figure.legend(list(handles.values()), list(handles), loc="lower center", ncols=6)
+        style.save(figure, path)
+
+
+def _panel(
+    axes: Axes, curves: pd.DataFrame, couplings: Mapping[str, str], title: str, log: bool
+) -> None:
+    colours = style.coupling_colours(list(couplings))
+    for coupling, label in couplings.items():
+        mine = curves[curves["coupling"] == coupling].sort_values("t")
+        if mine["mean"].notna().any():
+            colour, mean, sd = colours[coupling], mine["mean"], mine["sd"].fillna(0)
+            axes.plot(mine["t"], mean, color=colour, linewidth=1.4, marker="o", markersize=3,
+                      label=label)  # fmt: skip
+            low = (mean - sd).clip(lower=mean / 2) if log else mean - sd
+            axes.fill_between(mine["t"], low, mean + sd, color=colour, alpha=0.15, linewidth=0)
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.set_xscale("log")
+    axes.set_xlabel("t")
+    t = curves["t"]
+    wide = len(t) and t.max() > 100 * t.min()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if not axes.lines:
+        axes.text(0.5, 0.5, "not measured", ha="center", color=style.FAINT,
+                  transform=axes.transAxes)  # fmt: skip
+    elif log:
+        axes.set_yscale("log")
+    axes.grid(True, which="major", color="#E4E4E4", linewidth=0.6)
+    axes.set_axisbelow(True)

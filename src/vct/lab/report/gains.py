@@ -1,0 +1,112 @@
+"""How much each coupling gains on independent noise, by the dimension of the data and by the
+length of the training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, NullFormatter
+
+from vct.lab.report import names, style
+from vct.lab.report.collect import Collected
+from vct.lab.report.comparisons import BASE
+from vct.lab.report.paired import Paired
+
+COLUMNS = ["experiment", "dataset", "dimension", "steps", "coupling", "n", "gain", "low", "high"]
+_WIDE, _HIGH, _LEFT, _GAP, _TOP, _BELOW = 330, 250, 64, 84, 46, 104
+
+
+def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
+    """Gains relative to independent noise, with COLUMNS: 1 - score / (its mean score), over the
+    seeds that both have, with Student's interval; of scores of which less is better.
+
+    Args:
+        primary: key of the samples.
+        sizes: dimension of the data and steps of the training, by experiment.
+    """
+    frame, rows = collected.frame, []
+    for name, experiment in collected.experiments.items():
+        protocol = collected.protocols[name]
+        metric = protocol.metrics[0]
+        here = (frame["experiment"] == name) & (frame["metric"] == metric)
+        mine = frame[here & (frame["samples"] == primary)]
+        by_seed = mine.pivot(index="seed", columns="coupling", values="value")
+        if BASE not in by_seed or not names.metric(metric, protocol).lower_is_better:
+            continue
+        for row in collected.rows(name):
+            both = by_seed[[BASE, row]].dropna() if row != BASE else by_seed[:0]
+            if len(both):
+                differences = (both[BASE] - both[row]) / both[BASE].mean()
+                pair = Paired(tuple(differences))
+                place = name, experiment.dataset, *sizes[name], row
+                rows.append((*place, pair.n, pair.mean, *pair.interval()))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def gains_figure(path: Path, found: pd.DataFrame, labels: Mapping[str, str]) -> None:
+    """Draw gains over the dimension, at the shortest training of each data set, and over the steps
+    of the data set that has most trainings.
+
+    Args:
+        found: of `gains`.
+        labels: of the rows.
+
+    Raises:
+        UserError: if the folder cannot be written to.
+    """
+    shortest = found.groupby("dataset")["steps"].transform("min")
+    longest = found.groupby("dataset")["steps"].nunique()
+    along = longest.idxmax() if len(longest) else ""
+    panels = {
+        "dimension": (found[found["steps"] == shortest], "dimension of the data"),
+        "steps": (found[found["dataset"] == along], f"training steps, {along}"),
+    }
+    width, height = _LEFT + 2 * (_WIDE + _GAP), _TOP + _HIGH + _BELOW
+    with style.style():
+        figure = style.figure(width, height)
+        for index, (column, (rows, title)) in enumerate(panels.items()):
+            left = (_LEFT + index * (_WIDE + _GAP)) / width
+            axes = figure.add_axes((left, _BELOW / height, _WIDE / width, _HIGH / height))
+            _panel(axes, rows, column, labels)
+            axes.set_xlabel(title)
+        axes = figure.axes[0]
+        axes.set_ylabel("gain on independent noise, %")
+        handles, texts = axes.get_legend_handles_labels()
+        figure.legend(handles, texts, loc="lower center", ncols=3)
+        style.save(figure, path)
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, column: str, labels: Mapping[str, str]) -> None:
+    """Points with Student's intervals, beside each other where their places are the same."""
+    colours = style.coupling_colours([name for name in labels if "/" not in name])
+    shown = [row for row in labels if row in set(rows["coupling"])]
+    for number, row in enumerate(shown):
+        mine = rows[rows["coupling"] == row].sort_values(column)
+        # On a logarithmic axis a factor is a shift.
+        place = mine[column] * 1.035 ** (number - (len(shown) - 1) / 2)
+        gain = 100 * mine["gain"]
+        error = [100 * (mine["gain"] - mine["low"]), 100 * (mine["high"] - mine["gain"])]
+        line = {"": "-", "fitted": "--", "aggregate": ":"}[row.partition("/")[2]]
+        axes.errorbar(
+            place,
+            gain,
+            yerr=[part.fillna(0) for part in error],
+            color=colours[names.coupling_of(row)],
+            linestyle=line,
+            linewidth=1.3,
+            marker="o",
+            markersize=4,
+            capsize=2,
+            label=labels[row],
+        )
+    axes.axhline(0, color=style.FAINT, linewidth=0.8)
+    axes.set_xscale("log")
+    places = sorted(set(rows[column]))
+    axes.set_xticks(places)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if places:
+        axes.set_xlim(places[0] / 1.4, places[-1] * 1.4)
+    axes.grid(True, axis="y", color="#E4E4E4", linewidth=0.6)
+    axes.set_axisbelow(True)

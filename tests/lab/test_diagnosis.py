@@ -1,0 +1,152 @@
+"""`vct diagnose` and `vct explain`: what they measure of small runs, and what they refuse."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from support import MLP, params
+
+from vct.lab import cli, records
+from vct.lab.records import DiagnosticsRecord
+from vct.lab.report import diagnostics
+
+COUPLINGS = {
+    "independent": {},
+    "ot": {},
+    "semidiscrete": {"iterations": 20, "draws": 64},
+    "variational": {"kl_weight": 1, "encoder": MLP},
+}
+SETTINGS = {
+    "seeds": [0],
+    "batches": 8,
+    "levels": 4,
+    "pairs": 64,
+    "points": 4,
+    "permutations": 19,
+    "redraws": 2,
+    "mid_times": [0.5, 2.0, 8.0],
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A run of each coupling with its diagnostics, and the suite's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("diagnosis"))
+        changes = {
+            "runtime.tracking": False,
+            "experiments.small.couplings": COUPLINGS,
+            "experiments.small.variants": list(COUPLINGS),
+            "experiments.small.seeds": [0],
+            "experiments.small.sample": {
+                "num_samples": 64,
+                "mid_times": [2.0],
+                "priors": ["standard", "fitted"],
+            },
+            "experiments.small.diagnostics": SETTINGS,
+            "suites": {"all": ["small"]},
+        }
+        Path("params.yaml").write_text(yaml.safe_dump(params(changes)))
+        assert cli.main(["data", "points"]) == 0 and cli.main(["floor", "small"]) == 0
+        for coupling in COUPLINGS:
+            for stage in ("train", "prior", "sample", "score"):
+                assert cli.main([stage, f"small/{coupling}/seed0"]) == 0
+        for coupling in COUPLINGS:
+            assert cli.main(["diagnose", f"small/{coupling}/seed0"]) == 0
+        assert cli.main(["explain", "all"]) == 0
+        yield
+
+
+def found(coupling):
+    return records.read(DiagnosticsRecord, f"results/small/{coupling}/seed0/diagnostics.json")
+
+
+def test_every_coupling_has_what_can_be_known_of_it(made):
+    numbers = {name: set(found(name).numbers) for name in COUPLINGS}
+    common = {"transport_share", "noise_kl", "sampling_sd", "mid_time_2", "memorisation"}
+    assert all(common <= each for each in numbers.values())
+    assert "gradient_noise_common" in numbers["ot"] - numbers["independent"]
+    encoder = {"gradient_noise_encoder", "mmd_fitted"}
+    assert encoder <= numbers["variational"] and not encoder & numbers["ot"]
+    exact = {name for name in COUPLINGS if "consistency_error" in found(name).curves}
+    assert exact == {"independent", "semidiscrete", "variational"}
+
+
+def test_numbers_order_the_couplings_as_theory_does(made):
+    cost = {name: found(name).numbers["transport_share"] for name in COUPLINGS}
+    # Minibatches of 8 save a part of what a plan of all 64 pairs would.
+    assert -0.1 < cost["semidiscrete"] < cost["ot"] < cost["independent"]
+    assert cost["independent"] == pytest.approx(1, abs=0.3)
+    assert max(found("semidiscrete").curves["crossing_error"].value) == 0
+    assert max(found("independent").curves["crossing_error"].value) > 0.01
+    assert found("independent").numbers["noise_variance"] == pytest.approx(1, abs=0.3)
+
+
+def test_the_same_run_gives_the_same_diagnostics(made):
+    path = Path("results/small/ot/seed0/diagnostics.json")
+    before = path.read_bytes()
+    assert cli.main(["diagnose", "small/ot/seed0"]) == 0
+    assert path.read_bytes() == before
+
+
+def test_mid_times_are_chosen_and_reported_on_different_noise(made):
+    of = found("independent")
+    curve = dict(
+        zip(of.curves["score_by_mid_time"].t, of.curves["score_by_mid_time"].value, strict=True)
+    )
+    assert set(curve) == {0.5, 2.0, 8.0}
+    assert of.numbers["mid_time_2"] == min(curve, key=curve.get)
+    assert of.numbers["score_at_chosen_2"] != min(curve.values())
+
+
+def test_files_of_a_suite_tell_of_every_coupling(made):
+    table = pd.read_csv("results/all/diagnostics.csv")
+    assert set(table["coupling"]) == set(COUPLINGS)
+    text = Path("results/all/diagnostics.md").read_text()
+    assert all(text.count(f"| {name} |") >= 2 for name in ("minibatch OT", "semidiscrete OT"))
+    for picture in ("diagnostics", "gains"):
+        assert Path(f"results/all/{picture}.png").stat().st_size > 5_000
+
+
+def test_samples_that_were_drawn_again_need_another_diagnosis(made, capsys):
+    path = Path("results/small/ot/seed0/diagnostics.json")
+    whole = path.read_text()
+    content = json.loads(whole)
+    content["files"]["samples.npz"] = "0" * 64
+    try:
+        path.write_text(json.dumps(content))
+        assert cli.main(["explain", "all"]) == 2
+        assert "vct diagnose small/ot/seed0" in capsys.readouterr().err
+        path.unlink()
+        assert cli.main(["explain", "all"]) == 2
+    finally:
+        path.write_text(whole)
+
+
+def test_numbers_that_are_not_finite_are_told_as_such():
+    rows = [("e", "d", "c", seed, "gradient_noise", math.nan, value)
+            for seed, value in enumerate((1.0, math.nan))]  # fmt: skip
+    columns = ["experiment", "dataset", "coupling", "seed", "name", "t", "value"]
+    frame = pd.DataFrame(rows, columns=columns)
+    assert np.isnan(diagnostics.tidy(frame)["mean"][0])
+    assert "| c | – |" in diagnostics.markdown(frame, {"e": {"c": "c"}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"common": "nobody"}, "diagnostics.common"),
+        ({"seeds": [7]}, "diagnostics.seeds"),
+        ({"redraws": 3}, "redraws"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path, monkeypatch, capsys, changes, word):
+    monkeypatch.chdir(tmp_path)
+    content = params({"experiments.small.diagnostics": SETTINGS | changes})
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    assert cli.main(["check"]) == 2
+    assert word in capsys.readouterr().err
