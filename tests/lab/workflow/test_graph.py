@@ -33,8 +33,9 @@ def dvc_files(loaded, suite, key):
         paths = [next(iter(p)) if isinstance(p, dict) else p for p in stage.get(key, [])]
         matrix = stage.get("matrix", {})
         experiment = matrix.get("seed", "").removeprefix("${experiments.").removesuffix(".seeds}")
-        settings = loaded.experiments.get(experiment)
-        rows = itertools.product(settings.variants, settings.seeds) if settings else [("", "")]
+        settings = loaded.experiments.get(experiment.removesuffix(".diagnostics"))
+        seeds = settings and (settings if "." not in experiment else settings.diagnostics).seeds
+        rows = itertools.product(settings.variants, seeds) if settings else [("", "")]
         for coupling, seed in rows:
             found |= {
                 path.replace("${item.coupling}", coupling).replace("${item.seed}", str(seed))
@@ -208,6 +209,27 @@ def test_kept_averages_are_made_and_read_where_asked_for():
     averages = f"{{run}}/{layout.AVERAGES_FILE}"
     assert averages in graph.inputs(rebuilt, "small")["sample"]
     assert averages not in graph.inputs(kept, "small")["sample"]
+
+
+def test_diagnostics_are_made_of_the_seeds_that_are_asked_for():
+    """And read the weights of the common coupling beside those of the run."""
+    asked = {"experiments.small.diagnostics": {"seeds": [1], "common": "variational"}}
+    plain, found = reading.validate(params()), reading.validate(params(asked))
+    runs = [run.directory for run in found.runs("small") if run.seed == 1]
+    files = {str(run / layout.DIAGNOSTICS_FILE) for run in runs}
+    told = {f"results/cpu/{name}" for name in layout.EXPLANATION_FILES}
+    made = dvc_files(found, "cpu", "outs") - dvc_files(plain, "cpu", "outs")
+    assert made == files | told
+    assert told <= set(graph.suite_files(found, "cpu"))
+    assert not told & set(graph.suite_files(plain, "cpu"))
+    assert files <= set(graph.explanation_inputs(found, "cpu"))
+    others = graph.explanation_inputs(found, "cpu")
+    assert sum(name.endswith(layout.DIAGNOSTICS_FILE) for name in others) == len(files)
+    stage = yaml.safe_load(dvc.text(found, "cpu"))["stages"]["diagnose-small"]
+    assert "results/small/variational/seed${item.seed}/model.safetensors" in stage["deps"]
+    wildcards = {"experiment": "small", "coupling": "variational", "seed": "1"}
+    read = graph.input_files(found, "diagnose", wildcards)
+    assert len(read) == len(set(read))  # the common run's are its own
 
 
 def test_rows_name_what_decides_them(loaded):

@@ -77,7 +77,7 @@ def write(params: Params, run: RunId) -> None:
         print(f"{number}/{len(parts)} {name}", file=sys.stderr, flush=True)
         found.add(part())
     content = DiagnosticsRecord(
-        settings=settings.model_dump(mode="json"),
+        settings=settings.model_dump(mode="json", exclude={"seeds"}),
         data_sha256=data.sha256,
         files=files | hashes(run.directory, ["samples.npz"]) | more,
         version=versions.DIAGNOSTICS,

@@ -1,4 +1,4 @@
-"""The published experiments, as the two engines would run them on a fresh clone."""
+"""The large suites, as the two engines would run them on a fresh clone."""
 
 import re
 
@@ -10,7 +10,7 @@ from support import real_params
 def fresh(project):
     """The project with its own params.yaml; neither raw images nor checkpoints are there."""
     project.write_params(real_params())
-    for suite in ("cpu", "mnist", "paper"):
+    for suite in ("cpu", "mnist", "study", "paper"):
         project.run("vct", "dvc", suite)
     return project
 
@@ -21,15 +21,20 @@ def commands(pattern, text):
     return set(found)
 
 
-def test_both_engines_list_the_same_stages(fresh):
-    planned = fresh.snakemake("-n", "-p", "--config", "suite=paper").stdout
+@pytest.mark.parametrize(
+    ("suite", "count", "one"),
+    [("paper", 30, "ict-cifar10-ve/gc-vc/seed0"), ("study", 150, "study-mnist14/ot/seed17")],
+)
+def test_both_engines_list_the_same_stages(fresh, suite, count, one):
+    planned = fresh.snakemake("-n", "-p", "--config", f"suite={suite}").stdout
     by_snakemake = commands(r"^Shell command: exec (vct .*?) 2> >", planned)
     # Without --force, DVC stops a dry run where the file of an earlier stage is not there yet.
-    listed = fresh.run("dvc", "repro", "--dry", "--force", "dvc/paper/dvc.yaml").stdout
+    listed = fresh.run("dvc", "repro", "--dry", "--force", f"dvc/{suite}/dvc.yaml").stdout
     assert commands(r"^> (vct .*)$", listed) == by_snakemake
     trained = {command.split()[-1] for command in by_snakemake if command.startswith("vct train")}
-    assert len(trained) == 30
-    assert "ict-cifar10-ve/gc-vc/seed0" in trained
+    assert len(trained) == count and one in trained
+    diagnosed = [each for each in by_snakemake if each.startswith("vct diagnose")]
+    assert bool(diagnosed) == (f"vct explain {suite}" in by_snakemake) == (suite == "study")
 
 
 def test_missing_files_are_one_sentence_of_their_stage(fresh):
