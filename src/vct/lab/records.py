@@ -405,6 +405,15 @@ class FactsRecord(RootModel[dict[str, Number | str]]):
     model_config = ConfigDict(frozen=True, strict=True)
 
 
+class KeptExtractorRecord(Record):
+    """`kept.json` of a kept extractor: what it was trained with, hashes of its files."""
+
+    settings: dict[str, Any]
+    data_sha256: str
+    version: int
+    files: dict[str, str]
+
+
 class StatisticsRecord(Record):
     """In a file of `results/statistics/`: what they are of, and of which version of scoring."""
 

@@ -84,3 +84,45 @@ def test_a_table_of_the_finished_runs_leaves_the_others_out(kept):
     assert cli.main(["table", "one"]) == 2
     assert cli.main(["table", "one", "--finished"]) == 0
     assert Path("results/one/table.csv").read_bytes() == kept
+
+
+def test_kept_runs_bring_the_weights_that_scored_them(make_project, capsys):
+    """Another processor trains the extractor to other last digits, and takes the kept one."""
+    changes = {
+        "runtime.tracking": False,
+        "experiments.pictures.train.steps": 8,
+        "experiments.pictures.sample.num_samples": 70,
+        "suites": {"cpu": ["small"], "some": ["pictures"]},
+    }
+    make_project(changes)
+    run = "pictures/ot/seed3"
+    for stage in (
+        ["data", "images"],
+        ["extractor", "judge"],
+        ["statistics", "images/judge/moments"],
+        ["train", run],
+        ["sample", run],
+        ["score", run],
+        ["floor", "pictures"],
+        ["keep", "some"],
+    ):
+        assert cli.main(stage) == 0, stage
+    weights = Path("results/extractors/judge/weights.safetensors")
+    scored = weights.read_bytes()
+    shutil.rmtree("results/extractors")
+    capsys.readouterr()
+    assert cli.main(["extractor", "judge"]) == 0
+    assert "taken from results/some/runs/extractors/judge" in capsys.readouterr().out
+    assert weights.read_bytes() == scored
+    # Of other settings it is trained.
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["extractors"]["judge"]["width"] = 4
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    assert cli.main(["extractor", "judge"]) == 0
+    assert weights.read_bytes() != scored
+    settings["extractors"]["judge"].pop("width")
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    kept = Path("results/some/runs/extractors/judge/weights.safetensors")
+    kept.write_bytes(scored[:-1] + bytes([scored[-1] ^ 1]))
+    assert cli.main(["extractor", "judge"]) == 2
+    assert "restore the folder" in capsys.readouterr().err

@@ -9,12 +9,16 @@ from vct.lab.data import dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import extractor_dir
 from vct.lab.records import FactsRecord, Record
+from vct.lab.runs import kept_extractors
 from vct.lab.settings.params import Params
 
 
 def extractor(params: Params, name: str) -> None:
     """Write `results/extractors/<name>/`."""
     settings = params.extractor(name)
+    if settings.trained_on is not None and (found := kept_extractors.restore(params, name)):
+        print(f"{name}: taken from {found}, so that scores are those of the kept runs' weights")
+        return
     torch.set_num_threads(params.runtime.threads)
     weights = extractor_dir(name) / "weights.safetensors"
     data = None if settings.trained_on is None else dataset.load(settings.trained_on)

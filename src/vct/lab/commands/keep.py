@@ -3,11 +3,12 @@
 import sys
 
 from vct.lab.files.layout import kept_dir
-from vct.lab.runs import kept
+from vct.lab.runs import kept, kept_extractors
 from vct.lab.settings.params import Params
 
 
 def keep(params: Params, name: str) -> None:
     """Write `results/SUITE/runs/`."""
     count, total = kept.keep(params, name)
+    kept_extractors.keep(params, name)
     print(f"{kept_dir(name)} keeps {count} of {total} runs of suite {name}", file=sys.stderr)
