@@ -61,6 +61,19 @@ def test_real_data_score_what_was_recorded():
     assert f"score {floors[0]:.3f} and {floors[1]:.1f}." in README
 
 
+def test_the_verdict_is_the_committed_one():
+    frame = pd.read_csv(ROOT / "results/study/table.csv")
+    digits = frame[(frame.experiment == "study-digits-1x") & (frame.steps == 1)]
+    for row in ("ot", "variational", "independent", "variational/fitted", "semidiscrete"):
+        one = digits[digits.coupling == row].iloc[0]
+        assert f"{one['mean']:.1f} ± {one['sd']:.1f}" in README and one["n"] == 12
+    found = pd.read_csv(ROOT / "results/study/comparisons.csv").query("n > 0")
+    decided = found[found.experiment == "study-digits-1x"].set_index("row")
+    assert decided.loc["semidiscrete", "p_holm"] > 0.05
+    others = decided.drop("semidiscrete")["p_holm"]
+    assert len(others) == 4 and set(others.round(3)) == {float(README.split("p = ")[1].split()[0])}
+
+
 def test_the_loop_is_the_example():
     block = re.search(r"<!-- (examples/\S+) -->\n```python\n(.*?)```", README, re.DOTALL)
     assert block
