@@ -97,6 +97,13 @@ ICT, ECM, LARGE = "ict-cifar10-ve", "ecm-cifar10-ve", "ecm-imagenet64-li"
             None,
             "clipping of variational gradients none (200)",
         ),
+        (ECM, "couplings.ot.pool", 4, "OT over pools of 4 batches (one)"),
+        (
+            ECM,
+            "couplings.variational.prior",
+            "moments",
+            "a variational coupling held near its own moments (N(0, I))",
+        ),
         (LARGE, "train.objective.stages", 8, "stages 8 (4)"),
         (LARGE, "train.ema.width", 0.05, "EMA power 0.05 (power 0.1)"),
         (LARGE, "couplings.variational.kl_weight", 10, "kl_weight 10 (90)"),

@@ -101,6 +101,10 @@ def _in_words(experiment: ExperimentSettings) -> Iterator[str]:
     train, parts = experiment.train, [part for _, part in _parts(experiment)]
     if any(getattr(part, "over", None) == "batch" for part in parts):
         yield f"OT over all {train.batch_size} of a batch (per device)"
+    if pools := sorted({pool for part in parts if (pool := getattr(part, "pool", 1)) > 1}):
+        yield f"OT over pools of {', '.join(map(str, pools))} batches (one)"
+    if any(getattr(part, "prior", None) == "moments" for part in parts):
+        yield "a variational coupling held near its own moments (N(0, I))"
     if any(part.needs_teacher() for part in parts):
         yield "generator-augmented rows with these settings (arXiv 2406.09570 has its own)"
     if experiment.sample.priors != ["standard"]:
