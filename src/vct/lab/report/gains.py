@@ -14,6 +14,8 @@ from vct.lab.report.comparisons import BASE
 from vct.lab.report.paired import Paired
 
 COLUMNS = ["experiment", "dataset", "dimension", "steps", "coupling", "n", "gain", "low", "high"]
+_LOOKS = {"": ("-", "o"), "fitted": ("--", "s"), "aggregate": (":", "^")}
+"""Line and marker by what sampling starts from."""
 _WIDE, _HIGH, _LEFT, _GAP, _TOP, _BELOW = 330, 250, 64, 84, 46, 104
 
 
@@ -87,7 +89,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, column: str, labels: Mapping[str, str
         place = mine[column] * 1.035 ** (number - (len(shown) - 1) / 2)
         gain = 100 * mine["gain"]
         error = [100 * (mine["gain"] - mine["low"]), 100 * (mine["high"] - mine["gain"])]
-        line = {"": "-", "fitted": "--", "aggregate": ":"}[row.partition("/")[2]]
+        line, marker = _LOOKS[row.partition("/")[2]]
         axes.errorbar(
             place,
             gain,
@@ -95,7 +97,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, column: str, labels: Mapping[str, str
             color=colours[names.coupling_of(row)],
             linestyle=line,
             linewidth=1.3,
-            marker="o",
+            marker=marker,
             markersize=4,
             capsize=2,
             label=labels[row],
