@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from support import MLP, params
 
@@ -19,6 +20,8 @@ COUPLINGS = {
     "ot": {},
     "semidiscrete": {"iterations": 20, "draws": 64},
     "variational": {"kl_weight": 1, "encoder": MLP},
+    "pooled": {"kind": "ot", "pool": 4},
+    "gc": {"kind": "generator_augmented"},
 }
 SETTINGS = {
     "seeds": [0],
@@ -69,16 +72,21 @@ def test_every_coupling_has_what_can_be_known_of_it(made):
     numbers = {name: set(found(name).numbers) for name in COUPLINGS}
     common = {"transport_share", "noise_kl", "sampling_sd", "mid_time_2", "memorisation"}
     assert all(common <= each for each in numbers.values())
-    assert "gradient_noise_common" in numbers["ot"] - numbers["independent"]
+    own = found("independent").numbers
+    assert own["gradient_trace_common"] == own["gradient_trace"]
+    assert found("ot").numbers["gradient_trace_common"] != own["gradient_trace"]
     encoder = {"gradient_noise_encoder", "mmd_fitted"}
     assert encoder <= numbers["variational"] and not encoder & numbers["ot"]
     exact = {name for name in COUPLINGS if "consistency_error" in found(name).curves}
     assert exact == {"independent", "semidiscrete", "variational"}
+    # x of generated pairs is not what any closed form is of.
+    assert "ambiguity" not in found("gc").curves and "straightness" not in numbers["gc"]
 
 
 def test_numbers_order_the_couplings_as_theory_does(made):
     cost = {name: found(name).numbers["transport_share"] for name in COUPLINGS}
     # Minibatches of 8 save a part of what a plan of all 64 pairs would.
+    assert cost["pooled"] < cost["ot"]
     assert -0.1 < cost["semidiscrete"] < cost["ot"] < cost["independent"]
     assert cost["independent"] == pytest.approx(1, abs=0.3)
     assert max(found("semidiscrete").curves["crossing_error"].value) == 0
@@ -123,8 +131,50 @@ def test_samples_that_were_drawn_again_need_another_diagnosis(made, capsys):
         assert "vct diagnose small/ot/seed0" in capsys.readouterr().err
         path.unlink()
         assert cli.main(["explain", "all"]) == 2
+        assert cli.main(["explain", "all", "--finished"]) == 0
+        assert "minibatch OT" not in Path("results/all/diagnostics.md").read_text()
     finally:
         path.write_text(whole)
+
+
+def test_of_nothing_nothing_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    content = params({"experiments.small.diagnostics": SETTINGS})
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    assert cli.main(["explain", "cpu", "--finished"]) == 2
+    assert "nothing is written" in capsys.readouterr().err
+    assert not Path("results/cpu").exists()
+
+
+def test_gradients_are_of_the_pairs_that_the_coupling_makes(made, monkeypatch):
+    """Also where they are planned over several batches, and of a training that was shorter."""
+    from vct.lab.training.step import BatchLoss
+
+    seen = []
+    whole = BatchLoss.backward
+
+    def noted(loss, step, batch):
+        seen.append(torch.equal(batch.x, loss.batches(step).x))
+        return whole(loss, step, batch)
+
+    monkeypatch.setattr(BatchLoss, "backward", noted)
+    text = Path("params.yaml").read_text()
+    try:
+        Path("params.yaml").write_text(text.replace("batches: 8", "batches: 24"))
+        assert cli.main(["diagnose", "small/pooled/seed0"]) == 0
+    finally:
+        Path("params.yaml").write_text(text)
+        assert cli.main(["diagnose", "small/pooled/seed0"]) == 0
+    assert len(seen) > 48 and all(seen)
+
+
+def test_curves_that_break_off_are_averaged_time_by_time():
+    columns = ["experiment", "dataset", "coupling", "seed", "name", "t", "value"]
+    rows = [("e", "d", "c", 0, "stability", t, t) for t in (1.0, 2.0, 4.0)]
+    rows += [("e", "d", "c", 1, "stability", t, t) for t in (2.0, 4.0)]
+    found = diagnostics.tidy(pd.DataFrame(rows, columns=columns))
+    assert list(found["t"]) == list(found["mean"]) == [1.0, 2.0, 4.0]
+    assert list(found["n"]) == [1, 2, 2]
 
 
 def test_numbers_that_are_not_finite_are_told_as_such():

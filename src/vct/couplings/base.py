@@ -101,6 +101,9 @@ class Coupling(nn.Module, ABC):
     independent: bool = False
     """Whether z is eps, whatever x is."""
 
+    keeps_data: bool = True
+    """Whether x of a pair is always a data point."""
+
     kl_weight: float = 0.0
     """Weight of the KL term before the objective's schedule multiplies it (VCT, eq. 14)."""
 

@@ -28,6 +28,8 @@ class GeneratorAugmented(Coupling):
             of transport may change the noise of every sample.
     """
 
+    keeps_data = False
+
     def __init__(
         self,
         base: Coupling,

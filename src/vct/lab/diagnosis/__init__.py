@@ -57,6 +57,7 @@ def write(params: Params, run: RunId) -> None:
         data=data,
         device=device,
         seed=seed,
+        micro_batch=params.runtime.micro_batch,
     )
     common, more = _common(params, run, settings, data, model)
     fitted = None if sample.priors == ["standard"] else priors.read(run, sample, data, files)
@@ -69,7 +70,7 @@ def write(params: Params, run: RunId) -> None:
     parts: dict[str, Callable[[], Findings]] = {
         "gradients": lambda: gradients(subject, common),
         "coupling": lambda: coupling(subject, fitted and fitted.to(device)),
-        "network": lambda: network(subject, next(iter(samples.scored(arrays).values()))),
+        "network": lambda: network(subject, arrays[next(iter(sampler.schedules))]),
         "scores": lambda: scores(drawing, metric, settings.redraws, settings.mid_times),
     }
     found = Findings({"data_dimension": math.prod(data.shape)})

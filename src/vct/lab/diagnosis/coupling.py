@@ -21,7 +21,8 @@ def coupling(subject: Subject, fitted: GaussianPrior | None) -> Findings:
     """Transport cost, ambiguity along t and straightness of the paths, moments of the noise, and
     tests of it against N(0, I) and the fitted prior."""
     found = Findings()
-    x, z = subject.pairs(subject.settings.pairs)
+    # A data point that is there twice would tell of itself.
+    x, z = subject.pairs(min(subject.settings.pairs, len(subject.data.train.x)))
     found.numbers["transport_share"] = transport_cost(x[:COMPARED], z[:COMPARED]).share
     bound = ambiguity.ambiguity_bound(x, z, subject.kernel, subject.times())
     for point in bound:
@@ -41,8 +42,11 @@ def coupling(subject: Subject, fitted: GaussianPrior | None) -> Findings:
 
 def posterior(subject: Subject) -> tuple[Tensor, Tensor, Tensor] | None:
     """x, and mean and standard deviation of z given x, of all training data, where z is Gaussian
-    given x; else None. Mirrored data too where training does."""
+    given x; else None: also where x may be generated, or x_t is told the class of x. Mirrored data
+    too where training does."""
     coupling, train = subject.model.coupling, subject.train
+    if train.conditional or not coupling.keeps_data:
+        return None
     if not coupling.independent and not priors.has_posterior(
         coupling, subject.data, train.conditional, subject.device
     ):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from vct.lab.diagnosis.subject import Subject
 from vct.lab.model import Model
 from vct.lab.processes.group import current_group
 from vct.lab.training.step import BatchLoss
-from vct.objectives.base import Levels, Objective
+from vct.objectives.base import Levels, LossRecord, Objective
 
 
 def gradients(subject: Subject, common: Model | None) -> Findings:
@@ -25,48 +26,55 @@ def gradients(subject: Subject, common: Model | None) -> Findings:
         common: the network of another run of the experiment, with this run's coupling.
     """
     found = Findings()
-    whole, last = subject.objective, subject.train.steps - 1
-    own = _rows(subject, subject.model, whole, range(subject.settings.batches)).noise()
+    objective, train = subject.objective, subject.train
+    late = _Late(objective, train.steps)
+    own = _rows(subject, subject.model, late, subject.settings.batches).noise()
+    shared = own
+    if common is not None:
+        shared = _rows(subject, common, late, subject.settings.batches).noise()
     network = own["network"]
     found.numbers |= {
         "gradient_noise": network.ratio,
         "gradient_noise_low": network.lower,
         "gradient_noise_high": network.upper,
         "gradient_trace": network.trace,
+        "gradient_noise_common": shared["network"].ratio,
+        "gradient_trace_common": shared["network"].trace,
     }
     if "encoder" in own:
         found.numbers["gradient_noise_encoder"] = own["encoder"].ratio
-    if common is not None:
-        theirs = _rows(subject, common, whole, range(subject.settings.batches)).noise()
-        found.numbers["gradient_noise_common"] = theirs["network"].ratio
-        found.numbers["gradient_trace_common"] = theirs["network"].trace
-    for at, levels in _levels(subject, last):
-        steps = range(max(subject.settings.batches // 2, 8))
-        rows = _rows(subject, subject.model, _Fixed(whole, levels), steps).noise()
-        found.point("gradient_noise", at, rows["network"].ratio)
+    for at, levels in _levels(subject):
+        fixed = _Late(objective, train.steps, levels)
+        rows = _rows(subject, subject.model, fixed, max(subject.settings.batches // 2, 8))
+        found.point("gradient_noise", at, rows.noise()["network"].ratio)
     return found
 
 
-class _Fixed(Objective):
-    """An objective at given levels of noise."""
+class _Late(Objective):
+    """An objective with levels of noise as at the end of a training of `steps`, or `given` ones."""
 
-    def __init__(self, whole: Objective, levels: Levels) -> None:
-        self.whole, self.given = whole, levels
+    def __init__(self, whole: Objective, steps: int, given: Levels | None = None) -> None:
+        self.whole, self.steps, self.given = whole, steps, given
         self.t_min, self.train_t_min = whole.t_min, whole.train_t_min
 
     def levels(self, step: int, total: int, batch: int, generator: torch.Generator) -> Levels:
-        return self.given
+        if self.given is not None:
+            return self.given
+        return self.whole.levels(self.steps - 1, self.steps, batch, generator)
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return self.whole.distance(student, teacher)
 
+    def loss(self, *given: Any) -> LossRecord:
+        return self.whole.loss(*given)
 
-def _levels(subject: Subject, step: int) -> Iterator[tuple[float, Levels]]:
-    """As many levels of a late step as there are curves' points, each for a whole batch: the levels
-    of training in equal parts, by t, and the middle one of each part."""
+
+def _levels(subject: Subject) -> Iterator[tuple[float, Levels]]:
+    """As many levels of the last step as curves have points, each for a whole batch: the levels of
+    training in equal parts, by t, and the middle one of each part."""
     train, parts = subject.train, subject.settings.levels
     times = rng.generator(subject.seed, "levels", device=subject.device)
-    many = subject.objective.levels(step, train.steps, 64 * parts, times)
+    many = subject.objective.levels(train.steps - 1, train.steps, 64 * parts, times)
     order = many.t.argsort()
     for part in range(parts):
         middle = order[64 * part + 32].expand(train.batch_size)
@@ -74,26 +82,27 @@ def _levels(subject: Subject, step: int) -> Iterator[tuple[float, Levels]]:
         yield float(levels.t[0]), levels
 
 
-def _rows(subject: Subject, model: Model, objective: Objective, steps: range) -> GradientRows:
+def _rows(subject: Subject, model: Model, objective: Objective, count: int) -> GradientRows:
     """Gradients of minibatches, all at the same weights; which are as they were afterwards."""
     rows, batches = GradientRows(), subject.batches()
     averaged = deepcopy(subject.model)  # which stays in evaluation mode
     model.train().requires_grad_(True)
+    # Pools of batches end where the training does, which may be shorter than the diagnosis.
+    train = subject.train.model_copy(update={"steps": max(subject.train.steps, count)})
     loss = BatchLoss(
-        subject.train,
+        train,
         subject.seed,
         model,
         averaged,
         objective,
         subject.kernel,
         current_group(),
-        None,
+        subject.micro_batch,
         batches.at,
     )
-    for step in steps:
+    for step in range(count):
         model.zero_grad()
-        # Data, noise and levels are those of (seed, step), on the finest grid of the training.
-        loss.backward(subject.train.steps - 1 - step, batches.at(step))
+        loss.backward(step, batches.at(step))
         parts = {"network": model.network, "encoder": model.coupling}
         rows.add(
             **{

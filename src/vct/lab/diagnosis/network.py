@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from scipy.sparse.linalg import ArpackNoConvergence
 from torch import Tensor
 
 from vct import rng
@@ -38,7 +39,8 @@ def network(subject: Subject, samples: np.ndarray) -> Findings:
         return found
     x, z = subject.pairs(subject.settings.points)
     times = subject.times()
-    found.add(_errors(subject, x, z, times))
+    if subject.train.objective.trains != "denoiser":
+        found.add(_errors(subject, x, z, times))
     generator = rng.generator(subject.seed, "jacobian")
     some = times[1::2]
     spectra = jacobian.mean_spectra(
@@ -75,7 +77,8 @@ def _errors(subject: Subject, x: Tensor, z: Tensor, times: Sequence[float]) -> F
 def _oracle(subject: Subject) -> Oracle | None:
     """Of the distribution where it is known, else of the training data."""
     modes = subject.data.meta.modes
-    if modes is not None and subject.model.coupling.independent:
+    coupling = subject.model.coupling
+    if modes is not None and coupling.independent and coupling.keeps_data:
         means = torch.tensor(modes.means, device=subject.device)
         return oracle.mixture(subject.kernel, means, modes.std)
     known = posterior(subject)
@@ -88,7 +91,7 @@ def _rests(known: Oracle, subject: Subject, times: Sequence[float]) -> Iterator[
     start = mean.reshape(subject.data.shape)
     try:
         yield from rests(known.denoise, start, times, np.random.default_rng(subject.seed))
-    except ArithmeticError:
+    except (ArithmeticError, ArpackNoConvergence):
         return
 
 
@@ -96,6 +99,8 @@ def _repeated(subject: Subject, samples: np.ndarray) -> Findings:
     train, test = np.asarray(subject.data.train.x), np.asarray(subject.data.test.x)
     if not len(test):
         return Findings()
+    if subject.train.flip:
+        train, test = (np.concatenate([x, x[..., ::-1]]) for x in (train, test))
     found = memorisation(
         samples,
         train,

@@ -27,6 +27,7 @@ class Subject:
         model: the weights that are sampled from, in evaluation mode, on `device`.
         f: the consistency function of its network, as sampling has it.
         seed: of all that is drawn here; of no training.
+        micro_batch: most samples at a time for gradients; None takes a batch at once.
     """
 
     train: TrainSettings
@@ -38,6 +39,7 @@ class Subject:
     data: Dataset
     device: torch.device
     seed: int
+    micro_batch: int | None
 
     def batches(self) -> Batches:
         """Batches as the training had them, in an order of our own."""

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from vct.lab import records
+from vct.lab import records, versions
 from vct.lab.errors import UserError
-from vct.lab.files.layout import DIAGNOSTICS_FILE
+from vct.lab.files.layout import DIAGNOSTICS_FILE, RunId
 from vct.lab.records import DiagnosticsRecord
 from vct.lab.report.blocks import EMPTY
 from vct.lab.report.collect import ExperimentRows
@@ -56,7 +56,7 @@ SECTIONS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "memorisation": "nearer to training data",
             "memorisation_p": "p",
-            "sampling_sd": "chance of sampling, 1 step",
+            "sampling_sd": "chance of sampling, fewest steps",
             "score_at_given_2": "2 steps, mid time as given",
             "score_at_chosen_2": "2 steps, chosen",
             "mid_time_2": "chosen mid time",
@@ -68,36 +68,40 @@ SECTIONS: dict[str, tuple[str, dict[str, str]]] = {
 _MEDIAN = ("_p",)
 
 
-def read(experiments: Sequence[ExperimentRows], finished: bool = False) -> pd.DataFrame:
+def read(
+    experiments: Sequence[ExperimentRows],
+    settings: Mapping[str, Mapping[str, Any]],
+    finished: bool = False,
+) -> pd.DataFrame:
     """Numbers and curves of all runs: experiment, dataset, coupling, seed, name, t (NaN for
-    numbers) and value.
+    numbers) and value. Of runs that git keeps, those that were diagnosed so.
 
     Args:
-        finished: leave out the runs that were not diagnosed.
+        settings: of the diagnostics, by experiment.
+        finished: leave out the runs that were not diagnosed, or not so.
 
     Raises:
-        UserError: if a file is missing, damaged, or of other samples than were scored; if runs were
-            diagnosed differently.
+        UserError: if a file is missing, damaged, or of other samples than were scored, of other
+            settings or of another version.
     """
     rows = []
     for experiment in experiments:
-        first: tuple[Path, DiagnosticsRecord] | None = None
+        given = {k: v for k, v in settings[experiment.experiment].items() if k != "seeds"}
+        asked = given, versions.DIAGNOSTICS
         for run in experiment.runs():
             path = run.directory / DIAGNOSTICS_FILE
-            if finished and not path.exists():
+            may_lack = finished or run.root != RunId.root
+            if may_lack and not path.exists():
                 continue
             record = records.read(DiagnosticsRecord, path)
             _, protocol = checked_scores(run, ("config.json",))
-            if record.files.get("samples.npz") != (protocol.files or {}).get("samples.npz"):
+            known = record.files.get("samples.npz") == (protocol.files or {}).get("samples.npz")
+            if not known or (record.settings, record.version) != asked:
+                if may_lack:
+                    continue
                 raise UserError(
-                    f"{path} is of other samples than protocol.json beside it; make it again: vct "
-                    f"diagnose {run}"
-                )
-            first = first or (path, record)
-            if (record.settings, record.version) != (first[1].settings, first[1].version):
-                raise UserError(
-                    f"{path} and {first[0]} were made with other settings of diagnostics or by "
-                    "other versions; make both again."
+                    f"{path} is of other samples than protocol.json beside it, of other settings "
+                    f"than params.yaml, or of another version; make it again: vct diagnose {run}"
                 )
             of_run = (experiment.experiment, experiment.dataset, run.coupling, run.seed)
             rows += [(*of_run, name, math.nan, value) for name, value in record.numbers.items()]
@@ -111,8 +115,9 @@ def read(experiments: Sequence[ExperimentRows], finished: bool = False) -> pd.Da
 def tidy(found: pd.DataFrame) -> pd.DataFrame:
     """One row per experiment, coupling, name and t, with COLUMNS: mean and spread over seeds."""
     rows = []
-    # A level of noise is drawn by each seed, so that curves of it are averaged in their order.
-    place = found.groupby(["experiment", "coupling", "seed", "name"]).cumcount()
+    # Levels of noise of gradients are drawn by each seed, and averaged in their order.
+    order = found.groupby(["experiment", "coupling", "seed", "name"]).cumcount()
+    place = found["t"].fillna(0.0).where(found["name"] != "gradient_noise", order)
     keys = ["experiment", "dataset", "coupling", "name", "place"]
     for names, group in found.assign(place=place).groupby(keys, sort=False):
         spread = Spread(tuple(group["value"]))

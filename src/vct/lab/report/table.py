@@ -23,7 +23,7 @@ _CAPTION = (
     "are few. {bold}"
 )
 _BOLD = (
-    "Bold: the best row of an experiment with {steps}, the endpoint that was declared before the "
+    "Bold: the best {row} of an experiment with {steps}, the endpoint that was declared before the "
     "runs, only where it is better {than}, paired by seed, with p < {level:g} in sign-flip tests "
     "after Holm's correction over all comparisons of the suite; with n seeds no p is below 2^(1-n)."
 )
@@ -62,10 +62,10 @@ def _caption(found: Sequence[Block], suite: SuiteSettings) -> str:
     """What the reader must know, with the arrows that stand in some heading."""
     bold = _NOTHING_BOLD
     if suite.primary:
-        than = "than independent noise and than the best of " + ", ".join(suite.rivals)
+        row, than = "row", "than independent noise and than the best of " + ", ".join(suite.rivals)
         if suite.comparisons:
-            than = "in all comparisons that were declared of it"
-        bold = _BOLD.format(steps=names.heading(suite.primary), than=than, level=LEVEL)
+            row, than = "of the compared rows", "in all comparisons that were declared of it"
+        bold = _BOLD.format(steps=names.heading(suite.primary), row=row, than=than, level=LEVEL)
     labels = "".join(column.label for block in found for column in block.columns)
     more = ", ↑: more is better" if "↑" in labels else ""
     return _CAPTION.format(arrows=f"↓: less is better{more}", bold=bold)

@@ -32,8 +32,10 @@ def keep(params: Params, suite: str) -> tuple[int, int]:
     for run in every:
         if (run.directory / "protocol.json").exists() and is_current(params, run):
             checked_scores(run, ("config.json", "metrics.json", "trajectory.csv"))
-            more = [DIAGNOSTICS_FILE] if (run.directory / DIAGNOSTICS_FILE).exists() else []
-            _copy(run.directory, run.kept(suite).directory, (*KEPT_FILES, *more))
+            target = run.kept(suite).directory
+            diagnosed = (run.directory / DIAGNOSTICS_FILE).exists()
+            (target / DIAGNOSTICS_FILE).unlink(missing_ok=True)  # of what stood there before
+            _copy(run.directory, target, (*KEPT_FILES, *[DIAGNOSTICS_FILE][: int(diagnosed)]))
     for name in params.suite(suite):
         floor = floor_file(name)
         if floor.exists():

@@ -226,7 +226,10 @@ def explanation_inputs(params: Params, suite: str) -> list[str]:
         found += _of_runs(places, ("trajectory.csv",))
         if settings := params.experiment(name).diagnostics:
             some = [run for run in places if run.seed in settings.seeds]
-            found += _of_runs(some, (DIAGNOSTICS_FILE,))
+            files = _of_runs(some, (DIAGNOSTICS_FILE,))
+            # No stage makes what git does not keep of a kept run.
+            made = {str(run.directory / DIAGNOSTICS_FILE) for run in params.runs(name)}
+            found += [file for file in files if file in made or Path(file).exists()]
     return found
 
 

@@ -1,0 +1,56 @@
+"""Files that explain a suite: its diagnostics as a table and along t, and where couplings gain."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vct.lab.errors import UserError
+from vct.lab.files.layout import EXPLANATION_FILES
+from vct.lab.files.whole import write_text
+from vct.lab.report import diagnostics
+from vct.lab.report.collect import ExperimentRows, collect
+from vct.lab.report.diagnostics_figure import diagnostics_figure
+from vct.lab.report.gains import gains, gains_figure
+from vct.lab.report.table import to_csv
+
+
+def write(
+    directory: Path,
+    rows: Sequence[ExperimentRows],
+    asked: Mapping[str, Mapping[str, Any]],
+    steps: Mapping[str, int],
+    primary: str,
+    finished: bool,
+) -> None:
+    """Write EXPLANATION_FILES into `directory`.
+
+    Args:
+        rows: the experiments of the suite.
+        asked: the section `diagnostics` of those that are diagnosed.
+        steps: of the trainings, by experiment.
+        primary: key of the samples by which gains are told.
+        finished: of the runs that there are; else all must be there.
+
+    Raises:
+        UserError: if no run was diagnosed, or see `diagnostics.read`.
+    """
+    mine = [row.of_seeds(asked[row.experiment]["seeds"]) for row in rows if row.experiment in asked]
+    found = diagnostics.read(mine, asked, finished)
+    if found.empty:
+        raise UserError(
+            f"no run of {', '.join(asked)} was diagnosed, so nothing is written; see: vct diagnose "
+            "--help"
+        )
+    labels, summary = {each.experiment: each.couplings for each in mine}, diagnostics.tidy(found)
+    table, lines, picture, gain = (directory / file for file in EXPLANATION_FILES)
+    write_text(table, to_csv(summary))
+    write_text(lines, diagnostics.markdown(found, labels))
+    diagnostics_figure(picture, summary, labels)
+    dimensions = summary[summary["name"] == "data_dimension"].groupby("dataset")["mean"].first()
+    known = [each for each in rows if each.dataset in dimensions]
+    sizes = {each.experiment: (dimensions[each.dataset], steps[each.experiment]) for each in known}
+    collected = collect(known)
+    every = {
+        row: label for each in collected.experiments for row, label in collected.rows(each).items()
+    }
+    gains_figure(gain, gains(collected, primary, sizes), every)
