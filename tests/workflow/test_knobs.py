@@ -54,6 +54,7 @@ VERSIONS = {
         "floor digits",
         *(f"score {run}" for run in EVERY_RUN),
     ],
+    "DIAGNOSTICS": [],  # which are asked for by no experiment here
     "REPORTING": ["table cpu", "figures cpu/mixture", "figures cpu/digits"],
 }
 UNCHANGED = {"train.dataset", "score.extractor", "score.metric"}
