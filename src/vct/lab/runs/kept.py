@@ -33,9 +33,10 @@ def keep(params: Params, suite: str) -> tuple[int, int]:
         if (run.directory / "protocol.json").exists() and is_current(params, run):
             checked_scores(run, ("config.json", "metrics.json", "trajectory.csv"))
             target = run.kept(suite).directory
-            diagnosed = (run.directory / DIAGNOSTICS_FILE).exists()
             (target / DIAGNOSTICS_FILE).unlink(missing_ok=True)  # of what stood there before
-            _copy(run.directory, target, (*KEPT_FILES, *[DIAGNOSTICS_FILE][: int(diagnosed)]))
+            diagnosed = (run.directory / DIAGNOSTICS_FILE).exists()
+            names = (*KEPT_FILES, DIAGNOSTICS_FILE) if diagnosed else KEPT_FILES
+            _copy(run.directory, target, names)
     for name in params.suite(suite):
         floor = floor_file(name)
         if floor.exists():
