@@ -20,6 +20,7 @@ __getattr__ = exports(
         "vct.couplings.minibatch_ot": "MinibatchOT",
         "vct.couplings.sinkhorn": "Sinkhorn",
         "vct.couplings.semidiscrete": "Semidiscrete",
+        "vct.couplings.model_ot": "ModelOT",
         "vct.couplings.variational": "Variational",
         "vct.couplings.generator_augmented": "GeneratorAugmented",
         "vct.objectives.base": "Levels LossRecord Objective",

@@ -1,6 +1,7 @@
 """Cells of equal mass, known cells on a line, a lower cost than any batch finds, and classes."""
 
 import copy
+import itertools
 import math
 
 import pytest
@@ -9,7 +10,8 @@ from support import pairing
 from torch.distributions import Normal
 
 from vct.couplings.minibatch_ot import MinibatchOT
-from vct.couplings.semidiscrete import Semidiscrete, potentials
+from vct.couplings.semidiscrete import Semidiscrete, drawn, potentials, spread
+from vct.couplings.sinkhorn import transport_plan
 
 SHAPE = (2, 3, 3)
 
@@ -25,8 +27,8 @@ def noise(count, seed=1, shape=SHAPE):
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
 
 
-def coupled(x, eps, labels=None, classes=0, one_hot=None):
-    coupling = Semidiscrete(lambda: (x, labels), classes)
+def coupled(x, eps, labels=None, classes=0, one_hot=None, entropy=0.0):
+    coupling = Semidiscrete(lambda: (x, labels), classes, entropy=entropy)
     return coupling.pair(torch.zeros_like(eps), eps, pairing(len(eps), labels=one_hot))
 
 
@@ -45,7 +47,7 @@ def test_noise_is_kept_and_each_point_is_as_likely():
     pair = coupled(x, noise(count))
     assert torch.equal(pair.z, noise(count))
     assert pair.kl.eq(0).all()
-    hits = torch.cdist(pair.x.flatten(1), x.flatten(1)).argmin(dim=1).bincount(minlength=len(x))
+    hits = which(pair, x).bincount(minlength=len(x))
     # Poisson, and what is left of the potentials' error: a few percent of a cell.
     assert (hits / (count / len(x)) - 1).square().mean().sqrt() < 0.08
 
@@ -60,11 +62,58 @@ def test_pairs_cost_less_than_those_of_batches():
         assert gain > (x.repeat(100, 1, 1, 1) * found).flatten(1).sum(dim=1).mean()
 
 
+def which(pair, x):
+    return torch.cdist(pair.x.flatten(1), x.flatten(1)).argmin(dim=1)
+
+
+@pytest.mark.parametrize("entropy", [0.1, 0.5])
+def test_soft_cells_are_the_entropic_plan_of_a_large_sample(entropy):
+    """Sinkhorn's algorithm between the points, each many times, and as many noises."""
+    x, eps = data(20), noise(2000)
+    plan = transport_plan(x.repeat(100, 1, 1, 1).flatten(1), eps.flatten(1), entropy, 500)
+    expected = 2000 * plan.reshape(100, 20, 2000).sum(dim=0).T
+    g = potentials(x.flatten(1), 1000, 2048, entropy)
+    scale = entropy * spread(x.flatten(1))
+    found = ((eps.flatten(1) @ x.flatten(1).T + g) / scale).softmax(dim=1)
+    assert (found - expected.float()).abs().sum(dim=1).mean() < 0.15
+
+
+@pytest.mark.parametrize("entropy", [0.05, 0.3, 100.0])
+def test_points_of_soft_cells_are_as_likely_and_noise_is_kept(entropy):
+    x, count = data(), 60_000
+    pair = coupled(x, noise(count), entropy=entropy)
+    assert torch.equal(pair.z, noise(count))
+    hits = which(pair, x).bincount(minlength=len(x))
+    assert (hits / (count / len(x)) - 1).square().mean().sqrt() < 0.08
+
+
+def test_entropy_leads_from_the_exact_plan_to_independent_pairs():
+    x, eps = data(), noise(20_000)
+    gains = []
+    for entropy in (0.0, 1e-3, 0.1, 0.3, 1.0, 1000.0):
+        pair = coupled(x, eps, entropy=entropy)
+        centred = pair.x - x.mean(dim=0)
+        gains.append(float((centred * pair.z).flatten(1).sum(dim=1).mean() / spread(x.flatten(1))))
+    assert gains[0] == pytest.approx(gains[1], abs=0.02)
+    assert all(more > less + 0.03 for more, less in itertools.pairwise(gains[1:]))
+    assert abs(gains[-1]) < 0.03
+
+
+def test_what_is_drawn_has_the_law_that_was_asked_for():
+    gain = torch.tensor([[0.0, 1.0, 2.0]]).expand(30_000, 3)
+    level = torch.rand(30_000, generator=torch.Generator().manual_seed(0))
+    share = drawn(gain, 0.5, level).bincount(minlength=3) / 30_000
+    torch.testing.assert_close(share, (gain[0] / 0.5).softmax(dim=0), atol=0.01, rtol=0)
+    ends = torch.tensor([0.0, 1 - 2**-24])
+    assert drawn(torch.zeros(2, 7), 1.0, ends).tolist() == [0, 6]
+    assert drawn(torch.tensor([[0.0, 3.0, 1.0]]), 0.0, ends[:1]).tolist() == [1]
+
+
 def test_classes_have_cells_of_their_own():
     x, labels = data(), torch.arange(60) % 3
     asked = torch.arange(900) % 3
     pair = coupled(x, noise(900), labels, 3, torch.eye(3)[asked])
-    hits = torch.cdist(pair.x.flatten(1), x.flatten(1)).argmin(dim=1)
+    hits = which(pair, x)
     assert torch.equal(labels[hits], asked)
     assert len(hits.unique()) == 60
 

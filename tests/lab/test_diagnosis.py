@@ -22,6 +22,7 @@ COUPLINGS = {
     "variational": {"kl_weight": 1, "encoder": MLP},
     "pooled": {"kind": "ot", "pool": 4},
     "gc": {"kind": "generator_augmented"},
+    "model": {"kind": "model_ot", "pool": 2},
 }
 SETTINGS = {
     "seeds": [0],

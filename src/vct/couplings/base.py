@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from vct.kernels import Kernel
@@ -26,6 +27,16 @@ def undivided(couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None) -> 
     return couple(x, eps, labels)
 
 
+Call = Callable[[Tensor, Tensor | None], Tensor]
+"""A function of samples, each alone: (eps, labels) to what is made of them."""
+
+
+@torch.no_grad()
+def at_once(call: Call, eps: Tensor, labels: Tensor | None) -> Tensor:
+    """What is made of samples where one device has them all."""
+    return call(eps, labels)
+
+
 @dataclass(frozen=True)
 class PairingContext:
     """What a coupling may look at beside the batch.
@@ -40,6 +51,8 @@ class PairingContext:
         labels: one-hot labels (B, K) of the data where training is conditional, else None.
         whole: calls `couple` with the whole batch where these are some of its samples, and gives
             back theirs.
+        divided: makes something of samples that all devices hold, without gradients; each device
+            does its share of them.
     """
 
     t: Tensor
@@ -49,6 +62,7 @@ class PairingContext:
     draw: Draw
     labels: Tensor | None = None
     whole: Callable[[Couple, Tensor, Tensor, Tensor | None], Tensor] = undivided
+    divided: Callable[[Call, Tensor, Tensor | None], Tensor] = at_once
 
 
 @dataclass(frozen=True)

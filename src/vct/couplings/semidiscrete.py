@@ -9,6 +9,7 @@ from torch import Tensor
 from vct import rng
 from vct.couplings.base import Coupling, Pair, PairingContext
 from vct.couplings.minibatch_ot import MinibatchOT
+from vct.couplings.sinkhorn import Sinkhorn
 
 Points = Callable[[], tuple[Tensor, Tensor | None]]
 """Gives all training data x (N, C, H, W) in [-1, 1] and their labels (N,), or None."""
@@ -29,28 +30,39 @@ class Semidiscrete(Coupling):
         points: the data; asked once, in training alone.
         classes: number of classes K of a conditional training, else 0.
         iterations, draws: steps of the ascent, and noises of each.
+        entropy: lambda >= 0 of the entropic plan, in the unit of `vct.couplings.sinkhorn.Sinkhorn`:
+            eps then goes to x_i with a probability that is in proportion to
+            exp((<x_i, eps> + g_i) / lambda), and the cells have soft walls. 0 is the exact plan; a
+            large one leaves pairs independent.
     """
 
     def __init__(
-        self, points: Points, classes: int = 0, iterations: int = 1000, draws: int = 2048
+        self,
+        points: Points,
+        classes: int = 0,
+        iterations: int = 1000,
+        draws: int = 2048,
+        entropy: float = 0.0,
     ) -> None:
         super().__init__()
         self.classes = max(classes, 1)
-        self._cells = _Cells(points, self.classes, iterations, draws)
+        self.entropy = entropy
+        self._cells = _Cells(points, self.classes, iterations, draws, entropy)
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The noises, permuted as in minibatch transport: the sampler's x are no training data."""
-        return MinibatchOT().couple(x, eps)
+        """The noises, from the plan of a batch: the sampler's x are no training data."""
+        batch = Sinkhorn(self.entropy) if self.entropy else MinibatchOT()
+        return batch.couple(x, eps)
 
     @torch.no_grad()
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         labels = context.labels
         which = x.new_zeros(len(x), dtype=torch.int64) if labels is None else labels.argmax(dim=1)
-        found = torch.empty_like(x)
+        found, level = torch.empty_like(x), context.draw.uniform("semidiscrete", x)
         for label in range(self.classes):
             mine = which == label
             data, g = self._cells.of(label, x.device)
-            hit = (eps[mine].flatten(1) @ data.T + g).argmax(dim=1)
+            hit = drawn(eps[mine].flatten(1) @ data.T + g, self.entropy * spread(data), level[mine])
             found[mine] = data[hit].reshape(-1, *x.shape[1:]).to(x.dtype)
         return Pair(found, eps, x.new_zeros(len(x)))
 
@@ -61,8 +73,11 @@ class _Cells:
     Copies of a coupling share them, and checkpoints leave them out: they depend on the data alone.
     """
 
-    def __init__(self, points: Points, classes: int, iterations: int, draws: int) -> None:
-        self.points, self.classes, self.iterations, self.draws = points, classes, iterations, draws
+    def __init__(
+        self, points: Points, classes: int, iterations: int, draws: int, entropy: float
+    ) -> None:
+        self.points, self.classes = points, classes
+        self.iterations, self.draws, self.entropy = iterations, draws, entropy
         self.made: list[tuple[Tensor, Tensor]] = []
 
     def __deepcopy__(self, memo: object) -> "_Cells":
@@ -75,22 +90,45 @@ class _Cells:
             labels = torch.zeros(len(x), dtype=torch.int64) if labels is None else labels
             for each in range(self.classes):
                 mine = x[labels == each].flatten(1).to(device)
-                self.made.append((mine, potentials(mine, self.iterations, self.draws)))
+                g = potentials(mine, self.iterations, self.draws, self.entropy)
+                self.made.append((mine, g))
         return self.made[label]
 
 
+def spread(x: Tensor) -> float:
+    """The deviation of <x_i, eps> over the points x (N, D) and eps, without what depends on eps
+    alone."""
+    return float((x - x.mean(dim=0)).square().sum(dim=1).mean().sqrt())
+
+
+def drawn(gain: Tensor, scale: float, level: Tensor) -> Tensor:
+    """i (B,), drawn in proportion to exp(gain_i / scale) from gain (B, N); the largest at scale 0.
+
+    Args:
+        level: uniform numbers (B,) in [0, 1): the same one gives the same i.
+    """
+    if scale == 0:
+        return gain.argmax(dim=1)
+    below = (gain / scale).softmax(dim=1).double().cumsum(dim=1)
+    # Sums end beside 1 by rounding.
+    return torch.searchsorted(below, (level.double() * below[:, -1])[:, None], right=True)[:, 0]
+
+
 @torch.no_grad()
-def potentials(x: Tensor, iterations: int, draws: int) -> Tensor:
+def potentials(x: Tensor, iterations: int, draws: int, entropy: float = 0.0) -> Tensor:
     """g (N,) of the points x (N, D), by averaged stochastic ascent; the mean of g is 0."""
-    count, device = len(x), x.device
+    count, device, scale = len(x), x.device, entropy * spread(x)
     generator = rng.generator(0, "semidiscrete", device=device)
     # In units of <x, eps>, whose deviation over eps is |x|.
     rate = 0.5 * count**0.5 * x.square().sum(dim=1).mean().sqrt()
     g, mean = torch.zeros(count, device=device), torch.zeros(count, device=device)
     for k in range(iterations):
-        eps = torch.randn(draws, x.shape[1], generator=generator, device=device)
-        hits = torch.bincount((eps @ x.T + g).argmax(dim=1), minlength=count)
-        g += rate / (1 + k / 50) ** 0.5 * (1 / count - hits / draws)
+        gain = torch.randn(draws, x.shape[1], generator=generator, device=device) @ x.T + g
+        if scale == 0:
+            mass = torch.bincount(gain.argmax(dim=1), minlength=count) / draws
+        else:
+            mass = (gain / scale).softmax(dim=1).mean(dim=0)
+        g += rate / (1 + k / 50) ** 0.5 * (1 / count - mass)
         if 2 * k >= iterations:
             mean += g
     mean /= iterations - (iterations + 1) // 2

@@ -134,6 +134,15 @@ def test_transport_costs_as_much_as_independent_pairs():
     assert variational.cost.counts.coupling > 0 == ot.cost.counts.coupling
 
 
+def test_transport_that_asks_the_model_costs_a_call_more():
+    changes = {
+        "experiments.small.variants": ["ot", "model"],
+        "experiments.small.couplings.model": {"kind": "model_ot"},
+    }
+    ot, model = (row.cost.counts for row in rows_of(changes))
+    assert model.step == ot.step + ot.forward
+
+
 def test_a_coupling_that_learns_is_sampled_from_every_prior():
     few, many = (
         rows_of({"experiments.small.sample.priors": priors})

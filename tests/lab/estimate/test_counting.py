@@ -32,6 +32,8 @@ PAIRINGS = {
     "variational": {**COUPLINGS["variational"], "encoder": UNET},
     "gc": {"kind": "generator_augmented", "base": {"kind": "ot"}},
     "gc-vc": GC,
+    "model-ot": {"kind": "model_ot", "pool": 1},
+    "gc-model-ot": {"kind": "generator_augmented", "base": {"kind": "model_ot", "pool": 1}},
     "gc-vc-recouple": {**GC, "noise": "recouple"},
 }
 
@@ -141,7 +143,14 @@ class Oracle:
 
 @pytest.mark.parametrize(
     ("coupling", "objective"),
-    [("independent", "ict"), ("variational", "ecm"), ("variational", "edm"), ("gc-vc", "ict")],
+    [
+        ("independent", "ict"),
+        ("variational", "ecm"),
+        ("variational", "edm"),
+        ("gc-vc", "ict"),
+        ("model-ot", "ict"),
+        ("gc-model-ot", "ecm"),
+    ],
 )
 def test_flop_of_a_step_are_those_of_its_layers(coupling, objective, tmp_path, monkeypatch):
     settings = settings_of(coupling, objective={"kind": objective})

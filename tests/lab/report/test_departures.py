@@ -120,6 +120,17 @@ def test_a_changed_setting_is_named_and_nothing_else(name, key, value, expected)
     assert set(before) <= set(now) if expected else set(now) < set(before)
 
 
+def test_a_coupling_of_this_project_is_named():
+    content = real_params()
+    before = departures(PARAMS.experiment(ICT))
+    content["experiments"][ICT]["couplings"]["ot"] = {"kind": "model_ot", "pool": 4}
+    now = departures(reading.validate(content).experiment(ICT))
+    new = set(now) - set(before)
+    assert "rows of transport to what the model makes (a coupling of this project)" in new
+    assert "OT over pools of 4 batches (one)" in new
+    assert not any("generator-augmented" in each for each in new)
+
+
 def test_objectives_that_were_not_published_have_no_line():
     assert departures(PARAMS.experiment("cifar10-edm")) == ()
     assert sentence({"cifar10-edm": ()}) == ""

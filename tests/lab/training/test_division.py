@@ -18,6 +18,7 @@ GC = {"kind": "generator_augmented", "noise": "recouple"}
 PAIRINGS = {
     **COUPLINGS,
     "pooled-ot": {"kind": "ot", "pool": 4},
+    "model-ot": {"kind": "model_ot", "pool": 4},
     "gc-ot": {**GC, "base": {"kind": "ot"}},
     "gc-vc": {**GC, "base": COUPLINGS["variational"]},
 }

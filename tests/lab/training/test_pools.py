@@ -16,6 +16,7 @@ OT = {"kind": "ot", "pool": 3}
 
 
 def trainer(state, coupling=OT, **train):
+    state.mkdir(exist_ok=True)
     settings = run_settings(coupling, batch_size=SIZE, steps=STEPS, snapshots=0, **train)
     identity = Identity(settings.model_dump(mode="json"), "0", 1)
     runtime = RuntimeSettings(device="cpu")
@@ -59,6 +60,28 @@ def test_a_training_that_goes_on_inside_a_pool_pairs_as_one_that_was_not_stopped
         first.loss.backward(step, first.batches.at(step))
     other.loss.backward(5, other.batches.at(5))
     assert torch.equal(pairs[2][1], pairs[3][1])
+
+
+@pytest.mark.parametrize("stop", [2, 5])
+def test_a_training_that_is_stopped_in_a_pool_goes_on_to_the_same_bits(pairs, stop, tmp_path):
+    """The model that paired the pool has changed when it goes on."""
+    coupling = {"kind": "model_ot", "pool": STEPS}
+    fast = {"ema": {"decay": 0.1}, "optimizer": {"kind": "adam", "learning_rate": 0.1}}
+    whole = trainer(tmp_path / "whole", coupling, **fast)
+    whole.run()
+    expected = [z for _, z in pairs]
+    pairs.clear()
+    first = trainer(tmp_path / "parts", coupling, **fast)
+    while first.step < stop:
+        first._step(first.step)
+        first.step += 1
+    first.save()
+    other = trainer(tmp_path / "parts", coupling, **fast)
+    assert other.resume() == stop
+    other.run()
+    assert all(torch.equal(a, b) for a, (_, b) in zip(expected, pairs, strict=True))
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, other.model.state_dict()[name]), name
 
 
 def test_generated_points_keep_the_noise_of_the_pool(pairs, tmp_path):

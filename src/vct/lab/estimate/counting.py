@@ -96,9 +96,15 @@ def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
         model_bytes=_bytes(model),
         forward=forward / micro_batch,
         couple=couple / micro_batch,
-        step=total / micro_batch,
+        step=(total + calls_of(settings.coupling) * forward) / micro_batch,
         activations=kept,
     )
+
+
+def calls_of(coupling: CouplingSettings) -> int:
+    """Calls of the averaged network for each sample that `without_transport` leaves out."""
+    base = getattr(coupling, "base", None)
+    return coupling.calls + (calls_of(base) if base is not None else 0)
 
 
 def without_transport(coupling: CouplingSettings) -> CouplingSettings:

@@ -8,7 +8,7 @@ from typing import Any
 from vct.lab.data.dataset import Dataset
 from vct.lab.estimate import costs
 from vct.lab.estimate.costs import Device, Disk, Memory
-from vct.lab.estimate.counting import Counts, count, without_transport
+from vct.lab.estimate.counting import Counts, calls_of, count, without_transport
 from vct.lab.estimate.shapes import Unknown, without_data
 from vct.lab.files.layout import RunId
 from vct.lab.settings.own_code import own_classes
@@ -104,7 +104,7 @@ class _Counter:
         parts: list[Any] = [train.network, train.objective, without_transport(settings.coupling)]
         parts = [part.model_dump(mode="json") for part in parts]
         facts: list[Any] = [train.conditional, train.precision, dataset.shape, micro_batch]
-        facts += [dataset.meta.dtype, dataset.meta.classes]
+        facts += [dataset.meta.dtype, dataset.meta.classes, calls_of(settings.coupling)]
         key = json.dumps([*parts, *facts])
         if key not in self._known:
             print(f"counting {name}", file=sys.stderr, flush=True)

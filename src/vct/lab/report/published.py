@@ -84,7 +84,7 @@ def _settings(experiment: ExperimentSettings) -> dict[str, float | str]:
         found["mid time"] = ", ".join(f"{time:g}" for time in sample.mid_times) or "none"
     variational: dict[str, set[float | str]] = {}
     for row, part in _parts(experiment):
-        if hasattr(part, "over") and sample.mid_times:
+        if part.transports and sample.mid_times:
             found[_POOL] = experiment.pool
         if hasattr(part, "kl_weight"):
             clip = row.clip_grad_norm or optimizer.clip_grad_norm or "none"
@@ -105,7 +105,9 @@ def _in_words(experiment: ExperimentSettings) -> Iterator[str]:
         yield f"OT over pools of {', '.join(map(str, pools))} batches (one)"
     if any(getattr(part, "prior", None) == "moments" for part in parts):
         yield "a variational coupling held near its own moments (N(0, I))"
-    if any(part.needs_teacher() for part in parts):
+    if any(part.member == "model_ot" for part in parts):
+        yield "rows of transport to what the model makes (a coupling of this project)"
+    if any(part.member == "generator_augmented" for part in parts):
         yield "generator-augmented rows with these settings (arXiv 2406.09570 has its own)"
     if experiment.sample.priors != ["standard"]:
         yield "rows of a fitted prior or the aggregate posterior (N(0, I))"

@@ -30,6 +30,9 @@ class CouplingSettings(FamilySettings):
     transports: ClassVar[bool] = False
     """Whether it looks at values of data and noise, to plan a transport between them."""
 
+    calls: ClassVar[int] = 0
+    """Calls of the averaged network that a plan takes for each sample."""
+
     clip_grad_norm: Positive | None = Field(default=None, exclude_if=default(None))
 
     def needs_teacher(self) -> bool:
@@ -69,6 +72,22 @@ class MinibatchOTSettings(CouplingSettings):
         if self.pool > 1 and self.over == "device":
             raise ValueError("pool: a pool is of whole batches; remove it, or over: device")
         return self
+
+
+class ModelOTSettings(CouplingSettings):
+    """Optimal transport between the images and what the averaged model makes of the noise, over
+    `pool` batches."""
+
+    target = "vct.couplings.model_ot:ModelOT"
+    label = "model OT"
+    transports = True
+    calls = 1
+
+    kind: Literal["model_ot"]
+    pool: Pool = 16
+
+    def needs_teacher(self) -> bool:
+        return True
 
 
 class VariationalSettings(CouplingSettings):
@@ -113,6 +132,7 @@ class SemidiscreteSettings(CouplingSettings):
     """Optimal transport from N(0, I) to the whole training set (arXiv 2509.25519).
 
     Its potentials are solved for by so many steps of stochastic ascent with so many draws of noise.
+    With an `entropy`, which means what it means in `sinkhorn`, it is the entropic plan.
     """
 
     target = "vct.couplings.semidiscrete:Semidiscrete"
@@ -122,6 +142,7 @@ class SemidiscreteSettings(CouplingSettings):
     kind: Literal["semidiscrete"]
     iterations: Count = 1000
     draws: Count = 2048
+    entropy: Annotated[float, Field(ge=0, le=1e3, exclude_if=default(0.0))] = 0.0
 
 
 class OwnCouplingSettings(OwnSettings, CouplingSettings):

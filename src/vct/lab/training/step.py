@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vct import rng
-from vct.couplings.base import Couple, Pair, PairingContext
+from vct.couplings.base import Call, Couple, Pair, PairingContext
 from vct.kernels import Kernel
 from vct.lab.data.batches import Batch
 from vct.lab.model import Model
@@ -40,6 +40,8 @@ class BatchLoss:
         group: the processes that share the batch.
         micro_batch: most samples at a time; None takes the process's share at once.
         batches: this process's share of the batch of a step, for couplings that pair several.
+        pooled: z of all batches of the pool that was paired last, by its first step. Training goes
+            on with it, since the model that may have paired it has changed since.
     """
 
     train: TrainSettings
@@ -51,7 +53,7 @@ class BatchLoss:
     group: Group
     micro_batch: int | None
     batches: Callable[[int], Batch]
-    _pooled: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    pooled: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def backward(self, step: int, batch: Batch) -> tuple[LossRecord, Levels]:
         """Add up the gradients; return loss and noise levels of the whole batch.
@@ -117,6 +119,7 @@ class BatchLoss:
             self._draw(step, part),
             batch.labels,
             self._gathered if self.model.coupling.pool == 1 else partial(self._of_pool, step),
+            self._divided,
         )
         pair = self.model.coupling.pair(batch.x, eps, context)
         if not isinstance(pair, Pair):
@@ -135,6 +138,20 @@ class BatchLoss:
         check(f"{type(self.model.coupling).__name__}.couple", z, whole.shape)
         return z[self.group.share(len(z))]
 
+    @torch.no_grad()
+    def _divided(self, call: Call, eps: Tensor, labels: Tensor | None) -> Tensor:
+        """What `call` makes of samples (N, ...) that every process has, in parts of a micro-batch;
+        the processes tell each other."""
+        mine = self.group.share(len(eps))
+        here = self.group.share(self.train.batch_size)
+        width = self.micro_batch or here.stop - here.start
+        parts = [
+            call(eps[at], None if labels is None else labels[at])
+            for start in range(mine.start, mine.stop, width)
+            for at in [slice(start, min(start + width, mine.stop))]
+        ]
+        return self.group.gather(torch.cat(parts))
+
     def _of_pool(
         self, step: int, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None
     ) -> Tensor:
@@ -144,8 +161,8 @@ class BatchLoss:
         """
         total, pool = self.train.batch_size, self.model.coupling.pool
         first = step - step % pool
-        if first not in self._pooled:
-            self._pooled.clear()
+        if first not in self.pooled:
+            self.pooled.clear()
             gather = self.group.gather
             steps = range(first, min(first + pool, self.train.steps))
             batches = [self.batches(each) for each in steps]
@@ -154,9 +171,9 @@ class BatchLoss:
             noise = torch.cat([self._noise(each, x) for each in steps])
             z = couple(together, noise, torch.cat(shown) if shown else None)
             check(f"{type(self.model.coupling).__name__}.couple", z, together.shape)
-            self._pooled[first] = z
+            self.pooled[first] = z
         start = (step - first) * total
-        return self._pooled[first][start : start + total][self.group.share(total)]
+        return self.pooled[first][start : start + total][self.group.share(total)]
 
     def _backward(
         self, part: slice, pair: Pair, levels: Levels, labels: Tensor | None, step: int

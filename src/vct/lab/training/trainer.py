@@ -200,6 +200,7 @@ class Trainer:
             "watch": self.watch.state_dict(),
             "rows": self.log.text(),
             "parts": self.pending.hashes,
+            "pooled": self.loss.pooled,
         }
 
     def _load(self, state: dict[str, Any]) -> None:
@@ -210,6 +211,7 @@ class Trainer:
         if "watch" in state:  # older checkpoints lack it, and were written outside a streak
             self.watch.load_state_dict(state["watch"])
         self.pending.hashes = dict(state["parts"])
+        self.loss.pooled.update(state.get("pooled", {}))  # older checkpoints lack it
 
     def resume(self) -> int:
         """Go on from the newest checkpoint, if any; return the step.
