@@ -13,7 +13,7 @@ from vct.lab.settings.run import run_settings
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.trainer import Trainer
 
-ROUNDS, STEPS = 5, 40
+ROUNDS, STEPS = 5, 48  # rounds of whole pools of 16
 
 
 def main(experiment: str = "mixture") -> None:

@@ -11,7 +11,7 @@ from torch.distributions import Normal
 
 from vct.couplings.minibatch_ot import MinibatchOT
 from vct.couplings.semidiscrete import Semidiscrete, drawn, potentials, spread
-from vct.couplings.sinkhorn import transport_plan
+from vct.couplings.sinkhorn import Sinkhorn, transport_plan
 
 SHAPE = (2, 3, 3)
 
@@ -20,7 +20,8 @@ def data(count=60, seed=0):
     draw = torch.Generator().manual_seed(seed)
     centre = torch.randn(4, *SHAPE, generator=draw)
     spread = torch.randn(count, *SHAPE, generator=draw)
-    return centre[torch.arange(count) % 4] / 2 + 0.2 * spread
+    # Off centre, as bright images are.
+    return 1 + centre[torch.arange(count) % 4] / 2 + 0.2 * spread
 
 
 def noise(count, seed=1, shape=SHAPE):
@@ -116,6 +117,30 @@ def test_classes_have_cells_of_their_own():
     hits = which(pair, x)
     assert torch.equal(labels[hits], asked)
     assert len(hits.unique()) == 60
+
+
+def test_soft_cells_of_a_class_are_as_likely():
+    x, labels = data(12), torch.arange(12) % 3
+    asked = torch.arange(30_000) % 3
+    pair = coupled(x, noise(30_000), labels, 3, torch.eye(3)[asked], entropy=0.5)
+    hits = which(pair, x)
+    assert torch.equal(labels[hits], asked)
+    assert (hits.bincount(minlength=12) / 2500 - 1).abs().max() < 0.08
+
+
+def test_the_unit_of_entropy_is_that_of_sinkhorn():
+    """The deviation of the cost without what depends on x or eps alone."""
+    x, eps = data().flatten(1), noise(4000).flatten(1)
+    cost = -(x @ eps.T)
+    cost = cost - cost.mean(dim=0)
+    cost = cost - cost.mean(dim=1, keepdim=True)
+    assert spread(x) == pytest.approx(float(cost.std(correction=0)), rel=0.02)
+
+
+def test_the_sampler_draws_from_the_entropic_plan_of_a_batch():
+    x, eps = data(32), noise(32)
+    soft = Semidiscrete(lambda: pytest.fail("the sampler has no training data"), entropy=0.5)
+    assert torch.equal(soft.couple(x, eps), Sinkhorn(0.5).couple(x, eps))
 
 
 def test_potentials_depend_on_the_data_alone():

@@ -32,9 +32,17 @@ Call = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @torch.no_grad()
+def in_parts(width: int, call: Call, eps: Tensor, labels: Tensor | None) -> Tensor:
+    """What is made of samples (N, ...), `width` of them at a time."""
+    starts = range(0, len(eps), width)
+    shown = [None if labels is None else labels[at : at + width] for at in starts]
+    parts = zip(starts, shown, strict=True)
+    return torch.cat([call(eps[at : at + width], some) for at, some in parts])
+
+
 def at_once(call: Call, eps: Tensor, labels: Tensor | None) -> Tensor:
     """What is made of samples where one device has them all."""
-    return call(eps, labels)
+    return in_parts(len(eps), call, eps, labels)
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,8 @@ class PairingContext:
         labels: one-hot labels (B, K) of the data where training is conditional, else None.
         whole: calls `couple` with the whole batch where these are some of its samples, and gives
             back theirs.
-        divided: makes something of samples that all devices hold, without gradients; each device
-            does its share of them.
+        divided: makes something of samples without gradients; each device does its share. Only for
+            samples that all devices hold: in a function that is given to `whole`.
     """
 
     t: Tensor

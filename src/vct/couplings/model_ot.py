@@ -10,14 +10,14 @@ from vct.couplings.minibatch_ot import MinibatchOT, assignment
 class ModelOT(Coupling):
     """Gives each data point the noise of which the averaged model already makes something like it.
 
-    The noise of a pool is permuted so that sum |x_i - f_ema(T eps_pi(i), T)|^2 is least. An
-    untrained f answers in proportion to eps, so the first plan is that of minibatch optimal
-    transport; later ones follow what the network finds easy to make of noise, in place of a
-    straight line. Data and noise keep their distributions, since each is used once; with labels,
-    noise is permuted within each class, so they do so in each class too.
+    The noise of a pool is permuted so that sum |x_i - f_ema(T eps_pi(i), T)|^2 is least. With the
+    VE kernel an f whose network answers next to nothing is in proportion to eps, so the first plan
+    is that of minibatch optimal transport; later ones follow what the network finds easy to make of
+    noise, in place of a straight line. Data and noise keep their distributions, since each is used
+    once; with labels, noise is permuted within each class, so they do so in each class too.
 
     It costs one call of the network without gradients for each sample; a plan costs O(pool^2) more
-    per step.
+    per step, and half a minute for 8,192 pairs.
 
     Args:
         t_max: T.

@@ -33,7 +33,7 @@ class Semidiscrete(Coupling):
         entropy: lambda >= 0 of the entropic plan, in the unit of `vct.couplings.sinkhorn.Sinkhorn`:
             eps then goes to x_i with a probability that is in proportion to
             exp((<x_i, eps> + g_i) / lambda), and the cells have soft walls. 0 is the exact plan; a
-            large one leaves pairs independent.
+            large one leaves pairs independent. Many points want more `iterations` for a small one.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Semidiscrete(Coupling):
         found, level = torch.empty_like(x), context.draw.uniform("semidiscrete", x)
         for label in range(self.classes):
             mine = which == label
-            data, g = self._cells.of(label, x.device)
-            hit = drawn(eps[mine].flatten(1) @ data.T + g, self.entropy * spread(data), level[mine])
+            data, g, scale = self._cells.of(label, x.device)
+            hit = drawn(eps[mine].flatten(1) @ data.T + g, scale, level[mine])
             found[mine] = data[hit].reshape(-1, *x.shape[1:]).to(x.dtype)
         return Pair(found, eps, x.new_zeros(len(x)))
 
@@ -78,20 +78,21 @@ class _Cells:
     ) -> None:
         self.points, self.classes = points, classes
         self.iterations, self.draws, self.entropy = iterations, draws, entropy
-        self.made: list[tuple[Tensor, Tensor]] = []
+        self.made: list[tuple[Tensor, Tensor, float]] = []
 
     def __deepcopy__(self, memo: object) -> "_Cells":
         return self
 
-    def of(self, label: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """x (N, D) and g (N,) of a class."""
+    def of(self, label: int, device: torch.device) -> tuple[Tensor, Tensor, float]:
+        """x (N, D) and g (N,) of a class, and what its gains are divided by."""
         if not self.made:
             x, labels = self.points()
             labels = torch.zeros(len(x), dtype=torch.int64) if labels is None else labels
             for each in range(self.classes):
                 mine = x[labels == each].flatten(1).to(device)
                 g = potentials(mine, self.iterations, self.draws, self.entropy)
-                self.made.append((mine, g))
+                scale = self.entropy * spread(mine) if self.entropy else 0.0
+                self.made.append((mine, g, scale))
         return self.made[label]
 
 
@@ -117,7 +118,7 @@ def drawn(gain: Tensor, scale: float, level: Tensor) -> Tensor:
 @torch.no_grad()
 def potentials(x: Tensor, iterations: int, draws: int, entropy: float = 0.0) -> Tensor:
     """g (N,) of the points x (N, D), by averaged stochastic ascent; the mean of g is 0."""
-    count, device, scale = len(x), x.device, entropy * spread(x)
+    count, device, scale = len(x), x.device, entropy * spread(x) if entropy else 0.0
     generator = rng.generator(0, "semidiscrete", device=device)
     # In units of <x, eps>, whose deviation over eps is |x|.
     rate = 0.5 * count**0.5 * x.square().sum(dim=1).mean().sqrt()

@@ -34,6 +34,11 @@ PAIRINGS = {
     "gc-vc": GC,
     "model-ot": {"kind": "model_ot", "pool": 1},
     "gc-model-ot": {"kind": "generator_augmented", "base": {"kind": "model_ot", "pool": 1}},
+    "gc-model-ot-recouple": {
+        "kind": "generator_augmented",
+        "base": {"kind": "model_ot", "pool": 1},
+        "noise": "recouple",
+    },
     "gc-vc-recouple": {**GC, "noise": "recouple"},
 }
 
@@ -150,6 +155,7 @@ class Oracle:
         ("gc-vc", "ict"),
         ("model-ot", "ict"),
         ("gc-model-ot", "ecm"),
+        ("gc-model-ot-recouple", "ecm"),
     ],
 )
 def test_flop_of_a_step_are_those_of_its_layers(coupling, objective, tmp_path, monkeypatch):

@@ -21,6 +21,14 @@ def test_the_published_rows_have_the_hashes_of_their_settings():
         assert of_runs.run_settings(params, run).sha256() == row["settings_sha256"], run
 
 
+@pytest.mark.parametrize("pool", [1, 16, 32])
+@pytest.mark.parametrize("kind", ["ot", "model_ot"])
+def test_what_is_left_out_of_a_dump_is_the_default(kind, pool):
+    settings = run_settings({"kind": kind, "pool": pool})
+    again = type(settings).model_validate(settings.model_dump(mode="json"))
+    assert again == settings and again.coupling.pool == pool
+
+
 WRITTEN = {
     "8b8f513294b4c57504d3046848c04bf68ae8717003b12b4fe42390d15c557d4b": run_settings(),
     "7cdaf36cfc01a073e97c1dd7e465e60de3e2c79c4698d62f41044a4db68f9fa3": run_settings("ot"),

@@ -110,6 +110,29 @@ def test_transport_is_over_what_the_setting_says(kind, over, tmp_path):
     assert torch.equal(z, whole if over == "batch" else halves)
 
 
+def shares(state, count, micro_batch):
+    """What `divided` makes of samples that every process has, and how many it asks at a time."""
+    widths = []
+
+    def doubled(eps, labels):
+        assert torch.equal(labels, eps + 1)
+        widths.append(len(eps))
+        return 2 * eps
+
+    eps = torch.arange(float(count))
+    loss = trainer(state, COUPLINGS["independent"], {"micro_batch": micro_batch}).loss
+    return loss._divided(doubled, eps, eps + 1), widths
+
+
+@pytest.mark.parametrize(("count", "micro_batch"), [(32, None), (32, 3), (7, None), (1, None)])
+def test_what_is_asked_of_samples_is_divided(count, micro_batch, tmp_path):
+    found = together(tmp_path / "group", 2, shares, tmp_path, count, micro_batch)
+    for made, widths in found:
+        assert torch.equal(made, 2 * torch.arange(float(count)))
+        # A half, in parts of no more than a half of the batch.
+        assert sum(widths) == -(-count // 2) and max(widths) <= (micro_batch or 8)
+
+
 def test_transport_per_device_pairs_what_the_device_holds(tmp_path):
     local = {"kind": "ot", "over": "device"}
     whole = gradients(tmp_path, local, {})

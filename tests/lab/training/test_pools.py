@@ -62,6 +62,32 @@ def test_a_training_that_goes_on_inside_a_pool_pairs_as_one_that_was_not_stopped
     assert torch.equal(pairs[2][1], pairs[3][1])
 
 
+def test_the_averaged_model_pairs_all_batches_of_its_pool(pairs, tmp_path):
+    """By hand: what the average of the pool's first step makes of every noise of the pool."""
+    fast = {"ema": {"decay": 0.5}, "optimizer": {"kind": "adam", "learning_rate": 0.1}}
+    made = trainer(tmp_path, {"kind": "model_ot", "pool": 3}, **fast)
+    for step in range(3):
+        made._step(step)
+    pairs.clear()
+    eps = torch.cat([noise(step) for step in (3, 4, 5)]).reshape(12, 2, 1, 1)
+    f = made.loss._f(made.ema.module.network)
+    t = torch.full((12,), made.train.t_max)
+    with torch.no_grad():
+        answers = f(f.kernel(torch.zeros_like(eps), eps, t), t).flatten(1)
+    for step in (3, 4, 5):
+        made._step(step)
+    x, z = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    _, best = linear_sum_assignment((x @ answers.T).numpy(), maximize=True)
+    assert torch.equal(z, eps.flatten(1)[best])
+
+
+def test_what_is_used_up_is_not_saved(tmp_path):
+    made = trainer(tmp_path)
+    made._step(0)
+    made._step(1)
+    assert list(made.loss.state(2)) == [0] and made.loss.state(3) == {}
+
+
 @pytest.mark.parametrize("stop", [2, 5])
 def test_a_training_that_is_stopped_in_a_pool_goes_on_to_the_same_bits(pairs, stop, tmp_path):
     """The model that paired the pool has changed when it goes on."""

@@ -1,12 +1,13 @@
 """The subject of a diagnosis: a trained run with all that trained it."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from vct import rng
-from vct.couplings.base import PairingContext
+from vct.couplings.base import PairingContext, in_parts
 from vct.kernels import Kernel
 from vct.lab.data.batches import Batches
 from vct.lab.data.dataset import Dataset
@@ -69,6 +70,7 @@ class Subject:
                 self.f,
                 Draw(self.seed, first),
                 torch.cat(shown) if shown else None,
+                divided=partial(in_parts, self.micro_batch or self.train.batch_size),
             )
             pair = self.model.coupling.pair(x, eps, context)
             found.append((pair.x, pair.z))

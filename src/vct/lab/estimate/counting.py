@@ -103,8 +103,9 @@ def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
 
 def calls_of(coupling: CouplingSettings) -> int:
     """Calls of the averaged network for each sample that `without_transport` leaves out."""
-    base = getattr(coupling, "base", None)
-    return coupling.calls + (calls_of(base) if base is not None else 0)
+    if isinstance(coupling, GeneratorAugmentedSettings):
+        return calls_of(coupling.base) * (2 if coupling.noise == "recouple" else 1)
+    return coupling.calls
 
 
 def without_transport(coupling: CouplingSettings) -> CouplingSettings:

@@ -87,7 +87,7 @@ def _micro_batch(train: TrainSettings, runtime: RuntimeSettings) -> int:
 
 
 class _Counter:
-    """Counts each network once: kernels, pairings by transport and lengths change nothing."""
+    """Counts each network once: kernels, plans of transport and lengths change nothing."""
 
     def __init__(self) -> None:
         self._known: dict[str, Counts] = {}

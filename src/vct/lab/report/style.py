@@ -25,9 +25,10 @@ _COUPLINGS = {
     "generator_augmented": "#CC79A7",
     "gc": "#CC79A7",
     "semidiscrete": "#D55E00",
-    "model_ot": "#56B4E9",
+    "model_ot": "#8C564B",
+    "model-ot": "#8C564B",
 }
-_SPARE = ("#882255", "#7A7A00", "#44AA99", "#332288")
+_SPARE = ("#56B4E9", "#882255", "#7A7A00", "#44AA99", "#332288")
 
 # Modes and classes: other hues, so that no mode is taken for a coupling.
 MODES = ("#5D3A9B", "#E66100", "#1A85FF", "#D41159", "#7A7A00", "#40B0A6")

@@ -1,8 +1,8 @@
 """One training step's loss and gradients: pair the batch, compare, differentiate.
 
 The batch may be divided over micro-batches and devices. However it is, a step draws the same
-data, noise and noise levels, and couples the same pairs; only masks of dropout differ, since each
-micro-batch draws its own.
+data, noise and noise levels, and couples the same pairs, up to the rounding of a model that is
+asked for them; only masks of dropout differ, since each micro-batch draws its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vct import rng
-from vct.couplings.base import Call, Couple, Pair, PairingContext
+from vct.couplings.base import Call, Couple, Pair, PairingContext, in_parts
 from vct.kernels import Kernel
 from vct.lab.data.batches import Batch
 from vct.lab.model import Model
@@ -138,19 +138,21 @@ class BatchLoss:
         check(f"{type(self.model.coupling).__name__}.couple", z, whole.shape)
         return z[self.group.share(len(z))]
 
-    @torch.no_grad()
     def _divided(self, call: Call, eps: Tensor, labels: Tensor | None) -> Tensor:
         """What `call` makes of samples (N, ...) that every process has, in parts of a micro-batch;
         the processes tell each other."""
-        mine = self.group.share(len(eps))
         here = self.group.share(self.train.batch_size)
         width = self.micro_batch or here.stop - here.start
-        parts = [
-            call(eps[at], None if labels is None else labels[at])
-            for start in range(mine.start, mine.stop, width)
-            for at in [slice(start, min(start + width, mine.stop))]
-        ]
-        return self.group.gather(torch.cat(parts))
+        # Shares of one size; where they do not come out even, the last ones begin anew.
+        share = -(-len(eps) // self.group.size)
+        first = torch.arange(share, device=eps.device) + self.group.rank * share
+        mine = first % len(eps)
+        made = in_parts(width, call, eps[mine], None if labels is None else labels[mine])
+        return self.group.gather(made)[: len(eps)]
+
+    def state(self, step: int) -> dict[int, Tensor]:
+        """What a training needs to go on before `step`: the pairs of a pool that is not used up."""
+        return {first: z for first, z in self.pooled.items() if step % self.model.coupling.pool}
 
     def _of_pool(
         self, step: int, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None

@@ -200,7 +200,7 @@ class Trainer:
             "watch": self.watch.state_dict(),
             "rows": self.log.text(),
             "parts": self.pending.hashes,
-            "pooled": self.loss.pooled,
+            "pooled": self.loss.state(self.step),
         }
 
     def _load(self, state: dict[str, Any]) -> None:
