@@ -84,7 +84,7 @@ class ModelOTSettings(CouplingSettings):
     calls = 1
 
     kind: Literal["model_ot"]
-    pool: Annotated[int, Field(ge=1, le=10_000, exclude_if=default(16))] = 16
+    pool: Annotated[int, Field(ge=1, le=10_000)] = 16
 
     def needs_teacher(self) -> bool:
         return True
