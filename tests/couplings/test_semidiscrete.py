@@ -73,8 +73,8 @@ def test_soft_cells_are_the_entropic_plan_of_a_large_sample(entropy):
     x, eps = data(20), noise(2000)
     plan = transport_plan(x.repeat(100, 1, 1, 1).flatten(1), eps.flatten(1), entropy, 500)
     expected = 2000 * plan.reshape(100, 20, 2000).sum(dim=0).T
-    g = potentials(x.flatten(1), 1000, 2048, entropy)
     scale = entropy * spread(x.flatten(1))
+    g = potentials(x.flatten(1), 1000, 2048, scale)
     found = ((eps.flatten(1) @ x.flatten(1).T + g) / scale).softmax(dim=1)
     assert (found - expected.float()).abs().sum(dim=1).mean() < 0.15
 

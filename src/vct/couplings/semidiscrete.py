@@ -90,8 +90,8 @@ class _Cells:
             labels = torch.zeros(len(x), dtype=torch.int64) if labels is None else labels
             for each in range(self.classes):
                 mine = x[labels == each].flatten(1).to(device)
-                g = potentials(mine, self.iterations, self.draws, self.entropy)
-                scale = self.entropy * spread(mine) if self.entropy else 0.0
+                scale = self.entropy * spread(mine)
+                g = potentials(mine, self.iterations, self.draws, scale)
                 self.made.append((mine, g, scale))
         return self.made[label]
 
@@ -116,9 +116,13 @@ def drawn(gain: Tensor, scale: float, level: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def potentials(x: Tensor, iterations: int, draws: int, entropy: float = 0.0) -> Tensor:
-    """g (N,) of the points x (N, D), by averaged stochastic ascent; the mean of g is 0."""
-    count, device, scale = len(x), x.device, entropy * spread(x) if entropy else 0.0
+def potentials(x: Tensor, iterations: int, draws: int, scale: float = 0.0) -> Tensor:
+    """g (N,) of the points x (N, D), by averaged stochastic ascent; the mean of g is 0.
+
+    Args:
+        scale: lambda of the entropic plan in the unit of <x, eps>; 0 is the exact plan.
+    """
+    count, device = len(x), x.device
     generator = rng.generator(0, "semidiscrete", device=device)
     # In units of <x, eps>, whose deviation over eps is |x|.
     rate = 0.5 * count**0.5 * x.square().sum(dim=1).mean().sqrt()
