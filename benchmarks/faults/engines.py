@@ -299,7 +299,7 @@ def _tracked(folder: Path) -> str:
     """Status of each run in MLflow, and how often it has each step."""
     query = (
         "select t.value, r.status, m.step, count(*) from metrics m join runs r using (run_uuid) "
-        "join tags t using (run_uuid) where t.key = 'vct.run' and m.key = 'loss' group by 1, 2, 3"
+        "join tags t using (run_uuid) where t.key = 'vct.run' and m.key = 'training/loss' group by 1, 2, 3"
     )
     with sqlite3.connect(folder / "mlflow.db") as database:
         return repr(sorted(database.execute(query).fetchall()))
