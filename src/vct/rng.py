@@ -118,6 +118,12 @@ class Draw:
         )
         return numbers[self.start : self.start + count]
 
+    def normal(self, purpose: str, like: torch.Tensor) -> torch.Tensor:
+        """Standard normal numbers of the shape of `like` (B, ...), for its samples."""
+        shape = (self.total or len(like), *like.shape[1:])
+        numbers = normal(shape, self.seed, self.step, purpose, device=like.device)
+        return numbers[self.start : self.start + len(like)].to(like.dtype)
+
     def dropout(self, purpose: str) -> AbstractContextManager[None]:
         """Masks of dropout inside; see `dropout`."""
         place = () if self.total is None else (self.start,)

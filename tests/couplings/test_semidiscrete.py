@@ -173,3 +173,16 @@ def test_the_sampler_permutes_noise(size):
     order = z.flatten(1).sum(dim=1).sort().values
     torch.testing.assert_close(order, noise(size).flatten(1).sum(dim=1).sort().values)
     assert math.isfinite(z.sum())
+
+
+def test_who_watches_changes_nothing():
+    flat = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    seen = []
+
+    def watched(steps):
+        for step in steps:
+            seen.append(step)
+            yield step
+
+    assert torch.equal(potentials(flat, 30, 50, watched=watched), potentials(flat, 30, 50))
+    assert seen == list(range(30))

@@ -82,19 +82,24 @@ class Pair:
         z: their noise, of the same shape.
         kl: divergence of q(z|x) from the coupling's prior, mostly N(0, I), of each sample (B,) in
             nats, summed over dimensions; zero where the coupling learns nothing.
+        weight: factor (B,) of each sample's distance, with a mean of 1; None where all count alike.
     """
 
     x: Tensor
     z: Tensor
     kl: Tensor
+    weight: Tensor | None = None
 
     def __post_init__(self) -> None:
         check("Pair.z", self.z, self.x.shape)
         check("Pair.kl", self.kl, self.x.shape[:1])
+        if self.weight is not None:
+            check("Pair.weight", self.weight, self.x.shape[:1])
 
     def part(self, part: slice) -> "Pair":
         """Those of some samples."""
-        return Pair(self.x[part], self.z[part], self.kl[part])
+        weight = None if self.weight is None else self.weight[part]
+        return Pair(self.x[part], self.z[part], self.kl[part], weight)
 
 
 Scope = Literal["sample", "device", "batch"]

@@ -40,8 +40,14 @@ def assignment(x: Tensor, eps: Tensor) -> Tensor | None:
 
     None if some <x_i, eps_j> is not finite.
     """
-    gain = (x.flatten(1) @ eps.flatten(1).T).double().cpu().numpy()
-    if not np.isfinite(gain).all():
+    return best_permutation((x.flatten(1) @ eps.flatten(1).T).double())
+
+
+def best_permutation(gain: Tensor) -> Tensor | None:
+    """pi (B,), int64, with the largest sum of gain_{i, pi(i)}; None if some gain (B, B) is not
+    finite."""
+    table = gain.cpu().numpy()
+    if not np.isfinite(table).all():
         return None
-    _, columns = linear_sum_assignment(gain, maximize=True)
-    return torch.as_tensor(columns, device=x.device)
+    _, columns = linear_sum_assignment(table, maximize=True)
+    return torch.as_tensor(columns, device=gain.device)

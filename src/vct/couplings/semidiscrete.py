@@ -1,7 +1,7 @@
 """Semidiscrete optimal transport, from N(0, I) to the whole training set at once (Flow matching
 with semidiscrete couplings, arXiv 2509.25519)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from vct.couplings.sinkhorn import Sinkhorn
 
 Points = Callable[[], tuple[Tensor, Tensor | None]]
 """Gives all training data x (N, C, H, W) in [-1, 1] and their labels (N,), or None."""
+Watched = Callable[[range], Iterable[int]]
+"""Goes through steps that may take minutes, and may tell of them."""
 
 
 class Semidiscrete(Coupling):
@@ -34,6 +36,7 @@ class Semidiscrete(Coupling):
             eps then goes to x_i with a probability that is in proportion to
             exp((<x_i, eps> + g_i) / lambda), and the cells have soft walls. 0 is the exact plan; a
             large one leaves pairs independent. Many points want more `iterations` for a small one.
+        watched: hands on the steps of the ascent.
     """
 
     def __init__(
@@ -43,11 +46,12 @@ class Semidiscrete(Coupling):
         iterations: int = 1000,
         draws: int = 2048,
         entropy: float = 0.0,
+        watched: Watched = iter,
     ) -> None:
         super().__init__()
         self.classes = max(classes, 1)
         self.entropy = entropy
-        self._cells = _Cells(points, self.classes, iterations, draws, entropy)
+        self._cells = _Cells(points, self.classes, iterations, draws, entropy, watched)
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The noises, from the plan of a batch: the sampler's x are no training data."""
@@ -74,9 +78,15 @@ class _Cells:
     """
 
     def __init__(
-        self, points: Points, classes: int, iterations: int, draws: int, entropy: float
+        self,
+        points: Points,
+        classes: int,
+        iterations: int,
+        draws: int,
+        entropy: float,
+        watched: Watched,
     ) -> None:
-        self.points, self.classes = points, classes
+        self.points, self.classes, self.watched = points, classes, watched
         self.iterations, self.draws, self.entropy = iterations, draws, entropy
         self.made: list[tuple[Tensor, Tensor, float]] = []
 
@@ -91,7 +101,7 @@ class _Cells:
             for each in range(self.classes):
                 mine = x[labels == each].flatten(1).to(device)
                 scale = self.entropy * spread(mine)
-                g = potentials(mine, self.iterations, self.draws, scale)
+                g = potentials(mine, self.iterations, self.draws, scale, self.watched)
                 self.made.append((mine, g, scale))
         return self.made[label]
 
@@ -116,18 +126,21 @@ def drawn(gain: Tensor, scale: float, level: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def potentials(x: Tensor, iterations: int, draws: int, scale: float = 0.0) -> Tensor:
+def potentials(
+    x: Tensor, iterations: int, draws: int, scale: float = 0.0, watched: Watched = iter
+) -> Tensor:
     """g (N,) of the points x (N, D), by averaged stochastic ascent; the mean of g is 0.
 
     Args:
         scale: lambda of the entropic plan in the unit of <x, eps>; 0 is the exact plan.
+        watched: hands on the steps.
     """
     count, device = len(x), x.device
     generator = rng.generator(0, "semidiscrete", device=device)
     # In units of <x, eps>, whose deviation over eps is |x|.
     rate = 0.5 * count**0.5 * x.square().sum(dim=1).mean().sqrt()
     g, mean = torch.zeros(count, device=device), torch.zeros(count, device=device)
-    for k in range(iterations):
+    for k in watched(range(iterations)):
         gain = torch.randn(draws, x.shape[1], generator=generator, device=device) @ x.T + g
         if scale == 0:
             mass = torch.bincount(gain.argmax(dim=1), minlength=count) / draws

@@ -66,13 +66,17 @@ def transport_plan(
     by `tolerance` of their size, root mean square; the rest is mended by `feasible`. All of P is
     NaN if some <x_i, eps_j> is not finite.
     """
-    cost = -(x.double() @ eps.double().T)
-    cost = cost - cost.mean(dim=0)
-    cost = cost - cost.mean(dim=1, keepdim=True)
+    cost = centred(-(x.double() @ eps.double().T))
     spread = cost.std(correction=0)
     if spread == 0:
         return torch.full_like(cost, 1 / len(cost) ** 2)
     return feasible(_scaled(-cost / (spread * entropy), iterations, tolerance))
+
+
+def centred(cost: Tensor) -> Tensor:
+    """Cost (B, B) without the parts that depend on the row or the column alone."""
+    cost = cost - cost.mean(dim=0)
+    return cost - cost.mean(dim=1, keepdim=True)
 
 
 CHECKED_EVERY = 10

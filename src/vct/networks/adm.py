@@ -107,12 +107,12 @@ class ADM(nn.Module):
     """F of class-conditional ImageNet models.
 
     Args:
-        shape: (C, H, W) of the input, H = W divisible by 2^(levels - 1).
+        shape: (C, H, W) of the input, H and W divisible by 2^(levels - 1).
         outputs: channels of the output.
         channels: channels at multiplier 1.
         mult: multiplier of each level.
         blocks: residual blocks of a level.
-        attention: sizes in pixels at which blocks of at least 64 channels attend.
+        attention: heights in pixels at which blocks of at least 64 channels attend.
         dropout: probability in [0, 1).
         classes: number of classes K; 0 is unconditional.
     """

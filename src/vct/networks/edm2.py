@@ -84,12 +84,12 @@ class EDM2(nn.Module):
     """F whose activations and weights keep their magnitude throughout training.
 
     Args:
-        shape: (C, H, W) of the input, H = W divisible by 2^(levels - 1).
+        shape: (C, H, W) of the input, H and W divisible by 2^(levels - 1).
         outputs: channels of the output, which is zero at the start.
         channels: channels at multiplier 1.
         mult: multiplier of each level.
         blocks: residual blocks of a level.
-        attention: sizes in pixels at which blocks of at least 64 channels attend.
+        attention: heights in pixels at which blocks of at least 64 channels attend.
         dropout: probability in [0, 1).
         dropout_up_to: largest size in pixels at which blocks drop; None drops at all sizes.
         classes: number of classes K; 0 is unconditional.

@@ -24,12 +24,12 @@ class _UNet(nn.Module):
     """What DDPM++ and NCSN++ share.
 
     Args:
-        shape: (C, H, W) of the input, H = W divisible by 2^(levels - 1).
+        shape: (C, H, W) of the input, H and W divisible by 2^(levels - 1).
         outputs: channels of the output.
         channels: channels at multiplier 1.
         mult: multiplier of each level.
         blocks: residual blocks of a level.
-        attention: sizes in pixels at which blocks attend.
+        attention: heights in pixels at which blocks attend.
         dropout: probability in [0, 1).
         classes: number of classes K; 0 is unconditional.
     """

@@ -98,7 +98,8 @@ class Objective(ABC):
             student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
         distance = self.distance(student, self.target(f, pair, levels, labels, draw))
         check(f"{type(self).__name__}.distance", distance, levels.t.shape)
-        each = levels.weight * distance
+        weight = levels.weight if pair.weight is None else levels.weight * pair.weight
+        each = weight * distance
         kl = pair.kl.mean()
         total = each.mean() + kl_weight * levels.kl_scale * kl
         return LossRecord(total, distance.mean().detach(), kl.detach(), each.detach())

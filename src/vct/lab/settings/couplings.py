@@ -30,6 +30,9 @@ class CouplingSettings(FamilySettings):
     transports: ClassVar[bool] = False
     """Whether it looks at values of data and noise, to plan a transport between them."""
 
+    needs_labels: ClassVar[bool] = False
+    """Whether it does nothing of its own in trainings without labels."""
+
     calls: ClassVar[int] = 0
     """Calls of the averaged network that a plan takes for each sample."""
 
@@ -56,6 +59,11 @@ Over = Annotated[Literal["batch", "device"], Field(exclude_if=default("batch"))]
 Pool = Annotated[int, Field(ge=1, le=10_000, exclude_if=default(1))]
 
 
+def _check_pool(pool: int, over: str) -> None:
+    if pool > 1 and over == "device":
+        raise ValueError("pool: a pool is of whole batches; remove it, or over: device")
+
+
 class MinibatchOTSettings(CouplingSettings):
     """Optimal transport between the images and the noise of a batch, or of `pool` batches."""
 
@@ -69,9 +77,50 @@ class MinibatchOTSettings(CouplingSettings):
 
     @model_validator(mode="after")
     def _pools_batches(self) -> "MinibatchOTSettings":
-        if self.pool > 1 and self.over == "device":
-            raise ValueError("pool: a pool is of whole batches; remove it, or over: device")
+        _check_pool(self.pool, self.over)
         return self
+
+
+class ConditionalOTSettings(CouplingSettings):
+    """Optimal transport in which noise that changes its class has a price (arXiv 2503.10636).
+
+    `weight` is that price, in the unit of `sinkhorn`'s entropy; only for conditional trainings.
+    """
+
+    target = "vct.couplings.conditional_ot:ConditionalOT"
+    label = "conditional OT"
+    transports = True
+    needs_labels = True
+
+    kind: Literal["c2ot"]
+    weight: Weight = 1.0
+    over: Over = "batch"
+    pool: Pool = 1
+
+    @model_validator(mode="after")
+    def _pools_batches(self) -> "ConditionalOTSettings":
+        _check_pool(self.pool, self.over)
+        return self
+
+
+class NearestNoiseSettings(CouplingSettings):
+    """The nearest of `k` noises for each image (arXiv 2505.18521)."""
+
+    target = "vct.couplings.nearest_noise:NearestNoise"
+    label = "nearest noise"
+
+    kind: Literal["knn"]
+    k: Annotated[int, Field(ge=2, le=10_000)] = 4
+
+
+class WeightedSettings(CouplingSettings):
+    """Independent noise, of which pairs count the more, the nearer they are (arXiv 2507.22270)."""
+
+    target = "vct.couplings.weighted:Weighted"
+    label = "weighted pairs"
+
+    kind: Literal["weighted"]
+    entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
 
 
 class ModelOTSettings(CouplingSettings):
