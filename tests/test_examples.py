@@ -4,10 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from support import ROOT
+import yaml
+from support import ROOT, params
+
+from vct.lab import cli
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 ABSENT = "pandas pydantic snakemake dvc mlflow yaml torchvision safetensors sklearn matplotlib"
+RUN = "small/variational/seed0"
 ALONE = f"import sys; sys.modules.update(dict.fromkeys({ABSENT.split()}))\n"
 """As if these were not installed."""
 
@@ -29,6 +33,17 @@ def test_the_loop_learns_where_the_modes_are():
     assert len([line for line in text.splitlines() if line and not line.startswith('"""')]) <= 25
     said = run(ALONE + text.replace("2000, 128", "150, 64"))
     assert "the data's: 0.50" in said
+
+
+def test_trained_model_is_sampled_and_encoded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changes = {"runtime.tracking": False, "experiments.small.train.steps": 3}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params(changes)))
+    for stage in (["data", "points"], ["train", RUN]):
+        assert cli.main(stage) == 0
+    given = f"import runpy, sys; sys.argv[1:] = ['results/{RUN}']"
+    said = run(f"{given}; runpy.run_path({str(EXAMPLES[4])!r})")
+    assert "samples of shape (2, 1, 1)" in said and "the coupling gives to them" in said
 
 
 def test_results_are_read_from_the_committed_table():

@@ -1,7 +1,8 @@
 """Consistency training with noise couplings.
 
 The method is here, with torch, numpy and scipy alone: kernels, couplings, objectives, networks,
-averages, samplers. What runs, records and reports it is `vct.lab`.
+averages, samplers. What runs, records and reports it is `vct.lab`; of it `load` alone, for trained
+models, has a name here.
 """
 
 from vct.lazy import exports
@@ -20,6 +21,9 @@ __getattr__ = exports(
         "vct.couplings.minibatch_ot": "MinibatchOT",
         "vct.couplings.sinkhorn": "Sinkhorn",
         "vct.couplings.semidiscrete": "Semidiscrete",
+        "vct.couplings.conditional_ot": "ConditionalOT",
+        "vct.couplings.nearest_noise": "NearestNoise",
+        "vct.couplings.weighted": "Weighted",
         "vct.couplings.model_ot": "ModelOT",
         "vct.couplings.variational": "Variational",
         "vct.couplings.generator_augmented": "GeneratorAugmented",
@@ -36,5 +40,6 @@ __getattr__ = exports(
         "vct.samplers.base": "Sampler",
         "vct.samplers.few_step": "FewStep",
         "vct.samplers.heun": "Heun",
+        "vct.lab.reuse": "load",
     },
 )

@@ -120,7 +120,8 @@ def imported(path):
 def test_what_is_imported_is_required():
     """A dependency of a dependency may go with its next version."""
     roots = {name.split(".")[0] for path in SOURCES for name in imported(path)}
-    lab = {canonical(each)[0] for each in PROJECT["optional-dependencies"]["lab"]}
+    listed = itertools.chain(*(PROJECT["optional-dependencies"][name] for name in ("load", "lab")))
+    lab = {canonical(each)[0] for each in listed if "==" in each}
     packages = packages_distributions()
     foreign = roots - sys.stdlib_module_names - {"vct"}
     assert [name for name in sorted(foreign) if not lab & set(map(plain, packages[name]))] == []

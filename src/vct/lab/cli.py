@@ -19,6 +19,10 @@ DIVIDED = ("train", "prior", "sample", "statistics", "score", "floor")
 ON_DEVICE = (*DIVIDED, "diagnose")
 """Stages that use the GPUs, if there are any."""
 RUN = "EXPERIMENT/COUPLING/seedK, for example digits/variational/seed0"
+FAULT = (
+    "vct: error: this is a fault of the program; report what stands above. Files are whole or not "
+    "there: once it is mended, the same command goes on."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,12 +40,23 @@ def _parser() -> argparse.ArgumentParser:
 
     add("check", "Validate params.yaml and stop.")
     add("schema", "Write the JSON schema of params.yaml, for editors.")
-    add("data", "Make a data set in the common format.", "DATASET", "a name under datasets")
+    data = add("data", "Make a data set in the common format.", "DATASET", "a name under datasets")
+    data.add_argument(
+        "--preview", action="store_true", help="show what is in it; make it if it is not there"
+    )
     add("check-data", "Hash a data set again.", "DATASET", "a name under datasets")
     add("extractor", "Make a feature extractor.", "EXTRACTOR", "a name under extractors")
     train = add("train", "Train a run, or go on where it stopped.", "RUN", RUN)
     train.add_argument(
         "--fresh", action="store_true", help="start anew; the old state is moved aside"
+    )
+    train.add_argument(
+        "--set",
+        dest="changes",
+        default=[],
+        action="append",
+        metavar="KEY=VALUE",
+        help="a trial in scratch/ with another setting: train.steps=100, coupling.kl_weight=3",
     )
     add(
         "import-edm",
@@ -50,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         "a .pkl file",
     )
     add("prior", "Fit the Gaussian that sampling may start from.", "RUN", RUN)
-    add("sample", "Draw samples from a trained run.", "RUN", RUN)
+    _add_pictures(add("sample", "Draw samples from a trained run.", "RUN", RUN))
+    export = add("export", "Write a trained run as a folder to pass on.", "RUN", RUN)
+    export.add_argument("folder", metavar="FOLDER", help="a new one, or that of an older export")
+    export.add_argument("--license", metavar="ID", help="of the weights, such as cc-by-4.0")
     add(
         "statistics",
         "Compute what scores must know of training images.",
@@ -70,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--finished", action="store_true", help="of the runs that there are")
     explain = add("explain", "Write the diagnostics of a suite.", "SUITE", "a name under suites")
     explain.add_argument("--finished", action="store_true", help="of the runs that there are")
+    report = add("report", "Write the page of a suite.", "SUITE", "a name under suites")
+    report.add_argument("--finished", action="store_true", help="of the runs that there are")
     add("keep", "Copy small files of finished runs to where git keeps them.", "SUITE", "a suite")
     add("figures", "Write the figures of a suite.", "SUITE", "a name under suites")
     smoke = add(
@@ -86,12 +106,38 @@ def _parser() -> argparse.ArgumentParser:
     track = stages.add_parser("track", help="MLflow: prepare the database, send metrics, open it.")
     actions = track.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("init", help="Create or upgrade the database.")
-    actions.add_parser("ui", help="Open the browser interface on this machine.")
+    ui = actions.add_parser("ui", help="Serve the browser interface on this machine.")
+    ui.add_argument("name", metavar="SUITE", nargs="?", default="cpu", help="cpu if left out")
+    ui.add_argument("--port", type=int, help="the first free one from 5000 on if left out")
     scores = actions.add_parser("scores", help="Send the scores of a suite's runs.")
     scores.add_argument("name", metavar="SUITE", help="a name under suites")
     sync = actions.add_parser("sync", help="Send metrics of runs that MLflow does not have yet.")
     sync.add_argument("name", metavar="RUN", nargs="*", help=f"{RUN}; all runs by default")
     return parser
+
+
+def _add_pictures(sample: argparse.ArgumentParser) -> None:
+    """Options of `vct sample` for samples to look at."""
+    only = sample.add_argument_group("to look at samples; the run's own files stay as they are")
+    only.add_argument("--out", metavar="FOLDER", help="write PNG files to this new folder")
+    only.add_argument("--num", type=int, help="of samples (64)")
+    only.add_argument("--grid", action="store_const", const=True, help="one picture of them too")
+    only.add_argument("--steps", type=int, help="of the sampler; the fewest if left out")
+    only.add_argument("--labels", metavar="CLASS", help="number or name; all in turn if left out")
+    only.add_argument("--seed", type=int, help="of the noise (0)")
+    only.add_argument("--prior", help="what samples start from (standard)")
+
+
+def _pictures(options: argparse.Namespace) -> dict[str, Any]:
+    """What is asked of samples to look at; the rest of the options is the stage's."""
+    words = ("out", "num", "grid", "steps", "labels", "seed", "prior")
+    found = {word: value for word in words if (value := vars(options).pop(word)) is not None}
+    if found and "out" not in found:
+        raise UserError(
+            f"--{next(iter(found))} is for samples to look at; add --out FOLDER. How the run's "
+            "own samples are drawn stands in params.yaml."
+        )
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,6 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
         except SystemExit:
             raise
         except BaseException as error:
+            streams.close_bars()
             if received or isinstance(error, KeyboardInterrupt):
                 return _stopped(received[0] if received else signal.SIGINT)
             code = _explained(error)
@@ -166,6 +213,10 @@ def entry() -> NoReturn:
         if not isinstance(end.code, int):
             raise
         code = end.code
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        streams.say(FAULT)
+        code = 1
     streams.settle()
     if code > 128:
         os._exit(code)  # Python's own end takes a while, and all files are whole
@@ -192,6 +243,8 @@ def _call(options: argparse.Namespace, arguments: list[str]) -> int | None:
         return _command("import_edm", "import_edm")(options.name)
     if options.stage == "schema":  # says what params.yaml may hold, whatever it holds
         return _command("schema", "schema")()
+    if options.stage == "sample" and (wanted := _pictures(options)):
+        return _command("pictures", "pictures")(options.name, **wanted)
     params = reading.load()
     if options.stage in ON_DEVICE and not launch.is_member():
         if params.runtime.gpus:

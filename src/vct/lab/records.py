@@ -9,7 +9,16 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import NAME, RunId
@@ -379,6 +388,45 @@ class FloorRecord(Record):
     reference: ReferenceRecord | None = optional()
     extras: dict[str, dict[str, int | float | str]] | None = optional()
     version: int | None = optional()
+
+
+class ExportRecord(Record):
+    """`config.json` of an exported model: what builds and samples it, and where it is from.
+
+    Args:
+        run: the record of its training.
+        data: what it was trained on; its samples are not here.
+        sample: settings that it was sampled with.
+        bounds: of points, the least and the greatest value of each coordinate.
+        protocol, scores: of its samples, where they were scored.
+        files: hashes of the files beside it.
+    """
+
+    format: Literal["vct-1"] = "vct-1"
+    run: RunRecord
+    data: DatasetRecord
+    sample: dict[str, Any]
+    bounds: Annotated[list[list[float]], Field(min_length=2, max_length=2)] | None = None
+    protocol: ProtocolRecord | None = None
+    scores: dict[str, dict[str, Number] | Number] = {}
+    files: dict[str, str]
+
+
+def _kind(content: Any) -> str:
+    return "export" if isinstance(content, dict) and "format" in content else "run"
+
+
+class ModelRecord(
+    RootModel[
+        Annotated[
+            Annotated[ExportRecord, Tag("export")] | Annotated[RunRecord, Tag("run")],
+            Discriminator(_kind),
+        ]
+    ]
+):
+    """`config.json` of a trained model: of an export, or of a run."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
 
 
 # --- extractors and published checkpoints ----------------------------------------------------

@@ -27,10 +27,10 @@ def changes(ema, **more):
 
 def test_rebuilt_average_is_the_one_of_a_training_with_that_width(make_project):
     loaded = make_project(changes({"kind": "power", "width": 0.08}))
-    train.run(loaded, str(RUN))
+    train.run(loaded, RUN)
     direct = load_file(RUN.directory / "model.safetensors")
     assert not (RUN.directory / AVERAGES_FILE).exists()
-    train.run(make_project(changes(KEPT)), str(RUN), fresh=True)
+    train.run(make_project(changes(KEPT)), RUN, fresh=True)
     made = {file.name for file in RUN.directory.iterdir()}
     assert made == {*graph.train_files(make_project(changes(KEPT)), "small")}
     assert not list(RUN.state.glob("average-*"))
@@ -47,7 +47,7 @@ def test_rebuilt_average_is_the_one_of_a_training_with_that_width(make_project):
 
 
 def test_width_is_a_choice_of_sampling(make_project):
-    train.run(make_project(changes(KEPT)), str(RUN))
+    train.run(make_project(changes(KEPT)), RUN)
     drawn, averages = {}, {}
     for width in (None, 0.05, 0.1, 0.07):
         loaded = make_project(changes(KEPT, **({"experiments.small.sample.ema_width": width})))
@@ -70,7 +70,7 @@ def test_width_is_a_choice_of_sampling(make_project):
 
 def test_a_width_out_of_reach_is_refused(make_project):
     few = {**KEPT, "kept": 4}
-    train.run(make_project(changes(few)), str(RUN))
+    train.run(make_project(changes(few)), RUN)
     loaded = make_project(changes(few, **{"experiments.small.sample.ema_width": 0.01}))
     with pytest.raises(UserError, match=r"ema_width: 0.01 cannot be rebuilt .* off by \d+%"):
         sample.sample(loaded, str(RUN))

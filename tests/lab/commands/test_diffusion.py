@@ -60,9 +60,9 @@ def test_ecm_starts_from_a_diffusion_run(make_project):
     with pytest.raises(
         UserError, match=rf"{weights} is missing; train that run: vct train {start}"
     ):
-        train.run(loaded, str(run))
-    train.run(loaded, str(start))
-    train.run(loaded, str(run))
+        train.run(loaded, run)
+    train.run(loaded, start)
+    train.run(loaded, run)
     made = load_file(run.directory / "model.safetensors")
     for name, tensor in load_file(weights).items():
         torch.testing.assert_close(made[name], tensor, rtol=1e-4, atol=1e-6)
@@ -78,7 +78,7 @@ def test_denoiser_is_trained_sampled_scored_and_shown(make_project, experiment, 
     if metric != "w2":
         extractor.extractor(loaded, "judge")
         statistics.statistics(loaded, "images/judge/moments")
-    train.run(loaded, str(run))
+    train.run(loaded, run)
     sample.sample(loaded, str(run))
     floor.floor(loaded, experiment)
     score.score(loaded, str(run))

@@ -29,11 +29,15 @@ KEPT_FILES = (
 """What git keeps of the runs of some suites, and the diagnostics where there are any."""
 TRACKED_FILE = "tracked.json"
 TABLE_FILES = ("table.csv", "comparisons.csv", "table.md", "table.tex")
+REPORT_FILE = "report.html"
+"""The page of a suite. It holds times, so that no engine compares it."""
 EXPLANATION_FILES = ("diagnostics.csv", "diagnostics.md", "diagnostics.png", "gains.png")
 """Of suites with diagnostics."""
 FIGURES = ("samples", "curves")
 RAW = Path("data/raw")
 """Files that data sets are made from: downloads, and what the user puts there."""
+SCRATCH = Path("scratch")
+"""Trials and previews: nothing reads them again, and git does not see them."""
 TRACKING_READY = Path("results/tracking.json")
 
 
@@ -41,7 +45,7 @@ TRACKING_READY = Path("results/tracking.json")
 class RunId:
     """One training: experiment, coupling and seed, written `experiment/coupling/seed0`.
 
-    Its files are under `root`.
+    Its files are under `root`, what no engine declares in `state` beside it.
     """
 
     experiment: str
@@ -83,9 +87,14 @@ class RunId:
         return replace(self, root=kept_dir(suite))
 
     @property
+    def trial(self) -> "RunId":
+        """The same run with other settings than those of params.yaml, apart from all results."""
+        return replace(self, root=SCRATCH / "results")
+
+    @property
     def state(self) -> Path:
         """Rolling checkpoints, lock and log of the run; no engine declares them."""
-        return Path("state") / str(self)
+        return self.root.parent / "state" / str(self)
 
     @property
     def started(self) -> Path:

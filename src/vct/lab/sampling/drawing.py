@@ -1,9 +1,9 @@
 """Drawing samples from a trained model, and storing them as they will be scored."""
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from vct.lab.data.batches import Batches
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.processes.group import current_group
+from vct.lab.processes.progress import counted
 from vct.lab.runs import samples
 from vct.lab.settings.sample import SampleSettings
 from vct.misfit import Misfit
@@ -51,6 +52,7 @@ class Drawing:
         classes: number of classes K of a conditional model, else 0.
         device: where it is done.
         samplers: samplers of priors that have their own.
+        labels: class (N,) of each sample; classes in turn where they are not given.
     """
 
     f: ConsistencyFunction
@@ -63,6 +65,7 @@ class Drawing:
     classes: int
     device: torch.device
     samplers: Mapping[str, Sampler] = field(default_factory=dict)
+    labels: Tensor | None = None
 
     def all_results(self) -> dict[str, np.ndarray]:
         """The samples as they are scored, by prior and result of the sampler: `steps1`, ..."""
@@ -83,13 +86,25 @@ class Drawing:
         return x
 
     @torch.no_grad()
+    def some_results(self, prior: str, key: str, count: int) -> Iterator[Tensor]:
+        """`count` samples of one result of the sampler, as many at a time as go through it
+        together; float, on the device."""
+        drawing, width = self._of(prior), self._together
+        place = list(drawing.sampler.schedules).index(key)
+        for start in range(0, count, width):
+            stop = min(start + width, count)
+            for each in islice(drawing._some(self.starts[prior], count, start, stop), place, None):
+                yield each.float()
+                break
+
+    @torch.no_grad()
     def _drawn(self, begin: Start, keys: Sequence[str], count: int) -> dict[str, np.ndarray]:
         """Several processes draw whole batches each, and the main one gets them all."""
         width, group = self._together, current_group()
         starts = range(0, count, width)[group.share(math.ceil(count / width))]
         none = np.zeros((0, *self.data.shape), np.float32 if self.data.is_points else np.uint8)
         parts: dict[str, list[np.ndarray]] = {key: [none] for key in keys}
-        for start in starts:
+        for start in counted(starts, len(starts), f"batches of {width} samples"):
             stop = min(start + width, count)
             found = 0
             # Each is looked at before the next step is made of it.
@@ -99,7 +114,6 @@ class Drawing:
             if found < len(keys):
                 kind = type(self.sampler).__name__
                 raise Misfit(f"{kind} gives {found} results of {len(self.sampler.schedules)}")
-            print(f"{stop}/{count} samples", file=sys.stderr, flush=True)
         return {key: group.collect(np.concatenate(part)) for key, part in parts.items()}
 
     @property
@@ -135,6 +149,8 @@ class Drawing:
         if not self.classes:
             return None
         index = torch.arange(start, start + count, device=self.device) % self.classes
+        if self.labels is not None:
+            index = self.labels[start : start + count].to(self.device)
         return torch.nn.functional.one_hot(index, self.classes).float()
 
     def _stored(self, key: str, x: Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ of each class.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import PRIOR_FILE, RunId
 from vct.lab.files.tensors import load_sealed, save_sealed
+from vct.lab.processes.progress import counted
 from vct.lab.records import PriorRecord
 from vct.lab.runs.samples import STANDARD
 from vct.lab.sampling.drawing import Start, standard
@@ -59,7 +61,9 @@ def write(
     for prefix, time in times.items():
 
         def every(time: float | None = time) -> Iterator[tuple[Tensor, Tensor]]:
-            for mean, std in posteriors(coupling, data, train, device, time):
+            batches = -(-len(data.train.x) // BATCH) * (1 + train.flip)
+            found = posteriors(coupling, data, train, device, time)
+            for mean, std in counted(found, batches, f"batches of {BATCH} images"):
                 if not (mean.isfinite().all() and std.isfinite().all()):
                     raise UserError(
                         f"the posteriors of {run} are not finite, so no prior fits them; train it "
@@ -98,6 +102,20 @@ def read_all(
             f"{_path(run)} is of other data, other weights or another version of the program; make "
             f"it again: {command}"
         )
+    return _named(tensors)
+
+
+def read_file(path: Path) -> dict[str, GaussianPrior]:
+    """The priors in a file, by name, of whatever weights they are.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    _, tensors = load_sealed(path, "prior", "vct prior RUN")
+    return _named(tensors)
+
+
+def _named(tensors: dict[str, Tensor]) -> dict[str, GaussianPrior]:
     found = {}
     for name, prefix in (("fitted", _FITTED), ("late", _LATE)):
         if f"{prefix}mean" in tensors:

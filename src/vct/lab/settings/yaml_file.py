@@ -43,6 +43,15 @@ def read(path: str | Path) -> Any:
         raise UserError(f"{path} is missing; run vct in the folder that holds it.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}; save it as UTF-8 text.") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Any:
+    """The content of a text in YAML; see `read`.
+
+    Args:
+        source: what a message calls the text.
+    """
     try:
         # PyYAML takes seconds for thousands of open brackets.
         opened = accumulate((letter in "[{") - (letter in "]}") for letter in text)
@@ -51,13 +60,13 @@ def read(path: str | Path) -> Any:
         found = yaml.load(text, Loader=_Loader)
         problem = disagreement(text) or impurity(found)
     except RecursionError:
-        raise UserError(f"{path} is no valid YAML: it is nested without end.") from None
+        raise UserError(f"{source} is no valid YAML: it is nested without end.") from None
     except MemoryError:
         raise
     except Exception as error:  # a wrong tag, such as `!!bool x`, fails in many ways
-        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}.") from None
+        raise UserError(f"{source} is no valid YAML: {' '.join(str(error).split())}.") from None
     if problem:
-        raise UserError(f"{path}: {problem}.")
+        raise UserError(f"{source}: {problem}.")
     return found
 
 

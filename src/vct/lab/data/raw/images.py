@@ -5,7 +5,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """No other: some of Pillow's decoders start programs, cut deep images to 8 bits, or are seldom
@@ -65,6 +65,8 @@ def decode(
                 return _pixels(image, channels, size, background)
     except (BrokenImage, MemoryError):
         raise
+    except UnidentifiedImageError:  # its message names a place in memory
+        raise BrokenImage("it is no image, or its beginning is damaged") from None
     except Exception as error:  # Pillow meets a damaged file with many kinds
         raise BrokenImage(" ".join(str(error).split()) or type(error).__name__) from None
 

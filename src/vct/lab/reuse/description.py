@@ -1,0 +1,194 @@
+"""What the folder of a run, or of an export, says of its model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vct.lab import records
+from vct.lab.data import dataset
+from vct.lab.data.dataset import Dataset
+from vct.lab.data.sources.base import Split
+from vct.lab.errors import UserError, quoted
+from vct.lab.files.layout import PRIOR_FILE, RunId, dataset_dir
+from vct.lab.files.whole import damaged, file_sha256
+from vct.lab.records import ExportRecord, ModelRecord, ProtocolRecord, RunRecord, Scores
+from vct.lab.runs import provenance, samples, weights
+from vct.lab.sampling import priors
+from vct.lab.sampling.drawing import bounds
+from vct.lab.settings import reading
+from vct.lab.settings.params import PARAMS
+from vct.lab.settings.run import RunSettings, settings_sha256
+from vct.lab.settings.sample import SampleSettings
+from vct.priors import GaussianPrior
+from vct.samplers.few_step import Bounds
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class Description:
+    """A trained model on disk: how it is built and sampled, and where it is from.
+
+    Args:
+        folder: where it is.
+        record: `config.json` of an export of it.
+        is_export: whether the folder is one, and not that of a run.
+    """
+
+    folder: Path
+    record: ExportRecord
+    is_export: bool
+
+    @classmethod
+    def of(cls, folder: str | Path) -> "Description":
+        """Read what is in `folder`.
+
+        Raises:
+            UserError: if that is neither a trained run nor an export, or is damaged.
+        """
+        path = _found(Path(folder))
+        record = records.read(ModelRecord, path / CONFIG).root
+        if isinstance(record, RunRecord):
+            return cls(path, _of_run(path), is_export=False)
+        if settings_sha256(record.run.settings) != record.run.settings_sha256:
+            raise damaged(path / CONFIG, "its settings are not those that were hashed")
+        return cls(path, record, is_export=True)
+
+    @property
+    def settings(self) -> RunSettings:
+        """What was trained.
+
+        Raises:
+            UserError: if a program with other settings wrote them.
+        """
+        return _validated(RunSettings, self.record.run.settings, self.folder)
+
+    @property
+    def sample(self) -> SampleSettings:
+        """How it was sampled."""
+        return _validated(SampleSettings, self.record.sample, self.folder)
+
+    def bounds(self, device: torch.device) -> Bounds:
+        """Ends of the range of the data."""
+        if self.record.bounds is None:
+            return -1.0, 1.0
+        shape = (2, *self.record.data.shape)
+        low, high = torch.tensor(self.record.bounds, device=device).reshape(shape)
+        return low, high
+
+    def data(self) -> Dataset:
+        """The data set without its samples: shape and classes are what a model is built from."""
+        meta = self.record.data
+        nothing = Split(np.zeros((0, *meta.shape), meta.dtype), np.zeros(0, np.int64))
+        return Dataset(meta.name, nothing, nothing, meta)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights of network and coupling.
+
+        Raises:
+            UserError: if the file is missing or damaged.
+        """
+        path, width = self.folder / WEIGHTS, self.sample.ema_width
+        known = (self.record.files or {}).get(WEIGHTS)
+        if path.exists() and file_sha256(path) != known:
+            raise UserError(
+                f"{path} is not the file that {CONFIG} beside it records; copy the whole folder "
+                "again."
+            )
+        if width is None or self.is_export:
+            return weights.read(path)
+        return weights.rebuilt(self.folder / weights.AVERAGES_FILE, width)
+
+    def prior(self) -> GaussianPrior | None:
+        """The Gaussian that was fitted to the aggregate posterior, where there is one.
+
+        Raises:
+            UserError: if its file is damaged.
+        """
+        path = self.folder / PRIOR_FILE
+        if not path.exists():
+            return None
+        if self.is_export and file_sha256(path) != (self.record.files or {}).get(PRIOR_FILE):
+            raise UserError(f"{path} is not the file that {CONFIG} beside it records.")
+        return priors.read_file(path).get("fitted")
+
+
+def _found(folder: Path) -> Path:
+    """The folder, which may be called by the name of its run alone."""
+    for path in (folder, Path("results") / folder):
+        if (path / CONFIG).is_file():
+            return path
+    raise UserError(
+        f"{quoted(folder)} holds no trained model (no {CONFIG}); name the folder of a trained run, "
+        "such as results/digits/variational/seed0, or of an export."
+    )
+
+
+def _validated(kind, content, folder: Path):  # type: ignore[no-untyped-def]
+    try:
+        return kind.model_validate(content)
+    except ValueError:
+        raise UserError(
+            f"{folder / CONFIG} was written by another version of this program; load it with that "
+            "one."
+        ) from None
+
+
+def _of_run(folder: Path) -> ExportRecord:
+    """What an export of a run would say."""
+    run = run_of(folder)
+    trained = provenance.read_run(run)
+    sample = _sample(run, trained)
+    data = _data(folder, trained)
+    ends = bounds(data, torch.device("cpu"))
+    protocol, scores = run.directory / "protocol.json", run.directory / "metrics.json"
+    return ExportRecord(
+        run=trained,
+        data=data.meta,
+        sample=sample.model_dump(mode="json"),
+        bounds=[end.flatten().tolist() for end in ends if isinstance(end, Tensor)] or None,
+        protocol=records.read(ProtocolRecord, protocol) if protocol.exists() else None,
+        scores=records.read(Scores, scores).root if scores.exists() else {},
+        files=trained.files or {},
+    )
+
+
+def run_of(folder: Path) -> RunId:
+    """The run whose folder this is.
+
+    Raises:
+        UserError: if no run's folder is called like it.
+    """
+    parts = folder.resolve().parts
+    run = RunId.parse("/".join(parts[-3:]))
+    return RunId(run.experiment, run.coupling, run.seed, Path(*parts[:-3]))
+
+
+def _sample(run: RunId, trained: RunRecord) -> SampleSettings:
+    """How the run was sampled; before it was, how params.yaml says that it shall be."""
+    drawn = samples.read_record(run)
+    if drawn is not None:
+        sample = _validated(SampleSettings, drawn.settings, run.directory)
+    else:
+        near = [folder / PARAMS for folder in (*run.root.parents, Path())]
+        params = next((path for path in near if path.exists()), PARAMS)
+        sample = reading.load(params).experiment(run.experiment).sample
+    pool = sample.pool or trained.settings["train"]["batch_size"]
+    return sample.model_copy(update={"pool": pool})
+
+
+def _data(folder: Path, trained: RunRecord) -> Dataset:
+    """The data set of a run, from the project that the folder lies in."""
+    for root in folder.resolve().parents:
+        if (root / dataset_dir(trained.dataset) / "meta.json").exists():
+            data = dataset.load(trained.dataset, root)
+            if data.sha256 == trained.data_sha256:
+                return data
+    raise UserError(
+        f"the data set '{trained.dataset}' that {folder} was trained on is not there, and a run "
+        f"without it cannot be loaded; make it (vct data {trained.dataset}), or export the run."
+    )

@@ -1,0 +1,220 @@
+"""A trained model as an object: samples, posteriors, and the function itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vct.lab import build
+from vct.lab.data.batches import to_float
+from vct.lab.errors import UserError, quoted
+from vct.lab.reuse.description import WEIGHTS, Description
+from vct.lab.runs import weights
+from vct.lab.runs.samples import STANDARD
+from vct.lab.sampling.drawing import Drawing, Start, standard
+from vct.lab.settings.sample import SampleSettings
+from vct.preconditioning import ConsistencyFunction
+from vct.samplers.base import parse_key
+
+FITTED = "fitted"
+Labels = int | str | Sequence[int | str] | np.ndarray | Tensor
+"""A class for all samples, or one for each: numbers, or the names that the data set gave them."""
+
+
+class LoadedModel(nn.Module):
+    """The averaged network and its coupling, as they were sampled.
+
+    Called, it is the consistency function f(x_t, t, labels) (of a diffusion model, the denoiser):
+    x_t (B, C, H, W), t (B,) in (0, t_max], one-hot labels (B, K) where it was trained with labels.
+
+    Args:
+        description: what was found on disk.
+    """
+
+    network: nn.Module
+
+    def __init__(self, description: Description) -> None:
+        super().__init__()
+        self.description = description
+        self.settings = description.settings
+        model = build.model(self.settings, description.data(), description.record.run.id.seed)
+        weights.fill(model, description.tensors(), description.folder / WEIGHTS)
+        self.network, self.coupling = model.network, model.coupling
+        self._prior = description.prior()
+        self.eval().requires_grad_(False)
+
+    @classmethod
+    def of(cls, folder: str | Path) -> "LoadedModel":
+        """The model in a folder; see `vct.load`."""
+        return cls(Description.of(folder))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a sample."""
+        channels, height, width = self.description.record.data.shape
+        return channels, height, width
+
+    @property
+    def classes(self) -> int:
+        """Number of classes K that it was trained with; 0 if it was trained without labels."""
+        return self.description.record.data.classes if self.settings.train.conditional else 0
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, where the data set gave them."""
+        return self.description.record.data.class_names if self.classes else []
+
+    @property
+    def priors(self) -> list[str]:
+        """What sampling may start from: N(0, I), `standard`, and perhaps the `fitted` Gaussian."""
+        return [STANDARD, *([FITTED] if self._prior is not None else [])]
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """Scores of its samples by their key and metric, where it was scored."""
+        return self.description.record.scores
+
+    @property
+    def function(self) -> ConsistencyFunction:
+        """f with its boundary condition, for a loop or a sampler of your own."""
+        return build.consistency_function(self.settings.train, self.network)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.function(x, t, labels)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        steps: int | None = None,
+        labels: Labels | None = None,
+        seed: int = 0,
+        prior: str = STANDARD,
+        mid_times: Sequence[float] | None = None,
+    ) -> Tensor:
+        """Samples (n, C, H, W): images in [-1, 1], points as the data are.
+
+        The same seed gives the same samples, and sample i whatever n is (to rounding), except where
+        a coupling pairs samples with each other. With the seed, number and prior of the run's own
+        samples they are those in its `samples.npz`.
+
+        Args:
+            n: how many, at least 1.
+            steps: calls of the network for each; the fewest that there are if left out.
+            labels: of a model with classes; in turn if left out.
+            seed: of all noise.
+            prior: what they start from, of `priors`.
+            mid_times: noise levels of the later steps, falling; those of the protocol if left out.
+
+        Raises:
+            UserError: if there is no such prior, class or number of steps.
+        """
+        _at_least_one(n)
+        drawing = self._drawing(n, labels, seed, mid_times)
+        key = self._key(drawing, steps)
+        if prior not in drawing.starts:
+            raise UserError(f"prior: {quoted(prior)} is none of {', '.join(drawing.starts)}.")
+        x = torch.cat(list(drawing.some_results(prior, key, n)))
+        return x if self.description.data().is_points else x.clamp(-1, 1)
+
+    def _drawing(
+        self, n: int, labels: Labels | None, seed: int, mid_times: Sequence[float] | None
+    ) -> Drawing:
+        sample = self.description.sample
+        new: dict[str, Any] = {"num_samples": max(n, 2), "seed": seed}
+        if mid_times is not None:
+            new["mid_times"] = list(mid_times)
+        try:
+            sample = SampleSettings.model_validate({**sample.model_dump(mode="json"), **new})
+        except ValueError:
+            raise UserError(f"no samples with {new}: seeds and times are positive.") from None
+        device = next(self.parameters()).device
+        starts: dict[str, Start] = {STANDARD: standard}
+        if self._prior is not None:
+            fitted = self._prior.to(device)
+            starts[FITTED] = lambda noise, first, one_hot: fitted(noise, one_hot)
+        return Drawing(
+            self.function,
+            self.coupling,
+            build.sampler(sample, self.settings.train.t_max, self.description.bounds(device)),
+            self.description.data(),
+            sample,
+            sample.pool or self.settings.train.batch_size,
+            starts,
+            self.classes,
+            device,
+            labels=None if labels is None else self._indices(labels, n),
+        )
+
+    def _key(self, drawing: Drawing, steps: int | None) -> str:
+        """The sampler's key of a number of steps."""
+        counts = {found[1]: key for key in drawing.sampler.schedules if (found := parse_key(key))}
+        if steps is None:
+            return counts[min(counts)]
+        if steps not in counts:
+            known = ", ".join(map(str, sorted(counts)))
+            raise UserError(
+                f"steps: {steps} are not among those that this model is sampled with ({known}); "
+                "more take mid_times, the noise levels of the later ones."
+            )
+        return counts[steps]
+
+    def _indices(self, labels: Labels, n: int) -> Tensor:
+        """Classes (n,) int64."""
+        if not self.classes:
+            raise UserError("labels: this model was trained without; leave them out.")
+        one = isinstance(labels, int | str)
+        given = [labels] * n if one else list(labels)  # type: ignore[arg-type]
+        if len(given) != n:
+            raise UserError(f"labels: {len(given)} for {n} samples; give one for all, or as many.")
+        return torch.tensor([self._index(each) for each in given])
+
+    def _index(self, label: Any) -> int:
+        names = self.class_names
+        number = names.index(label) if label in names else label
+        try:
+            number = int(number)
+        except ValueError:
+            number = -1
+        if not 0 <= number < self.classes:
+            known = f"0 to {self.classes - 1}" + (f" ({', '.join(names[:20])})" if names else "")
+            raise UserError(f"labels: {quoted(label)} is no class of this model; it knows {known}.")
+        return number
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, labels: Labels | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (B, C, H, W) of the noise that the coupling gives to x.
+
+        Args:
+            x: data (B, C, H, W): images in [-1, 1] or of 8 bits, or points.
+            labels: their classes, where the model was trained with labels.
+
+        Raises:
+            UserError: if x has another shape, or if the coupling has no posterior.
+        """
+        if tuple(x.shape[1:]) != self.shape or not len(x):
+            raise UserError(f"x: the shape is {tuple(x.shape)}, not (B, {self.shape}) with B > 0.")
+        if self.classes and labels is None:
+            raise UserError("labels: this model was trained with labels; give those of x.")
+        device = next(self.parameters()).device
+        data = self.description.data()
+        x = to_float(data, x) if x.dtype == torch.uint8 else x.float()
+        one_hot = None
+        if labels is not None:
+            index = self._indices(labels, len(x))
+            one_hot = nn.functional.one_hot(index, self.classes).float().to(device)
+        found = self.coupling.posterior(x.to(device), one_hot)
+        if found is None:
+            raise UserError(
+                f"the coupling '{self.settings.coupling.member}' has no encoder; only of couplings "
+                "with one is the noise of x a distribution."
+            )
+        return found
+
+
+def _at_least_one(n: int) -> None:
+    if n < 1:
+        raise UserError(f"n: {n} samples; ask for 1 or more.")
