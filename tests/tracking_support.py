@@ -7,7 +7,8 @@ import vct
 from vct.lab.files.layout import RunId
 from vct.lab.files.whole import write_json
 from vct.lab.records import RunRecord, StartedRecord, write
-from vct.lab.tracking.run import MlflowRun, RunFiles
+from vct.lab.tracking.files import RunFiles
+from vct.lab.tracking.run import MlflowRun
 from vct.lab.tracking.store import Store
 
 RUN = RunId.parse("digits/variational/seed0")
@@ -17,7 +18,10 @@ SOURCE = str(Path(vct.__file__).parents[1])
 def config(**settings):
     return {
         "run": str(RUN),
-        "settings": {"train": {"steps": 100, "optimizer": {"lr": 1e-3}}, **settings},
+        "settings": {
+            "train": {"steps": 100, "dataset": "digits", "optimizer": {"learning_rate": 1e-3}},
+            **settings,
+        },
         "settings_sha256": "a" * 64,
         "data_sha256": "b" * 64,
         "code": {"vct": "0.1.0", "training": 1},
@@ -58,12 +62,24 @@ def opened(root, running=False, **changes):
     return MlflowRun(Store(root), files(root), record(**changes), running)
 
 
-def history(root, mlflow_run, key="loss"):
+def history(root, mlflow_run, key="training/loss"):
     metrics = Store(root).connect().get_metric_history(mlflow_run, key)
     return [metric.step for metric in sorted(metrics, key=lambda metric: metric.step)]
 
 
-def runs(root, name="digits"):
+def every(root, name="digits"):
+    """All runs of an MLflow experiment: those of seeds, and those of couplings above them."""
     client = Store(root).connect()
     experiment = client.get_experiment_by_name(name)
     return client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+def runs(root, name="digits"):
+    """Those of seeds."""
+    return [run for run in every(root, name) if "vct.run" in run.data.tags]
+
+
+def row(root, name="digits"):
+    """That of the one coupling."""
+    (found,) = [run for run in every(root, name) if "vct.row" in run.data.tags]
+    return found

@@ -15,7 +15,7 @@ def template(tmp_path_factory):
     folder = tmp_path_factory.mktemp("template")
     script = (
         "import sys; from pathlib import Path; from vct.lab.tracking.store import Store;"
-        "Store(Path(sys.argv[1])).prepare(['mixture'])"
+        "Store(Path(sys.argv[1])).prepare()"
     )
     environment = {**os.environ, "PYTHONPATH": SOURCE}
     environment.pop("MLFLOW_TRACKING_URI", None)

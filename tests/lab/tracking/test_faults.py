@@ -33,7 +33,7 @@ from vct.lab.files.layout import RunId
 from vct.lab.files.locks import locked
 from vct.lab.files.whole import write_json
 from vct.lab.tracking import store, watch
-from vct.lab.tracking.run import send
+from vct.lab.tracking.delivery import send
 from vct.lab.tracking.store import StoreUnavailable, is_unavailable, reason
 from vct.lab.tracking.watch import following
 
@@ -100,7 +100,10 @@ def test_a_lost_answer_to_any_request_leaves_one_run_with_each_step_once(server,
             server.lose(None)
         (run,) = of(root, name)
         assert history(root, run.info.run_id) == [1, 2, 3]
-        assert run.info.status == "FINISHED" and run.data.metrics["steps1.w2"] == 0.5
+        assert (
+            run.info.status == "FINISHED"
+            and run.data.metrics["scores/1 step 2-Wasserstein distance"] == 0.5
+        )
         number += 1
     assert number > 10
 
@@ -257,11 +260,11 @@ def write_params(root):
 class Ill(http.server.BaseHTTPRequestHandler):
     """Answers everything with error 500 and counts."""
 
-    asked = 0
+    asked, status = 0, 500
 
     def answer(self):
         type(self).asked += 1
-        self.send_error(500)
+        self.send_error(self.status)
 
     do_GET = do_POST = answer
 
@@ -287,6 +290,26 @@ def test_one_sentence_for_all_runs_when_mlflow_is_ill(tmp_path, monkeypatch, cap
     assert "secret" not in err and "vct track sync" in err
     assert Ill.asked == 1
     assert (tmp_path / "results/one/tracked.json").exists() == (code == 0)
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+@pytest.mark.parametrize("command", [["track", "ui", "one"], ["track", "sync"]])
+def test_a_server_that_refuses_is_a_sentence(tmp_path, monkeypatch, capfd, command, status):
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path)
+    run = "small/independent/seed0"
+    write_json(RunId.parse(run).directory / "config.json", {**config(), "run": run})
+    refusing = type("Refusing", (Ill,), {"status": status})
+    with http.server.HTTPServer(("127.0.0.1", 0), refusing) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setenv(
+            "MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{server.server_port}"
+        )
+        code = cli.main(command)
+        server.shutdown()
+    err = capfd.readouterr().err
+    assert code == 2 and err.count("\n") == 1 and str(status) in err
+    assert "secret" not in err and "Traceback" not in err
 
 
 def test_a_run_that_mlflow_refuses_does_not_keep_back_the_others(root, monkeypatch, capfd):

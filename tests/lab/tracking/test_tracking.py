@@ -33,18 +33,22 @@ from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.records import StartedRecord, read
 from vct.lab.tracking import store, watch
-from vct.lab.tracking.run import KEY_LENGTH, VALUE_LENGTH, RunFiles, send, tags
+from vct.lab.tracking.delivery import send
+from vct.lab.tracking.files import RunFiles
+from vct.lab.tracking.names import KEY_LENGTH, VALUE_LENGTH
+from vct.lab.tracking.names import identity as tags
 from vct.lab.tracking.store import Store, StoreUnavailable
-from vct.lab.tracking.ui import ui_command
 from vct.lab.tracking.watch import following
 from vct.lab.training.trainer import Trainer
+
+W2 = "scores/1 step 2-Wasserstein distance"
 
 
 def test_a_database_made_by_four_processes_at_once_is_whole_and_found_quickly(root):
     found = {each.name for each in Store(root).connect().search_experiments()}
-    assert found == {"Default", "mixture"}
+    assert found == {"Default"}
     start = time.process_time()
-    Store(root).prepare(["mixture"])
+    Store(root).prepare()
     assert time.process_time() - start < 0.5
     assert [path.name for path in root.glob("*mlflow.db*")] == ["mlflow.db"]
 
@@ -68,7 +72,9 @@ def test_a_database_of_an_older_mlflow_is_upgraded_with_its_runs_and_a_copy_is_k
     copy = database.with_name(f"mlflow.db.schema-{older}")
     assert store._revision(copy) == older
     with closing(sqlite3.connect(copy)) as kept:
-        assert kept.execute("SELECT step FROM metrics WHERE key = 'loss'").fetchall() == [(1,)]
+        assert kept.execute("SELECT step FROM metrics WHERE key = 'training/loss'").fetchall() == [
+            (1,)
+        ]
 
 
 def test_a_file_that_is_no_database_is_refused_in_a_sentence(tmp_path, monkeypatch):
@@ -149,12 +155,14 @@ def test_a_run_is_found_by_search_with_parameters_metrics_and_artifacts(root):
     assert send(root, RUN) == 2
     client = Store(root).connect()
     experiment = client.get_experiment_by_name("digits").experiment_id
-    query = f"tags.`vct.run` = '{RUN}' and params.`train.optimizer.lr` = '0.001'"
-    (run,) = client.search_runs([experiment], f"{query} and metrics.`steps1.fid_classifier` < 32")
-    assert run.info.run_name == "variational/seed0"
+    query = f"tags.`vct.run` = '{RUN}' and params.`learning rate` = '0.001'"
+    (run,) = client.search_runs(
+        [experiment], f"{query} and metrics.`scores/1 step FD classifier` < 32"
+    )
+    assert run.info.run_name == "seed0 variational (digits)"
     assert run.info.status == "FINISHED"
     assert run.data.tags["vct.settings_sha256"] == "a" * 64
-    assert math.isnan(run.data.metrics["aggregate_variance"])
+    assert math.isnan(run.data.metrics["whole run/aggregate_variance"])
     names = {each.path for each in client.list_artifacts(run.info.run_id)}
     assert names == {"config.json", "metrics.json", "preview.png"}
     assert (root / "mlartifacts/digits" / run.info.run_id / "artifacts/preview.png").exists()
@@ -183,7 +191,7 @@ def test_scoring_enters_the_run_of_training_by_its_tags_alone(root):
     finish(root, {"steps1": {"w2": 0.1}})
     for _ in range(2):
         send(root, RUN)
-    assert history(root, training.id, "steps1.w2") == [0]
+    assert history(root, training.id, W2) == [0]
     assert [run.info.run_id for run in runs(root)] == [training.id]
 
 
@@ -205,7 +213,7 @@ def test_a_crash_in_the_middle_of_sending_leaves_each_step_once(root, monkeypatc
     second = opened(root)
     assert second.send_rows() == 700 and second.id == first.id
     assert history(root, first.id) == list(range(1, 1201))
-    assert history(root, first.id, "kl") == list(range(1, 1201))
+    assert history(root, first.id, "training/kl") == list(range(1, 1201))
 
 
 @pytest.mark.parametrize("arrives", [False, True], ids=["lost", "its answer is lost"])
@@ -221,7 +229,7 @@ def test_a_send_that_fails_loses_no_row_and_sends_none_twice(root, monkeypatch, 
     def failing(self, run, metrics=(), **values):
         if arrives or not failures or not metrics:
             log_batch(self, run, metrics=metrics, **values)
-            arrived.extend(metric.step for metric in metrics if metric.key == "loss")
+            arrived.extend(metric.step for metric in metrics if metric.key == "training/loss")
         if metrics and failures:
             raise failures.pop()
 
@@ -242,7 +250,7 @@ def test_the_later_of_two_rows_of_a_step_counts(root):
     write_log(root, [10, 100], loss=0.5)
     tracked = opened(root)
     assert tracked.send_rows() == 3
-    sent = tracked.client.get_metric_history(tracked.id, "loss")
+    sent = tracked.client.get_metric_history(tracked.id, "training/loss")
     assert {metric.step: metric.value for metric in sent} == {2: 9.0, 10: 0.5, 100: 0.5}
 
 
@@ -251,7 +259,7 @@ def test_not_a_number_stays_visible(root):
     write_log(root, [2], loss=None)
     tracker = opened(root)
     tracker.send_rows()
-    values = tracker.client.get_metric_history(tracker.id, "loss")
+    values = tracker.client.get_metric_history(tracker.id, "training/loss")
     assert [math.isnan(metric.value) for metric in values] == [True, True]
 
 
@@ -271,18 +279,18 @@ def test_without_a_log_the_rows_come_from_the_table(root):
     assert send(root, RUN) == 2
     (run,) = runs(root)
     assert history(root, run.info.run_id) == [50, 100]
-    first, _ = Store(root).connect().get_metric_history(run.info.run_id, "kl")
+    first, _ = Store(root).connect().get_metric_history(run.info.run_id, "training/kl")
     assert math.isnan(first.value)
 
 
 def test_long_parameters_are_cut_and_whole_in_the_artifact(root):
-    settings = {"text": "x" * 7000, "k" * 300: 1}
-    tracked = opened(root, settings=settings)
+    settings = {"coupling": {"text": "x" * 7000, "k" * 300: 1}}
+    tracked = opened(root, settings=config(**settings)["settings"])
     known = tracked.client.get_run(tracked.id).data.params
-    assert len(known["text"]) == VALUE_LENGTH
+    assert len(known["coupling.text"]) == VALUE_LENGTH
     assert max(len(key) for key in known) == KEY_LENGTH
     artifact = root / "mlartifacts/digits" / tracked.id / "artifacts/config.json"
-    assert json.loads(artifact.read_text()) == config() | {"settings": settings}
+    assert json.loads(artifact.read_text()) == config(**settings)
 
 
 def test_other_data_or_a_fresh_start_is_another_run(root):
@@ -353,12 +361,12 @@ def test_training_is_followed_and_scored_as_one_run(root, capfd):
     (run,) = runs(root)
     assert run.info.status == "FINISHED"
     assert history(root, run.info.run_id) == [1, 2, 3]
-    assert run.data.metrics["summary.parameters"] == 10 and "steps1.w2" not in run.data.metrics
+    assert run.data.metrics["whole run/parameters"] == 10 and W2 not in run.data.metrics
     (files(root).results / "preview.png").write_bytes(b"png")
     finish(root, {"steps1": {"w2": 0.1}})
     send(root, RUN)
     (run,) = runs(root)
-    assert run.data.metrics["steps1.w2"] == 0.1
+    assert run.data.metrics[W2] == 0.1
     assert capfd.readouterr().err == ""
 
 
@@ -457,8 +465,10 @@ def test_the_status_comes_from_the_files_first(root, monkeypatch, word, done, st
 BEGAN, ENDED = 1_700_000_000_000, 1_700_000_060_000
 
 
-def finished_at(root, when):
+def finished_at(root, when, log=True):
     """The outputs of a training that ended at `when`, in milliseconds since 1970."""
+    if log:
+        write_log(root, [2], time=when)
     finish(root)
     os.utime(files(root).results / "config.json", (when / 1000, when / 1000))
 
@@ -473,7 +483,7 @@ def test_a_training_lasts_from_its_start_to_its_end_though_it_is_sent_late(root)
     start(root, time=BEGAN)
     write_log(root, [1])
     finished_at(root, ENDED)
-    for touched in (ENDED, ENDED + 86_400_000):
+    for touched in (ENDED + 86_400_000, ENDED, 0):
         os.utime(files(root).results / "config.json", (touched / 1000, touched / 1000))
         send(root, RUN)
         assert times(root) == ("FINISHED", BEGAN, ENDED)
@@ -500,14 +510,14 @@ def test_a_training_that_went_on_began_when_it_first_did(root):
 
 
 def test_a_run_that_was_brought_here_has_no_other_time_than_its_files(root):
-    finished_at(root, ENDED)
+    finished_at(root, ENDED, log=False)
     table = files(root).results / "training.csv"
     table.write_text("step,loss\n50,0.5\n")
     os.utime(table, (ENDED / 1000, ENDED / 1000))
     send(root, RUN)
     assert times(root) == ("FINISHED", ENDED, ENDED)
     (run,) = runs(root)
-    (loss,) = Store(root).connect().get_metric_history(run.info.run_id, "loss")
+    (loss,) = Store(root).connect().get_metric_history(run.info.run_id, "training/loss")
     assert loss.timestamp == ENDED
 
 
@@ -526,7 +536,9 @@ def test_results_of_an_earlier_training_are_not_those_of_one_that_runs(root, sto
     send(root, RUN)
     (run,) = runs(root)
     assert run.info.status == ("KILLED" if stopped else "RUNNING")
-    assert set(run.data.metrics) == {"loss", "kl"} and history(root, run.info.run_id) == [1, 2]
+    assert set(run.data.metrics) == {"training/loss", "training/kl"} and history(
+        root, run.info.run_id
+    ) == [1, 2]
     names = Store(root).connect().list_artifacts(run.info.run_id)
     assert {each.path for each in names} == {"config.json"}
 
@@ -541,7 +553,7 @@ def test_scores_of_an_earlier_training_are_not_those_of_one_that_has_ended(root)
     assert watcher._attempt("KILLED")
     (run,) = runs(root)
     assert run.info.status == "FINISHED"
-    assert set(run.data.metrics) == {"loss", "kl", "summary.parameters"}
+    assert set(run.data.metrics) == {"training/loss", "training/kl", "whole run/parameters"}
     names = Store(root).connect().list_artifacts(run.info.run_id)
     assert {each.path for each in names} == {"config.json"}
 
@@ -581,20 +593,11 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 from pathlib import Path
 from vct.lab.files.layout import RunId
-from vct.lab.tracking.run import send
+from vct.lab.tracking.delivery import send
 assert send(Path(sys.argv[1]), RunId.parse(sys.argv[2])) == 1
 """
     environment = {**os.environ, "PYTHONPATH": SOURCE}
     subprocess.run([sys.executable, "-c", script, str(root), str(RUN)], env=environment, check=True)
-
-
-def test_the_interface_is_for_this_machine(root, monkeypatch):
-    command = ui_command(Store(root), 5123)
-    assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert f"sqlite:///{root}/mlflow.db" in command
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@example.org")
-    with pytest.raises(UserError, match=r"https://example\.org"):
-        ui_command(Store(root), 5123)
 
 
 def test_a_run_that_was_never_trained_is_refused(root):
@@ -629,3 +632,18 @@ def test_training_says_what_it_is_and_since_when(tmp_path, monkeypatch):
         patch.setattr(Trainer, "run", stop)
         code, fresh, _, complete = train("--fresh")
     assert code == 2 and fresh > begun and not complete
+
+
+def test_the_load_of_the_machine_is_sent_only_where_it_is_on(root):
+    """By MLflow's own thread, in the watching process; what it has collected is sent at the end."""
+    start(root)
+    write_log(root, [1])
+    for on in (False, True):
+        watcher = watch.Watcher(files(root), os.getppid(), 3600, os.open(os.devnull, 1), on)
+        assert watcher._attempt(None)
+        if on:
+            watcher._monitor.collect_metrics()
+            watcher._monitor.publish_metrics(watcher._monitor.aggregate_metrics())
+        assert watcher._attempt("KILLED")
+        (run,) = runs(root)
+        assert any(key.startswith("system/") for key in run.data.metrics) is on

@@ -7,7 +7,7 @@ from vct.lab.files.layout import RunId
 from vct.lab.report import origin
 from vct.lab.runs.audit import PROBLEMS, Records, check_all
 from vct.lab.settings.params import Params
-from vct.lab.tracking.run import RunFiles
+from vct.lab.tracking.files import RunFiles
 
 
 def show(params: Params, name: str) -> int:

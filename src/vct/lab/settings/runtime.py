@@ -14,7 +14,8 @@ class RuntimeSettings(Section):
     scoring, which share its work; one for each GPU unless given. `micro_batch`: most samples that a
     device trains on at a time; null takes its share of the batch at once. `prefetch`: so many
     batches are read ahead. `stop_after_nonfinite`: so many steps in a row whose loss or gradient is
-    not finite end a training; null bears any number.
+    not finite end a training; null bears any number. `system_metrics`: MLflow gets the load of the
+    machine too while a training is tracked.
     """
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
@@ -26,6 +27,7 @@ class RuntimeSettings(Section):
     checkpoint_every: Count = 500
     stop_after_nonfinite: Count | None = 20
     tracking: bool = True
+    system_metrics: bool = False
 
     @property
     def size(self) -> int:

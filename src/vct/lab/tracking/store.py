@@ -9,8 +9,8 @@ import re
 import sqlite3
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
@@ -79,6 +79,36 @@ def load() -> Any:
     return mlflow
 
 
+def machine_monitor(store: "Store", run: str, interval: float) -> Any:
+    """MLflow's thread that sends the load of this machine to the run with the id `run`.
+
+    Args:
+        interval: seconds between two measurements.
+    """
+    load()
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    return SystemMetricsMonitor(run, interval, resume_logging=True, tracking_uri=store.uri)
+
+
+def server_app(store: "Store") -> Any:
+    """MLflow's application over `store`, as its own command serves it, without a queue of jobs."""
+    load()
+    os.environ |= {
+        "_MLFLOW_SERVER_FILE_STORE": store.uri,
+        "_MLFLOW_SERVER_REGISTRY_STORE": store.uri,
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    if store.database:
+        place = str(artifact_folder(store.database))
+        os.environ["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = place
+    from mlflow.server.fastapi_app import app
+
+    return app
+
+
 class Store:
     """The store of the project in `root`: `MLFLOW_TRACKING_URI`, or the SQLite file `mlflow.db`.
 
@@ -126,8 +156,8 @@ class Store:
     def _client(self) -> Any:
         return load().MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
-    def prepare(self, experiments: Iterable[str] = ()) -> None:
-        """Make the database ready, with an MLflow experiment for each of `experiments`.
+    def prepare(self) -> None:
+        """Make the database ready.
 
         Safe to call at once from many processes, cheap (no import of mlflow) when all is there. Of
         a server only its presence is asked.
@@ -149,7 +179,6 @@ class Store:
                     found = StoreRecord(mlflow=version("mlflow"), revision=_revision(self.database))
                     write(found, self.root / READY)
                 _relocate(self.database)
-                self._make_experiments(set(experiments) - _experiments(self.database))
             except UserError:
                 raise
             except Exception as error:
@@ -168,12 +197,6 @@ class Store:
             self._client()
         except Exception as error:
             raise UserError(f"{ADDRESS}: {reason(error)}; {ADVICE}") from error
-
-    def _make_experiments(self, names: set[str]) -> None:
-        if names:
-            client = self._client()
-            for name in sorted(names):
-                client.create_experiment(name, self.artifacts(name))
 
     def _silence(self) -> str | None:
         """Why a server does not answer within three seconds or says that it is ill, else None."""
@@ -240,6 +263,29 @@ def reason(error: BaseException) -> str:
     return line if len(line) <= 200 else f"{line[:200]}…"
 
 
+@contextmanager
+def explained(store: Store, what: str, remedy: str) -> Iterator[None]:
+    """Inside, what MLflow raises is a sentence.
+
+    Args:
+        what: it does not do, if it refuses.
+
+    Raises:
+        StoreUnavailable: if it is away.
+        UserError: if it refuses.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_unavailable(error):
+            raise StoreUnavailable(store.shown, reason(error)) from error
+        raise UserError(
+            f"MLflow at {store.shown} does not {what} ({reason(error)}); {remedy}"
+        ) from error
+
+
 # --- the SQLite database: made or upgraded once, by one process at a time ----------------------
 
 
@@ -260,11 +306,6 @@ def _revision(database: Path) -> str | None:
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return str(row[0]) if row else None
-
-
-def _experiments(database: Path) -> set[str]:
-    with closing(_open(database)) as connection:
-        return {row[0] for row in connection.execute("SELECT name FROM experiments")}
 
 
 def _ready(note: Path, database: Path) -> bool:
@@ -321,11 +362,18 @@ def _upgrade(database: Path) -> None:
         copy.unlink()
 
 
-def _relocate(database: Path) -> None:
-    """Point MLflow at the artifacts beside the database, after the folder was moved or copied.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+)
+"""Columns in which MLflow stores absolute paths."""
 
-    MLflow stores absolute paths with each experiment and run.
-    """
+
+def _relocate(database: Path) -> None:
+    """Point MLflow at the artifacts beside the database, after the folder was moved or copied."""
     here = str(artifact_folder(database))
     with closing(_open(database)) as connection:
         locations = connection.execute("SELECT artifact_location FROM experiments").fetchall()
@@ -333,7 +381,7 @@ def _relocate(database: Path) -> None:
         for old in parents:
             if old == here or not old.endswith("/mlartifacts"):
                 continue
-            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            for table, column in PLACES:
                 connection.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                     f"WHERE substr({column}, 1, ?) = ?",

@@ -1,53 +1,123 @@
-"""MLflow's browser interface."""
+"""MLflow's browser interface, opened on the runs of a suite."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from vct.lab.errors import UserError
-from vct.lab.tracking.store import ENVIRONMENT, Store
+from vct.lab.files.whole import read_text
+from vct.lab.tracking.app import PAGE, ROOT, SUITE
+from vct.lab.tracking.store import Store, explained
+from vct.lab.tracking.view import View
 
 HOST = "127.0.0.1"
+PORTS = range(5000, 5020)
+PATIENCE = 120
+"""Seconds in which MLflow's server starts, on a slow disk."""
+LOG = "state/mlflow-ui.log"
 
 
-def serve(store: Store) -> int:
-    """Serve the interface until Ctrl-C, at the first free port from 5000 on."""
-    port = _free_port()
-    command = ui_command(store, port)
-    print(f"MLflow opens at http://{HOST}:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
-    quiet = {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    # In a session of its own, so that its server processes end with it, however this one ends.
-    process = subprocess.Popen(command, env={**os.environ, **quiet}, start_new_session=True)
-    try:
+def serve(store: Store, suite: Sequence[str], port: int) -> int:
+    """Serve the interface until Ctrl-C, and say where it shows the runs of a suite.
+
+    Where runs go to a server, that is all: it has an interface of its own.
+
+    Args:
+        suite: names of its experiments.
+        port: a free one.
+
+    Raises:
+        UserError: if the server does not start.
+    """
+    if store.is_server:
+        with explained(store, "show its runs", "see that you may read them."):
+            address = View(store, suite).address
+        _say(f"MLflow shows the runs at {store.shown.rstrip('/')}/{address}")
+        return 0
+    with server(store, suite, port) as process:
+        _say(f"MLflow shows the runs at http://{HOST}:{port}{PAGE} (Ctrl-C stops it)")
         return process.wait()
+
+
+@contextmanager
+def server(store: Store, suite: Sequence[str], port: int) -> "Iterator[subprocess.Popen[bytes]]":
+    """The process that serves the interface, from its first answer on; it ends with the block.
+
+    Raises:
+        UserError: if it does not start.
+    """
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        ROOT: str(store.root.absolute()),
+        SUITE: " ".join(suite),
+    }
+    (store.root / LOG).parent.mkdir(parents=True, exist_ok=True)
+    with (store.root / LOG).open("wb") as log:
+        # In a session of its own, so that Ctrl-C reaches it through this process alone.
+        process = subprocess.Popen(
+            _command(port),
+            env=environment,
+            start_new_session=True,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait(process, port, store)
+        yield process
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
-def ui_command(store: Store, port: int) -> list[str]:
-    """The command line that serves the interface to this machine alone.
-
-    One worker and no job queue, so that it opens quickly.
+def free_port(wanted: int | None) -> int:
+    """The port `wanted`, or the first free one from 5000 on.
 
     Raises:
-        UserError: if runs go to a server, which has an interface of its own.
+        UserError: if it is in use, or all are.
     """
-    if store.is_server:
-        raise UserError(f"runs are tracked by the server {store.shown}; open it in a browser.")
+    for port in PORTS if wanted is None else [wanted]:
+        # Too large a number is an OverflowError.
+        with suppress(OSError, OverflowError), socket.create_server((HOST, port)):
+            return port
+    if wanted is None:
+        raise UserError(
+            f"ports {PORTS[0]} to {PORTS[-1]} are all in use; close other servers, or choose one: "
+            "vct track ui --port PORT"
+        )
+    raise UserError(f"port {wanted} is in use, or not yours to take; choose another one.")
+
+
+def _command(port: int) -> list[str]:
+    """One process, so that it opens quickly; to this machine alone."""
     return [
-        *(sys.executable, "-m", "mlflow", "ui"),
-        *("--backend-store-uri", store.uri, "--registry-store-uri", store.uri),
-        *("--host", HOST, "--port", str(port), "--workers", "1"),
+        *(sys.executable, "-m", "uvicorn", "--factory", "vct.lab.tracking.app:make"),
+        *("--host", HOST, "--port", str(port), "--log-level", "warning"),
+        *("--timeout-graceful-shutdown", "1"),
     ]
 
 
-def _free_port() -> int:
-    for port in range(5000, 5020):
-        with suppress(OSError), socket.create_server((HOST, port)):
-            return port
-    raise UserError("ports 5000 to 5019 are all in use; close other servers.")
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int, store: Store) -> None:
+    """Wait until the server answers.
+
+    Raises:
+        UserError: if it ends, or takes too long.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
+            return
+        time.sleep(0.1)
+    said = read_text(store.root / LOG).strip().splitlines() or ["it said nothing"]
+    raise UserError(f"MLflow's server does not start at port {port} ({said[-1]}); see {LOG}.")

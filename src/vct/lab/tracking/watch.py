@@ -3,11 +3,12 @@
 It is a process and not a thread: importing mlflow holds Python's global lock for seconds, during
 which a training loop would crawl, and a process that hangs can be ended.
 
-`python -m vct.lab.tracking.watch ROOT RUN PARENT INTERVAL` sends rows of `state/<run>/log.jsonl`
-every INTERVAL seconds while its input is open and PARENT lives. Then training is over: FINISHED if
-it wrote `results/<run>/config.json`, else the one word that came through the input, KILLED without
-one. The process prints the reason of each attempt that failed, a line each, and exits with 0 if all
-was sent.
+`python -m vct.lab.tracking.watch ROOT RUN PARENT INTERVAL [system]` sends rows of
+`state/<run>/log.jsonl` every INTERVAL seconds while its input is open and PARENT lives; with
+`system`, the load of the machine too. Then training is over: FINISHED if it wrote
+`results/<run>/config.json`, else the one word that came through the input, KILLED without one. The
+process prints the reason of each attempt that failed, a line each, and exits with 0 if all was
+sent.
 """
 
 import os
@@ -19,11 +20,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from vct.lab.files.layout import RunId
 from vct.lab.files.locks import locked
-from vct.lab.tracking.run import MlflowRun, RunFiles
-from vct.lab.tracking.store import Store, reason, switched_off
+from vct.lab.tracking.files import RunFiles
+from vct.lab.tracking.run import MlflowRun
+from vct.lab.tracking.store import Store, machine_monitor, reason, switched_off
 
 LAST_ATTEMPT = 10
 """Seconds for the last attempt when nobody is left to end the watcher."""
@@ -35,8 +38,9 @@ LAST_ATTEMPT = 10
 @contextmanager
 def following(
     run: RunId,
-    *,
     enabled: bool = True,
+    system_metrics: bool = False,
+    *,
     stops: type[BaseException] = KeyboardInterrupt,
     root: Path = Path(),
     delay: float = 60.0,
@@ -52,6 +56,7 @@ def following(
     Args:
         run: whose files are followed.
         enabled: False for no tracking at all; so does `VCT_TRACKING=off` in the environment.
+        system_metrics: whether MLflow gets the load of the machine too.
         stops: the exception that says that training was stopped and did not fail.
         root: folder of the project.
         delay: seconds of training before the first attempt. Importing mlflow takes as long as a
@@ -62,7 +67,7 @@ def following(
     if not enabled or switched_off():
         yield
         return
-    watcher = WatcherProcess(RunFiles(root, run), delay, interval)
+    watcher = WatcherProcess(RunFiles(root, run), delay, interval, system_metrics)
     unfinished = "KILLED"
     try:
         yield
@@ -77,8 +82,11 @@ def following(
 class WatcherProcess:
     """The watching process, and the thread that starts it and listens to it."""
 
-    def __init__(self, files: RunFiles, delay: float, interval: float) -> None:
+    def __init__(
+        self, files: RunFiles, delay: float, interval: float, system_metrics: bool = False
+    ) -> None:
         self.files, self.delay, self.interval = files, delay, interval
+        self.system_metrics = system_metrics
         self.process: subprocess.Popen[str] | None = None
         self._starting, self._over = threading.Lock(), threading.Event()
         self._why: str | None = None
@@ -110,8 +118,9 @@ class WatcherProcess:
 
     def _start(self) -> "subprocess.Popen[str]":
         arguments = (self.files.root.absolute(), self.files.run, os.getpid(), self.interval)
+        more = ["system"] if self.system_metrics else []
         return subprocess.Popen(
-            [sys.executable, "-m", "vct.lab.tracking.watch", *map(str, arguments)],
+            [sys.executable, "-m", "vct.lab.tracking.watch", *map(str, arguments), *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -155,11 +164,21 @@ class Watcher:
 
     Args:
         reports: descriptor that failures are told to.
+        system_metrics: whether to send the load of the machine too.
     """
 
-    def __init__(self, files: RunFiles, parent: int, interval: float, reports: int) -> None:
+    def __init__(
+        self,
+        files: RunFiles,
+        parent: int,
+        interval: float,
+        reports: int,
+        system_metrics: bool = False,
+    ) -> None:
         self.files, self.parent, self.interval, self.reports = files, parent, interval, reports
+        self.system_metrics = system_metrics
         self.tracked: MlflowRun | None = None
+        self._monitor: Any = None
 
     def run(self) -> int:
         """Attempt, wait, attempt again, until training ends."""
@@ -186,6 +205,7 @@ class Watcher:
             if self.tracked is None:
                 config, _ = self.files.config()
                 self.tracked = MlflowRun(Store(self.files.root), self.files, config, running=True)
+                self._watch_machine(self.tracked)
             self.tracked.send_rows()
             if ending is not None:
                 self._end(self.tracked, ending)
@@ -196,21 +216,30 @@ class Watcher:
                 os.write(self.reports, f"{reason(error)}\n".encode(errors="replace"))
             return False
 
+    def _watch_machine(self, tracked: MlflowRun) -> None:
+        """Let MLflow's own thread send the load of the machine, from now on."""
+        if self.system_metrics and self._monitor is None:
+            self._monitor = machine_monitor(tracked.store, tracked.id, self.interval)
+            self._monitor.start()
+
     def _end(self, tracked: MlflowRun, ending: str) -> None:
+        if self._monitor:
+            self._monitor.finish()
         tracked.config, complete = self.files.config()
         if complete:
             # Scores of an earlier training may still lie in the folder.
-            tracked.send_results([self.files.results / "config.json"], {})
+            tracked.send_end()
         else:
-            tracked.end(ending)
+            tracked.end(ending, self.files.until(tracked.config))
+        tracked.row.update()
 
 
-def main(root: str, run: str, parent: str, interval: str) -> int:
+def main(root: str, run: str, parent: str, interval: str, *more: str) -> int:
     """Watch one training; what libraries print goes nowhere."""
     reports = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     files = RunFiles(Path(root), RunId.parse(run))
-    return Watcher(files, int(parent), float(interval), reports).run()
+    return Watcher(files, int(parent), float(interval), reports, "system" in more).run()
 
 
 if __name__ == "__main__":
