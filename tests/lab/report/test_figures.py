@@ -22,7 +22,7 @@ PATHS = Paths(TIMES, 1 - TIMES / 80, 0.5)
 
 def pixels(path):
     with Image.open(path) as image:
-        assert set(image.info) <= {"transparency"}  # no time, no version of the writer
+        assert set(image.info) <= {"transparency", "dpi"}  # no time, no version of the writer
         return np.asarray(image.convert("RGB"))
 
 
@@ -30,7 +30,8 @@ def assert_good(path, size=None):
     """Drawn on white up to its margins, and small enough to be committed."""
     array = pixels(path)
     if size is not None:
-        assert (array.shape[1], array.shape[0]) == size
+        assert style.size(path) == size
+        assert (array.shape[1], array.shape[0]) == (2 * size[0], 2 * size[1])
     assert (array != 255).any(axis=2).mean() > 0.02
     border = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
     assert (border == 255).all()
@@ -111,6 +112,8 @@ def test_sample_grids_show_unsmoothed_images(tmp_path):
     edge = 8 * (8 * 4 + 2) - 2
     assert_good(path, (72 + 3 * edge + 2 * 18 + 14, 28 + 2 * edge + 18 + 14))
     array = pixels(path)
+    assert (array[::2] == array[1::2]).mean() > 0.99  # the images; letters are sharper
+    array = array[::2, ::2]
     assert (array[28 : 28 + edge, 72 + edge + 18 :][:, :edge] == tile(shown, 8, 4)).all()
 
 
@@ -130,8 +133,11 @@ def test_sample_grids_of_photographs_stay_small(tmp_path):
     ],
 )
 def test_preview(tmp_path, samples):
-    preview(tmp_path / "preview.png", {"steps1": samples, "steps2": samples})
-    assert_good(tmp_path / "preview.png")
+    path = tmp_path / "preview.png"
+    preview(path, {"steps1": samples, "steps2": samples})
+    assert_good(path)
+    with Image.open(path) as image:  # many are kept: each of them small
+        assert "dpi" not in image.info and image.size == style.size(path)
 
 
 def test_curves_of_an_experiment(project, digits, tmp_path):
@@ -270,3 +276,19 @@ def test_a_figure_does_not_change_the_users_style(tmp_path):
     }
     preview(tmp_path / "preview.png", {"1 step": images(4)})
     assert {key: matplotlib.rcParams[key] for key in before} == before
+
+
+def test_a_coupling_keeps_its_colour_in_all_experiments_of_a_suite(project, digits, figures):
+    """Own couplings too: they share the spare colours out by the suite, not by the figure."""
+    names = {"ot": "mine"}
+    histories = read_histories(replace(digits, couplings=names))
+    own = {
+        part: getattr(histories, part).replace({"coupling": {"ot": "b"}})
+        for part in ("training", "trajectory")
+    }
+    rows = replace(digits, couplings={"b": "mine"})
+    for suite in (("a", "b"), ()):
+        curves_figure(project / "x.png", replace(histories, **own), rows, None, suite)
+    shared, alone = (figure.axes[0].lines[0].get_color() for figure in figures)
+    colours = style.coupling_colours(["a", "b"])
+    assert shared == colours["b"] and alone == colours["a"] != shared

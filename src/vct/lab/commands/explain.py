@@ -17,11 +17,7 @@ def explain(params: Params, name: str, finished: bool = False) -> None:
         finished: of the runs that there are; else all must be there.
     """
     experiments = {each: params.experiment(each) for each in params.suite(name)}
-    asked = {
-        each: one.diagnostics.model_dump(mode="json")
-        for each, one in experiments.items()
-        if one.diagnostics
-    }
+    asked = explanation.asked_of(params, name)
     if not asked:
         raise UserError(
             f"suites.{name}: no experiment has the section diagnostics; add it to one, or see "

@@ -7,7 +7,7 @@ from vct.lab.data import dataset
 from vct.lab.errors import UserError, quoted
 from vct.lab.files.layout import floor_file, suite_dir
 from vct.lab.records import FloorRecord
-from vct.lab.report.collect import ExperimentRows
+from vct.lab.report.collect import ExperimentRows, couplings
 from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplings_figure
 from vct.lab.report.curves import curves_figure, read_histories
 from vct.lab.report.grids import MOST, GridPanel, sample_grids
@@ -23,9 +23,8 @@ def figures(params: Params, name: str) -> None:
     """
     suite, _, experiment_name = name.partition("/")
     if experiment_name not in params.suite(suite):
-        raise UserError(
-            f"{quoted(name)} is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture."
-        )
+        why = "is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture."
+        raise UserError(f"{quoted(name)} {why}")
     experiment = params.experiment(experiment_name)
     rows = ExperimentRows.of(experiment_name, experiment)
     data = dataset.load(rows.dataset)
@@ -46,7 +45,9 @@ def figures(params: Params, name: str) -> None:
         couplings_figure(path, clouds, modes, _paths(experiment.train), title)
     else:
         sample_grids(path, grids, np.asarray(data.train.x[:MOST]), title=title)
-    curves_figure(suite_dir(suite) / f"{experiment_name}-curves.png", histories, rows, floor)
+    every = [ExperimentRows.of(each, params.experiment(each)) for each in params.suite(suite)]
+    path = path.with_name(f"{experiment_name}-curves.png")
+    curves_figure(path, histories, rows, floor, couplings(every))
 
 
 def _paths(train: TrainSettings) -> Paths:

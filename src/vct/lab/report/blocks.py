@@ -66,13 +66,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one data set under one protocol; `groups` are its experiments, `published` is what
-    they do otherwise than the published ones, in a sentence, or empty."""
+    """Rows of one data set under one protocol; `groups` are its experiments, `references` what was
+    published under that protocol, `published` what the experiments do otherwise, in a sentence."""
 
     title: str
     columns: tuple[Column, ...]
     groups: tuple[tuple[Row, ...], ...]
     floors: tuple[Row, ...]
+    references: tuple[Row, ...]
     protocol: str
     published: str = ""
 
@@ -108,6 +109,7 @@ def _block(
             for each in experiments
         ),
         _floors(list(protocols), columns, collected),
+        _references(experiments, columns, next(iter(protocols.values()))),
         sentence(protocols),
         published.sentence({each.experiment: each.departures for each in experiments}),
     )
@@ -210,3 +212,25 @@ def _floor_cell(values: Sequence[float | None], decimals: int) -> Cell:
     if len(numbers) < len(values):
         return Cell(EMPTY)
     return Cell(" / ".join(f"{number:z.{decimals}f}" for number in numbers))
+
+
+def _references(
+    experiments: Sequence[ExperimentRows], columns: Sequence[Column], protocol: ProtocolRecord
+) -> tuple[Row, ...]:
+    """One row for each published method, with what was published under the first metric."""
+    couplings = [name for each in experiments for name in each.couplings]
+    objectives = [each.objective for each in experiments]
+    found = published.scores(experiments[0].benchmark, protocol, objectives, couplings)
+    first = protocol.metrics[0]
+
+    def cell(column: Column, scores: Mapping[str, float]) -> Cell:
+        value = scores.get(column.samples) if column.metrics[0] == first else None
+        return Cell(EMPTY if value is None else f"{value:.2f}")
+
+    return tuple(
+        Row(
+            (f"published: {each.name} ({each.source})", "", "", ""),
+            tuple(cell(column, each.scores) for column in columns),
+        )
+        for each in found
+    )

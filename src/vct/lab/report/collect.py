@@ -14,7 +14,7 @@ from vct.lab.files.layout import RunId, floor_file
 from vct.lab.records import FloorRecord, Number, ProtocolRecord, RunRecord, Scores
 from vct.lab.report import names
 from vct.lab.report.protocol import conditions
-from vct.lab.report.published import departures
+from vct.lab.report.published import Benchmark, benchmark, departures
 from vct.lab.runs import kept, samples
 from vct.lab.runs.provenance import checked_scores
 from vct.lab.settings.experiment import ExperimentSettings
@@ -46,6 +46,7 @@ class ExperimentRows:
         couplings: label of each coupling by its name, in the order of the rows.
         trains: what a network learns; None where only the user's objective knows.
         departures: what is otherwise than published, see `vct.lab.report.published`.
+        benchmark: the data set of published scores that this one is.
         places: where runs are, if not all in their own folders; others are left out.
         floor: file with the scores of held-out data, if not in the experiment's folder.
     """
@@ -60,6 +61,7 @@ class ExperimentRows:
     seeds: tuple[int, ...]
     trains: Trained | None = "consistency"
     departures: tuple[str, ...] = ()
+    benchmark: Benchmark | None = None
     places: Mapping[RunId, RunId] | None = None
     floor: Path | None = None
 
@@ -73,6 +75,7 @@ class ExperimentRows:
         return [
             replace(
                 cls.of(name, params.experiment(name)),
+                benchmark=benchmark(params.dataset(params.experiment(name).train.dataset)),
                 places=kept.places(params, suite, name, finished),
                 floor=kept.floor(suite, name),
             )
@@ -108,6 +111,11 @@ class ExperimentRows:
         if self.places is None:
             return every
         return [self.places[run] for run in every if run in self.places]
+
+
+def couplings(experiments: Sequence[ExperimentRows]) -> list[str]:
+    """Names of all couplings of a suite, each once: they share out the colours of its figures."""
+    return [*dict.fromkeys(name for each in experiments for name in each.couplings)]
 
 
 @dataclass(frozen=True)

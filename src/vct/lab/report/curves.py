@@ -81,6 +81,7 @@ def curves_figure(
     histories: Histories,
     experiment: ExperimentRows,
     floor: float | None = None,
+    suite: Sequence[str] = (),
 ) -> None:
     """Draw consistency loss, KL (if a coupling has one) and distance (if followed) over steps.
 
@@ -88,34 +89,31 @@ def curves_figure(
 
     Args:
         floor: score of held-out real data, a dashed line.
+        suite: all couplings of the suite, which share out the colours.
 
     Raises:
         UserError: if the folder cannot be written to.
     """
     training, trajectory = histories.training, histories.trajectory
     couplings = experiment.couplings
+    colours = style.coupling_colours([*dict.fromkeys((*suite, *couplings))])
     with_kl = {name: label for name, label in couplings.items() if _has_kl(training, name)}
     count = 1 + bool(with_kl) + bool(len(trajectory))
     with style.style():
         figure, axes = _layout(count, len(couplings) + (floor is not None))
-        _panel(
-            axes[0],
-            training,
-            "consistency_loss",
-            couplings,
-            _LOSS[experiment.trains],
-        )
+        loss = _LOSS[experiment.trains]
+        _panel(axes[0], training, "consistency_loss", couplings, colours, loss)
         if with_kl:
-            _panel(axes[1], training, "kl", with_kl, "KL to the prior (nats)")
+            _panel(axes[1], training, "kl", with_kl, colours, "KL to the prior (nats)")
         if len(trajectory):
             sampling = names.heading(histories.samples)
             label = f"{histories.label.short}, {sampling}"
-            _panel(axes[-1], trajectory, "value", couplings, label, floor)
+            _panel(axes[-1], trajectory, "value", couplings, colours, label, floor)
         for here in axes:
             _scale(here)
         _mark_grids(axes[0], training)
         _texts(figure, axes, experiment.experiment, training["seed"].nunique())
-        style.save(figure, path)
+        style.save(figure, path, colours=256)
 
 
 def _layout(count: int, entries: int) -> tuple[Figure, list[Axes]]:
@@ -142,11 +140,11 @@ def _panel(
     table: pd.DataFrame,
     column: str,
     couplings: Mapping[str, str],
+    colours: Mapping[str, str],
     title: str,
     floor: float | None = None,
 ) -> None:
     """Mean and range over seeds by coupling, and the floor."""
-    colours = style.coupling_colours(list(dict.fromkeys(table["coupling"])))
     for coupling, label in couplings.items():
         by_step = table[table["coupling"] == coupling].groupby("step")[column]
         mean, colour = by_step.mean(), colours[coupling]

@@ -1,7 +1,8 @@
 """The second table of a suite: why its scores are what they are."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -126,33 +127,64 @@ def tidy(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Numbers of an experiment: headings, and by coupling its cells."""
+
+    experiment: str
+    headings: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Numbers of one kind, and in words what they are."""
+
+    title: str
+    words: str
+    tables: tuple[Measured, ...]
+
+
+def sections(found: pd.DataFrame, experiments: Iterable[str]) -> list[Section]:
+    """The numbers, section by section and experiment by experiment."""
+    numbers = found[found["t"].isna()]
+    by_name = {name: numbers[numbers["experiment"] == name] for name in experiments}
+    made = []
+    for title, (words, columns) in SECTIONS.items():
+        tables = (_measured(name, mine, columns) for name, mine in by_name.items())
+        made.append(Section(title, words, tuple(each for each in tables if each.headings)))
+    return made
+
+
+def _measured(experiment: str, numbers: pd.DataFrame, columns: Mapping[str, str]) -> Measured:
+    there = {name: label for name, label in columns.items() if name in set(numbers["name"])}
+    rows = {
+        str(coupling): tuple(_cell(name, mine.loc[mine["name"] == name, "value"]) for name in there)
+        for coupling, mine in numbers.groupby("coupling", sort=False)
+    }
+    return Measured(experiment, tuple(there.values()), rows)
+
+
 def markdown(found: pd.DataFrame, labels: Mapping[str, Mapping[str, str]]) -> str:
-    """The numbers, section by section and experiment by experiment.
+    """The sections as text.
 
     Args:
         labels: of the couplings, by experiment.
     """
-    numbers = found[found["t"].isna()]
     parts = []
-    for title, (words, columns) in SECTIONS.items():
-        parts.append(f"### {title}\n\n{words}")
-        for experiment, couplings in labels.items():
-            mine = numbers[numbers["experiment"] == experiment]
-            there = {name: label for name, label in columns.items() if name in set(mine["name"])}
-            if there:
-                parts.append(_table(experiment, mine, couplings, there))
+    for section in sections(found, labels):
+        parts.append(f"### {section.title}\n\n{section.words}")
+        parts += [_table(each, labels[each.experiment]) for each in section.tables]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(
-    experiment: str, numbers: pd.DataFrame, couplings: Mapping[str, str], names: Mapping[str, str]
-) -> str:
-    lines = [[experiment, *names.values()], ["---"] + ["---:"] * len(names)]
-    for coupling, label in couplings.items():
-        mine = numbers[numbers["coupling"] == coupling]
-        if len(mine):
-            cells = [_cell(name, mine.loc[mine["name"] == name, "value"]) for name in names]
-            lines.append([label, *cells])
+def _table(measured: Measured, couplings: Mapping[str, str]) -> str:
+    lines = [[measured.experiment, *measured.headings], ["---"] + ["---:"] * len(measured.headings)]
+    lines += [
+        [label, *measured.rows[coupling]]
+        for coupling, label in couplings.items()
+        if coupling in measured.rows
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

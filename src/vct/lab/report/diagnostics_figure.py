@@ -1,11 +1,13 @@
 """Diagnostics along the level of noise, a row of panels for each experiment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vct.lab.report import style
@@ -18,25 +20,30 @@ PANELS = {
     "score_by_mid_time": "score with 2 steps\nby mid time",
 }
 _LOG = ("ambiguity_bound", "gradient_noise", "consistency_error")
-_WIDE, _HIGH, _LEFT, _GAP, _TOP, _DOWN, _BELOW = 220, 170, 60, 58, 78, 112, 36
+_WIDE, _HIGH, _LEFT, _GAP, _TOP, _DOWN, _BELOW = 220, 170, 68, 58, 78, 112, 78
 
 
 def diagnostics_figure(
-    path: Path, curves: pd.DataFrame, labels: Mapping[str, Mapping[str, str]]
+    path: Path,
+    curves: pd.DataFrame,
+    labels: Mapping[str, Mapping[str, str]],
+    suite: Sequence[str] = (),
 ) -> None:
     """Draw what was measured along t: a line is the mean over seeds, its band mean ± sd.
 
     Args:
         curves: as `vct.lab.report.diagnostics.tidy` has them.
         labels: of the couplings, by experiment.
+        suite: all couplings of the suite, which share out the colours.
 
     Raises:
         UserError: if the folder cannot be written to.
     """
     curves = curves[curves["t"].notna() & curves["name"].isin(PANELS)]
     rows = [name for name in labels if name in set(curves["experiment"])]
+    colours = style.coupling_colours([*dict.fromkeys((*suite, *chain(*labels.values())))])
     width = _LEFT + len(PANELS) * (_WIDE + _GAP)
-    height = _TOP + max(len(rows), 1) * (_HIGH + _DOWN) + _BELOW
+    height = _TOP + max(len(rows), 1) * (_HIGH + _DOWN) - _DOWN + _BELOW
     with style.style():
         figure = style.figure(width, height)
         handles: dict[str, Artist] = {}
@@ -48,17 +55,21 @@ def diagnostics_figure(
                 place = (left, (top - _HIGH) / height, _WIDE / width, _HIGH / height)
                 axes = figure.add_axes(place)
                 mine = curves[(curves["experiment"] == experiment) & (curves["name"] == name)]
-                _panel(axes, mine, labels[experiment], title, log=name in _LOG)
+                _panel(axes, mine, labels[experiment], colours, title, log=name in _LOG)
                 for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                     handles.setdefault(label, handle)
         figure.legend(list(handles.values()), list(handles), loc="lower center", ncols=6)
-        style.save(figure, path)
+        style.save(figure, path, colours=256)
 
 
 def _panel(
-    axes: Axes, curves: pd.DataFrame, couplings: Mapping[str, str], title: str, log: bool
+    axes: Axes,
+    curves: pd.DataFrame,
+    couplings: Mapping[str, str],
+    colours: Mapping[str, str],
+    title: str,
+    log: bool,
 ) -> None:
-    colours = style.coupling_colours(list(couplings))
     for coupling, label in couplings.items():
         mine = curves[curves["coupling"] == coupling].sort_values("t")
         if mine["mean"].notna().any():
@@ -70,15 +81,21 @@ def _panel(
     axes.set_title(title, loc="left", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlabel("t")
-    t = curves["t"]
-    wide = len(t) and t.max() > 100 * t.min()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _plain_numbers(axes.xaxis, curves["t"])
     if not axes.lines:
         axes.text(0.5, 0.5, "not measured", ha="center", color=style.FAINT,
                   transform=axes.transAxes)  # fmt: skip
     elif log:
         axes.set_yscale("log")
+        _plain_numbers(axes.yaxis, curves["mean"])
     axes.grid(True, which="major", color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _plain_numbers(axis: Axis, values: pd.Series) -> None:
+    """Ticks of a logarithmic axis as `0.05`, in steps of ten where they would crowd otherwise."""
+    found = values[values > 0]
+    wide = len(found) and found.max() > 100 * found.min()
+    axis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -4,14 +4,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from vct.lab.errors import UserError
 from vct.lab.files.layout import EXPLANATION_FILES
 from vct.lab.files.whole import write_text
 from vct.lab.report import diagnostics
-from vct.lab.report.collect import ExperimentRows, collect
+from vct.lab.report.collect import ExperimentRows, collect, couplings
 from vct.lab.report.diagnostics_figure import diagnostics_figure
 from vct.lab.report.gains import gains, gains_figure
 from vct.lab.report.table import to_csv
+from vct.lab.settings.params import Params
+
+
+def asked_of(params: Params, suite: str) -> dict[str, dict[str, Any]]:
+    """The section `diagnostics` of the experiments of a suite that are diagnosed."""
+    sections = {name: params.experiment(name).diagnostics for name in params.suite(suite)}
+    return {name: each.model_dump(mode="json") for name, each in sections.items() if each}
+
+
+def read(
+    rows: Sequence[ExperimentRows], asked: Mapping[str, Mapping[str, Any]], finished: bool
+) -> tuple[list[ExperimentRows], pd.DataFrame]:
+    """The rows that were diagnosed, of the seeds that were, and what `diagnostics.read` found."""
+    mine = [row.of_seeds(asked[row.experiment]["seeds"]) for row in rows if row.experiment in asked]
+    return mine, diagnostics.read(mine, asked, finished)
 
 
 def write(
@@ -34,8 +51,7 @@ def write(
     Raises:
         UserError: if no run was diagnosed, or see `diagnostics.read`.
     """
-    mine = [row.of_seeds(asked[row.experiment]["seeds"]) for row in rows if row.experiment in asked]
-    found = diagnostics.read(mine, asked, finished)
+    mine, found = read(rows, asked, finished)
     if found.empty:
         raise UserError(
             f"no run of {', '.join(asked)} was diagnosed, so nothing is written; see: vct diagnose "
@@ -45,7 +61,8 @@ def write(
     table, lines, picture, gain = (directory / file for file in EXPLANATION_FILES)
     write_text(table, to_csv(summary))
     write_text(lines, diagnostics.markdown(found, labels))
-    diagnostics_figure(picture, summary, labels)
+    suite = couplings(rows)
+    diagnostics_figure(picture, summary, labels, suite)
     dimensions = summary[summary["name"] == "data_dimension"].groupby("dataset")["mean"].first()
     known = [each for each in rows if each.dataset in dimensions]
     sizes = {each.experiment: (dimensions[each.dataset], steps[each.experiment]) for each in known}
@@ -53,4 +70,4 @@ def write(
     every = {
         row: label for each in collected.experiments for row, label in collected.rows(each).items()
     }
-    gains_figure(gain, gains(collected, primary, sizes), every)
+    gains_figure(gain, gains(collected, primary, sizes), every, suite)

@@ -1,7 +1,7 @@
 """How much each coupling gains on independent noise, by the dimension of the data and by the
 length of the training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -46,13 +46,16 @@ def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def gains_figure(path: Path, found: pd.DataFrame, labels: Mapping[str, str]) -> None:
+def gains_figure(
+    path: Path, found: pd.DataFrame, labels: Mapping[str, str], suite: Sequence[str] = ()
+) -> None:
     """Draw gains over the dimension, at the shortest training of each data set, and over the steps
     of the data set that has most trainings.
 
     Args:
         found: of `gains`.
         labels: of the rows.
+        suite: all couplings of the suite, which share out the colours.
 
     Raises:
         UserError: if the folder cannot be written to.
@@ -65,23 +68,30 @@ def gains_figure(path: Path, found: pd.DataFrame, labels: Mapping[str, str]) -> 
         "steps": (found[found["dataset"] == along], f"training steps, {along}"),
     }
     width, height = _LEFT + 2 * (_WIDE + _GAP), _TOP + _HIGH + _BELOW
+    names_ = [names.coupling_of(row) for row in labels]
+    colours = style.coupling_colours([*dict.fromkeys((*suite, *names_))])
     with style.style():
         figure = style.figure(width, height)
         for index, (column, (rows, title)) in enumerate(panels.items()):
             left = (_LEFT + index * (_WIDE + _GAP)) / width
             axes = figure.add_axes((left, _BELOW / height, _WIDE / width, _HIGH / height))
-            _panel(axes, rows, column, labels)
+            _panel(axes, rows, column, labels, colours)
             axes.set_xlabel(title)
         axes = figure.axes[0]
         axes.set_ylabel("gain on independent noise, %")
         handles, texts = axes.get_legend_handles_labels()
         figure.legend(handles, texts, loc="lower center", ncols=3)
-        style.save(figure, path)
+        style.save(figure, path, colours=256)
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, column: str, labels: Mapping[str, str]) -> None:
+def _panel(
+    axes: Axes,
+    rows: pd.DataFrame,
+    column: str,
+    labels: Mapping[str, str],
+    colours: Mapping[str, str],
+) -> None:
     """Points with Student's intervals, beside each other where their places are the same."""
-    colours = style.coupling_colours([name for name in labels if "/" not in name])
     shown = [row for row in labels if row in set(rows["coupling"])]
     for number, row in enumerate(shown):
         mine = rows[rows["coupling"] == row].sort_values(column)

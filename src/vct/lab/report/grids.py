@@ -71,11 +71,13 @@ def sample_grids(
     *,
     side: int | None = None,
     title: str = "",
+    density: int = style.DENSITY,
 ) -> None:
     """Draw panels by row and column, with `real` images (N, C, H, W) as a column of their own.
 
     Args:
         side: cells along an edge of a panel; by default 8, or fewer where the file would be large.
+        density: see `style.save`.
 
     Raises:
         UserError: if the folder cannot be written to.
@@ -91,7 +93,7 @@ def sample_grids(
         grid.update(_split(real, rows, count * count))
     scale = max(1, round(_PANEL / (count * panels[0].images.shape[-1])))
     tiles = {place: tile(images, count, scale) for place, images in grid.items()}
-    _draw(path, tiles, rows, columns, title)
+    _draw(path, tiles, rows, columns, title, density)
 
 
 def _split(real: np.ndarray, rows: Sequence[str], cells: int) -> dict[tuple[str, str], np.ndarray]:
@@ -112,6 +114,7 @@ def _draw(
     rows: Sequence[str],
     columns: Sequence[str],
     title: str,
+    density: int,
 ) -> None:
     """Place tiles pixel by pixel: resampling would blur them."""
     high, wide, _ = next(iter(tiles.values())).shape
@@ -124,7 +127,8 @@ def _draw(
         for (row, column), array in tiles.items():
             x = left + columns.index(column) * (wide + _GUTTER)
             y = height - top - rows.index(row) * (high + _GUTTER) - high
-            figure.figimage(array, x, y)
+            sharp = array.repeat(density, axis=0).repeat(density, axis=1)
+            figure.figimage(sharp, x * density, y * density)
         for index, column in enumerate(columns):
             x = left + index * (wide + _GUTTER) + wide / 2
             figure.text(x / width, 1 - (top - 7) / height, column, ha="center", fontweight="bold")
@@ -133,4 +137,4 @@ def _draw(
             figure.text((left - 10) / width, y, row, ha="right", va="center")
         if title:
             figure.text(left / width, 1 - 8 / height, title, va="top", fontsize=10)
-        style.save(figure, path)
+        style.save(figure, path, density=density)

@@ -1,6 +1,9 @@
-"""What a run was made with and from, as `vct show` prints it."""
+"""What a run was made with and from, as `vct show` and the report tell it."""
 
+import math
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -62,6 +65,23 @@ def times(run: RunId, logged: list[float]) -> list[str]:
         if path.exists():
             lines.append(f"{name}: {_utc(path.stat().st_mtime)}{_took(stage, run)}")
     return _section("times (UTC):", lines)
+
+
+def trained(rows: Sequence[Mapping[str, float]], batch: int) -> tuple[str, str]:
+    """When a training ended, and how long it computed, without the time in which it stood still.
+
+    Args:
+        rows: of its log, in order: `step`, `time` in milliseconds since 1970, `samples_per_s`.
+        batch: samples of a step.
+    """
+    if not rows:
+        return "", ""
+    steps = [0.0, *(row["step"] for row in rows)]
+    speeds = [row.get("samples_per_s", math.nan) for row in rows]
+    taken = [(now - last) * batch / speed for (last, now), speed in
+             zip(pairwise(steps), speeds, strict=True) if speed > 0]  # fmt: skip
+    took = str(timedelta(seconds=round(sum(taken)))) if len(taken) == len(rows) else ""
+    return _utc(rows[-1]["time"] / 1000), took
 
 
 def _utc(seconds: float) -> str:

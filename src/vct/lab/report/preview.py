@@ -10,6 +10,7 @@ from vct.lab.report.grids import GridPanel, sample_grids
 
 _PANEL = 300  # pixels
 _POINTS = 2000
+_DENSITY = 1  # many of them: one lies beside every run
 _LEFT, _BOTTOM, _TOP, _GAP = 66, 48, 30, 76
 
 
@@ -28,7 +29,7 @@ def preview(path: Path, samples: Mapping[str, np.ndarray], real: np.ndarray | No
     first = next(iter(samples.values()))
     if first.dtype == np.uint8:
         panels = [GridPanel(heading, "", images) for heading, images in samples.items()]
-        sample_grids(path, panels, real)
+        sample_grids(path, panels, real, density=_DENSITY)
     else:
         _scatter(path, samples, real)
 
@@ -61,7 +62,7 @@ def _scatter(path: Path, samples: Mapping[str, np.ndarray], real: np.ndarray | N
             axes.set(xlim=low, ylim=high, title=heading, xlabel="$x_1$", ylabel="$x_2$")
             axes.xaxis.labelpad = axes.yaxis.labelpad = 1
             axes.legend(loc="upper right", markerscale=3, handletextpad=0.1)
-        style.save(figure, path)
+        style.save(figure, path, density=_DENSITY)
 
 
 def _points(array: np.ndarray) -> np.ndarray:

@@ -1,12 +1,16 @@
-"""What an experiment does otherwise than the published ones, for the line under its table.
+"""What an experiment does otherwise than the published ones, and what those scored.
 
 Published: VCT (arXiv 2502.18197) and its code, iCT and ECM on images. What a setting holds is
-compared with the setting, so that the line cannot go stale; the rest is in words.
+compared with the setting, so that the line under a table cannot go stale; the rest is in words.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from vct.lab.records import ProtocolRecord
 from vct.lab.settings.couplings import CouplingSettings
+from vct.lab.settings.data import DatasetSettings, ImageFolderSettings, TorchvisionSettings
 from vct.lab.settings.experiment import ExperimentSettings
 
 Values = Mapping[str, float | str]
@@ -33,6 +37,67 @@ PUBLISHED: Mapping[str, Values] = {
     },
 }
 """By objective."""
+
+
+Benchmark = Literal["CIFAR-10", "ImageNet 64"]
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """FID that was published of 50,000 samples against the training images, by key of samples.
+
+    Args:
+        name: of the method, as its paper calls it.
+        objective, coupling: names of what is the same here; None where the paper gives its best.
+        source: where it was read.
+    """
+
+    benchmark: Benchmark
+    name: str
+    objective: str | None
+    coupling: str
+    scores: Mapping[str, float]
+    source: str
+
+
+_ICT, _ECM, _VCT = "arXiv 2310.14189", "arXiv 2406.14548", "arXiv 2502.18197"
+SCORES = (
+    PublishedScore("CIFAR-10", "iCT", "ict", "independent", {"steps1": 2.83, "steps2": 2.46}, _ICT),
+    PublishedScore("CIFAR-10", "ECM", "ecm", "independent", {"steps1": 3.60, "steps2": 2.11}, _ECM),
+    PublishedScore("CIFAR-10", "VCT, its best", None, "variational", {"steps2": 2.02}, _VCT),
+    PublishedScore("ImageNet 64", "ECM", "ecm", "independent", {"steps1": 4.05}, _ECM),
+)
+_SAMPLES, _EXTRACTOR = 50_000, "inception"
+
+
+def benchmark(dataset: DatasetSettings) -> Benchmark | None:
+    """The data set of published scores that this one is, if any."""
+    if getattr(dataset, "limit", None) is not None:  # a trial
+        return None
+    if isinstance(dataset, TorchvisionSettings) and dataset.name == "cifar10":
+        return "CIFAR-10"
+    if isinstance(dataset, ImageFolderSettings) and (dataset.size, dataset.classes) == (64, 1000):
+        return "ImageNet 64"
+    return None
+
+
+def scores(
+    data: Benchmark | None,
+    protocol: ProtocolRecord,
+    objectives: Sequence[str],
+    couplings: Sequence[str],
+) -> list[PublishedScore]:
+    """What was published under a protocol, of the objectives and couplings of a block's rows."""
+    judge = protocol.extractor
+    if judge is None or (judge.kind, protocol.num_samples) != (_EXTRACTOR, _SAMPLES):
+        return []
+    return [
+        each
+        for each in SCORES
+        if each.benchmark == data
+        and each.objective in (None, *objectives)
+        and each.coupling in couplings
+    ]
 
 
 def departures(experiment: ExperimentSettings) -> tuple[str, ...]:

@@ -11,9 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vct.lab.files.whole import atomic
+from vct.lab.files.whole import atomic, damaged
 
 DPI = 120
+DENSITY = 2
+"""Pixels of a file along a pixel of a layout: screens show them that sharp."""
 INK = "#222222"
 FAINT = "#8A8A8A"
 
@@ -75,8 +77,10 @@ def figure(width: float, height: float) -> Figure:
     return made
 
 
-def save(made: Figure, path: Path, colours: int | None = None) -> None:
+def save(made: Figure, path: Path, colours: int | None = None, density: int = DENSITY) -> None:
     """Write a figure as PNG without time or version, so that equal figures are equal bytes.
+
+    The file says its density, by dots per inch, where that is not 1: `size` reads it.
 
     Args:
         colours: reduce the picture to a palette of so many, for a drawing with many small marks:
@@ -85,17 +89,37 @@ def save(made: Figure, path: Path, colours: int | None = None) -> None:
     Raises:
         UserError: if the folder cannot be written to.
     """
+    made.set_dpi(DPI * density)
     canvas = FigureCanvasAgg(made)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if colours is not None:
         image = image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    said: dict[str, Any] = {} if density == 1 else {"dpi": (DPI * density, DPI * density)}
     with atomic(path) as temporary:
-        image.save(temporary, format="png", optimize=True)
+        image.save(temporary, format="png", optimize=True, **said)
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Width and height of the layout of a figure that `save` wrote, in pixels.
+
+    Raises:
+        UserError: if the file is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            density = max(1, round(image.info.get("dpi", (DPI, DPI))[0] / DPI))
+            return image.width // density, image.height // density
+    except (OSError, SyntaxError) as error:
+        raise damaged(path, str(error)) from None
 
 
 def coupling_colours(couplings: Sequence[str]) -> dict[str, str]:
-    """A colour per coupling: fixed for those of the project, spare ones for a user's own."""
+    """A colour per coupling: fixed for those of the project, spare ones for a user's own.
+
+    Args:
+        couplings: those of the whole suite, so that each keeps its colour in all figures of it.
+    """
     own = [name for name in couplings if name not in _COUPLINGS]
     spare = {name: _SPARE[index % len(_SPARE)] for index, name in enumerate(own)}
     return {name: _COUPLINGS.get(name, spare.get(name, INK)) for name in couplings}

@@ -50,15 +50,15 @@ def write_table(collected: Collected, directory: Path, suite: SuiteSettings) -> 
         raise UserError(f"{directory}/table.csv would be empty: the suite names no runs; add one.")
     compared = comparisons(collected, suite)
     found = blocks(collected, winners(compared))
-    caption = _caption(found, suite)
+    words = caption(found, suite)
     write_text(directory / "table.csv", to_csv(tidy(collected)))
     write_text(directory / "comparisons.csv", to_csv(frame(compared)))
-    text = markdown(found, caption) + paired_markdown(compared, collected)
+    text = markdown(found, words) + paired_markdown(compared, collected)
     write_text(directory / "table.md", text)
-    write_text(directory / "table.tex", latex(found, caption))
+    write_text(directory / "table.tex", latex(found, words))
 
 
-def _caption(found: Sequence[Block], suite: SuiteSettings) -> str:
+def caption(found: Sequence[Block], suite: SuiteSettings) -> str:
     """What the reader must know, with the arrows that stand in some heading."""
     bold = _NOTHING_BOLD
     if suite.primary:
@@ -93,7 +93,8 @@ def markdown(blocks: Sequence[Block], caption: str) -> str:
 
 def _section(block: Block) -> str:
     title, *notes = (text.translate(_MARKDOWN) for text in (block.title, *_notes(block)))
-    rows = [row for group in block.groups for row in group] + list(block.floors)
+    groups = (*block.groups, block.floors, block.references)
+    rows = [row for group in groups for row in group]
     lines = [
         [*HEAD, *map(_heading, block.columns)],
         ["---"] * len(HEAD) + ["---:"] * len(block.columns),
@@ -189,7 +190,7 @@ def _environment(block: Block, caption: str) -> str:
         r"\midrule",
         "\n\\addlinespace\n".join(groups),
         r"\midrule",
-        *map(_floor, block.floors),
+        *map(_floor, (*block.floors, *block.references)),
         r"\bottomrule",
         r"\end{tabular}",
         *(rf"\par\smallskip\footnotesize {escape(note)}" for note in _notes(block)),
