@@ -3,7 +3,11 @@ PYTHON ?= python3
 CORES ?= all
 SUITE ?= cpu
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Errors alone: warnings are about the machine's own settings, and help nobody here.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action ignore \
+	-c constraints.txt
+STOPPED := { echo "The installation stopped; mend what pip names above, then give the same command again." >&2; \
+	exit 1; }
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
@@ -13,10 +17,10 @@ export DVC_NO_ANALYTICS := true
 
 run: .venv/lab  ## data, training, samples, scores, table, figures and report of a suite
 	snakemake --cores $(CORES) --config suite=$(SUITE)
-	$(MAKE) --no-print-directory report
 
-report: .venv/lab  ## results/SUITE/report.html, one file to pass on
-	snakemake --cores 1 --config suite=$(SUITE) --report results/$(SUITE)/report.html
+report: .venv/lab  ## results/SUITE/snakemake.html: the report again, with topology and run times
+	snakemake --cores 1 --config suite=$(SUITE) --report results/$(SUITE)/snakemake.html \
+		--report-stylesheet workflow/report/snakemake.css
 
 test: .venv/dev lint  ## all checks: linters, types, unit tests, documentation, both engines end to end
 	pytest -n 2 --dist loadfile
@@ -40,22 +44,24 @@ lint: .venv/dev  ## ruff, snakefmt, snakemake --lint, mypy
 smoke: .venv/lab  ## try every run of a suite for two steps, on this CPU: make smoke SUITE=paper
 	vct smoke $(SUITE)
 
-ui: .venv/lab  ## compare runs in the browser
-	vct track ui
+ui: .venv/lab  ## compare the runs of a suite in the browser: make ui SUITE=paper
+	vct track ui $(SUITE)
 
 adopt: .venv/lab  ## after dvc repro, dvc pull or dvc checkout: let Snakemake take over
 	vct adopt $(SUITE)
 
 # What `make run` needs; what `make test` needs beside it goes into the same environment.
 .venv/lab: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
-	$(PYTHON) -m venv .venv
-	$(PIP) -e '.[lab]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@echo "Installing into .venv, once: about 4 minutes and 6.7 GB, most of it PyTorch with CUDA."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -e '.[lab]' || $(STOPPED)
+	@touch $@
 
 .venv/dev: .venv/lab
-	$(PIP) -e '.[dev]'
-	touch $@
+	@echo "Installing what the tests need into .venv, once: about a minute."
+	@$(PIP) -e '.[dev]' || $(STOPPED)
+	@touch $@
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'

@@ -40,6 +40,7 @@ STAGES = {
     "score": "score",
     "table": "table",
     "figures": "figures",
+    "report": "report",
     "scores": "track scores",
     "record": "record",
 }
@@ -49,6 +50,8 @@ ENGINES = {"snakemake": "snakemake --cores 1", "dvc": "dvc repro"}
 """The command of each, which is also the one that the README gives for an interrupted run."""
 MARKS = (".snakemake_timestamp", ".gitignore")
 """Files of the engines themselves; after Ctrl-C, DVC takes back its lines of .gitignore."""
+TIMED = ("report.html",)
+"""What says when its runs were trained: no two projects share it."""
 PATIENCE = 1200.0
 
 
@@ -281,7 +284,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
     found = {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in files
-        if file.is_file() and file.name not in MARKS
+        if file.is_file() and file.name not in (*MARKS, *TIMED)
     }
     return found | {"dvc.lock": _locked(folder), "mlflow.db": _tracked(folder)}
 
@@ -299,7 +302,8 @@ def _tracked(folder: Path) -> str:
     """Status of each run in MLflow, and how often it has each step."""
     query = (
         "select t.value, r.status, m.step, count(*) from metrics m join runs r using (run_uuid) "
-        "join tags t using (run_uuid) where t.key = 'vct.run' and m.key = 'training/loss' group by 1, 2, 3"
+        "join tags t using (run_uuid) where t.key = 'vct.run' and m.key = 'training/loss' "
+        "group by 1, 2, 3"
     )
     with sqlite3.connect(folder / "mlflow.db") as database:
         return repr(sorted(database.execute(query).fetchall()))

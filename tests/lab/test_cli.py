@@ -312,3 +312,13 @@ def test_installed_command(here):
     result = subprocess.run([*ENTRY, "data", "pionts"], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith("vct: error: ")
+
+
+def test_a_fault_of_the_program_ends_in_what_to_do(here):
+    code = "import vct.lab.commands.check as it; it.check = lambda *_, **__: 1 / 0;"
+    command = [*ENTRY[:2], code + ENTRY[2], "check"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    *before, last = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert "ZeroDivisionError: division by zero" in before
+    assert last.startswith("vct: error: this is a fault of the program; report")

@@ -30,7 +30,7 @@ def compared() -> dict[str, list[str]]:
 
 def command(shell: str) -> str:
     """`train digits/ot/seed0`."""
-    match = re.search(r"exec vct (.*?) +2>", shell)
+    match = re.search(r"exec vct (.*?) +>", shell)
     assert match, shell
     return match[1]
 

@@ -48,7 +48,7 @@ class Project:
             input=given,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=1200,
         )
         if ok:
             assert result.returncode == 0, result.stdout + result.stderr
@@ -61,7 +61,7 @@ class Project:
     def planned(self, *arguments: str) -> list[str]:
         """The messages of the jobs that Snakemake would run."""
         out = self.snakemake("-n", *arguments).stdout
-        return sorted(re.findall(r"^Job \d+: (.*)$", out, flags=re.MULTILINE))
+        return sorted(re.findall(r"^  (\S.*?)  ", out, flags=re.MULTILINE))
 
 
 def tiny(params: dict) -> dict:

@@ -53,7 +53,7 @@ def test_the_cluster_profile_names_rules_that_exist():
 def test_a_signal_to_all_processes_of_a_job_leaves_time_to_save(project, tmp_path):
     target = "results/digits/ot/seed0/model.safetensors"
     planned = project.snakemake("-n", "-p", target).stdout
-    commands = re.findall(r"^Shell command: (.*)$", planned, flags=re.MULTILINE)
+    commands = re.findall(r"^    (exec .*)$", planned, flags=re.MULTILINE)
     (command,) = (command for command in commands if "vct train" in command)
     stub = tmp_path / "vct"
     stub.write_text(STUB)
@@ -64,11 +64,10 @@ def test_a_signal_to_all_processes_of_a_job_leaves_time_to_save(project, tmp_pat
         ["bash", "-c", f"set -euo pipefail; {command}"],  # as Snakemake calls it
         cwd=tmp_path,
         env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
-        stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    assert job.stderr.readline() == f"{job.pid} ready\n".encode()
+    while not (log.is_file() and log.read_text().endswith("\n")):
+        assert job.poll() is None
     os.killpg(job.pid, signal.SIGTERM)
-    assert job.communicate(timeout=60)[1] == b"saved\n"
-    assert job.returncode == 143
+    assert job.wait(timeout=60) == 143
     assert log.read_text() == f"{job.pid} ready\nsaved\n"

@@ -17,6 +17,7 @@ RUNS = ("mixture/variational/seed0", "digits/ot/seed0", "digits/variational/seed
 ONE_RUN_OVER = [
     "figures of digits",
     "prior of digits/variational/seed0",
+    "report of suite cpu",
     "sample digits/variational/seed0",
     "score digits/variational/seed0",
     "scores of suite cpu to MLflow",
@@ -48,6 +49,9 @@ def finished(project):
     """The project after `snakemake --cores 2`."""
     result = project.snakemake()
     assert "### digits" in result.stdout  # the summary is the table
+    assert "make ui" in result.stdout.splitlines()[-1]
+    ends = re.findall(r"^\[[ \d]+/(\d+)\] ", result.stderr, flags=re.MULTILINE)
+    assert len(ends) == int(ends[0]) and len(result.stderr.splitlines()) < len(ends) + 6
     return project
 
 
@@ -87,11 +91,11 @@ def test_mlflow_has_each_run_once_with_curves_and_scores(finished):
         )
         points = database.execute(
             "select t.value, m.step, count(*) from metrics m join tags t on t.run_uuid = m.run_uuid"
-            " where t.key = 'vct.run' and m.key = 'loss' group by 1, 2"
+            " where t.key = 'vct.run' and m.key = 'training/loss' group by 1, 2"
         ).fetchall()
         scored = database.execute(
             "select distinct t.value from metrics m join tags t on t.run_uuid = m.run_uuid "
-            "where t.key = 'vct.run' and m.key like 'steps1%'"
+            "where t.key = 'vct.run' and m.key like 'scores/1 step%'"
         ).fetchall()
     assert runs == dict.fromkeys(RUNS, "FINISHED")
     assert sorted(points) == sorted((run, step, 1) for run in RUNS for step in (10, 20, 30, 40))
@@ -139,8 +143,8 @@ def test_sampling_knob_does_not_retrain(finished):
 def test_single_target(finished):
     target = "results/digits/ot/seed0/metrics.json"
     (finished.folder / target).unlink()
-    done = re.findall(r"^Job \d+: (.*)$", finished.snakemake(target).stderr, flags=re.MULTILINE)
-    assert done == ["score digits/ot/seed0"]
+    said = finished.snakemake(target).stderr
+    assert re.findall(r"^\[1/1\] (.*?)  ", said, flags=re.MULTILINE) == ["score digits/ot/seed0"]
     assert (finished.folder / target).exists()
 
 
@@ -166,7 +170,8 @@ def test_pulled_clone_is_adopted(finished, remote, tmp_path):
     clone = clone_of(finished, tmp_path / "clone")
     clone.run("dvc", "pull", "-q")
     clone.run("vct", "adopt", "cpu")
-    assert clone.planned() == []
+    # The page holds times, so that DVC keeps no copy; MLflow gets the new one.
+    assert clone.planned() == ["report of suite cpu", "scores of suite cpu to MLflow"]
     assert clone.run("dvc", "status", "-q").returncode == 0
     set_kl_weight(clone, 32.0)
     assert clone.planned() == ONE_RUN_OVER

@@ -19,7 +19,7 @@ rule data:
     message:
         "data set {wildcards.dataset}"
     shell:
-        "exec vct data {wildcards.dataset} 2> >(trap '' INT TERM; tee {log} >&2)"
+        "exec vct data {wildcards.dataset} > {log} 2>&1"
 
 
 rule extractor:
@@ -45,7 +45,7 @@ rule extractor:
     message:
         "feature extractor {wildcards.extractor}"
     shell:
-        "exec vct extractor {wildcards.extractor} 2> >(trap '' INT TERM; tee {log} >&2)"
+        "exec vct extractor {wildcards.extractor} > {log} 2>&1"
 
 
 rule statistics:
@@ -71,7 +71,7 @@ rule statistics:
         "{wildcards.what} of {wildcards.dataset} in {wildcards.extractor}"
     shell:
         "exec vct statistics {wildcards.dataset}/{wildcards.extractor}/{wildcards.what} "
-        "2> >(trap '' INT TERM; tee {log} >&2)"
+        "> {log} 2>&1"
 
 
 # Without an input: the command itself says which file is missing, and what else can be done.
@@ -91,8 +91,7 @@ rule pretrained:
     message:
         "import {wildcards.checkpoint}"
     shell:
-        "exec vct import-edm pretrained/{wildcards.checkpoint}.pkl "
-        "2> >(trap '' INT TERM; tee {log} >&2)"
+        "exec vct import-edm pretrained/{wildcards.checkpoint}.pkl " "> {log} 2>&1"
 
 
 rule tracking:
@@ -111,4 +110,4 @@ rule tracking:
     message:
         "MLflow database"
     shell:
-        "exec vct track init 2> >(trap '' INT TERM; tee {log} >&2)"
+        "exec vct track init > {log} 2>&1"

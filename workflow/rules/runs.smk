@@ -28,7 +28,7 @@ rule train:
         "train {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:
         "exec vct train {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
-        "2> >(trap '' INT TERM; tee {log} >&2)"
+        "> {log} 2>&1"
 
 
 KEEPING = [name for name in PARAMS.experiments if graph.keeps_averages(PARAMS, name)]
@@ -69,7 +69,7 @@ rule prior:
         "prior of {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:
         "exec vct prior {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
-        "2> >(trap '' INT TERM; tee {log} >&2)"
+        "> {log} 2>&1"
 
 
 rule sample:
@@ -98,7 +98,7 @@ rule sample:
         "sample {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:
         "exec vct sample {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
-        "2> >(trap '' INT TERM; tee {log} >&2)"
+        "> {log} 2>&1"
 
 
 rule floor:
@@ -124,7 +124,7 @@ rule floor:
     message:
         "score held-out real data of {wildcards.experiment}"
     shell:
-        "exec vct floor {wildcards.experiment} 2> >(trap '' INT TERM; tee {log} >&2)"
+        "exec vct floor {wildcards.experiment} > {log} 2>&1"
 
 
 rule score:
@@ -154,7 +154,7 @@ rule score:
         "score {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:
         "exec vct score {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
-        "2> >(trap '' INT TERM; tee {log} >&2)"
+        "> {log} 2>&1"
 
 
 rule diagnose:
@@ -183,4 +183,4 @@ rule diagnose:
         "diagnose {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:
         "exec vct diagnose {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
-        "2> >(trap '' INT TERM; tee {log} >&2)"
+        "> {log} 2>&1"

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from vct.lab.errors import UserError, quoted
+from vct.lab.processes.progress import counted
 from vct.lab.settings import own_failure, registry
 from vct.lab.settings.base import FamilySettings
 from vct.lab.settings.networks import Outputs
@@ -131,6 +132,7 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             settings.coupling,
             t_max=train.t_max,
             points=lambda: everything(dataset, train.conditional, train.flip),
+            watched=lambda steps: counted(steps, len(steps), "steps to the plan"),
             **data,
         )
     for made, section in ((net, train.network), (coupling, settings.coupling)):

@@ -14,6 +14,7 @@ from vct.lab.data import dataset
 from vct.lab.files.layout import RunId
 from vct.lab.report.couplings_figure import CouplingPanel
 from vct.lab.report.grids import GridPanel
+from vct.lab.settings import reading
 
 RUN = RunId("small", "variational", 0)
 
@@ -82,8 +83,9 @@ def test_pairs_noise_and_samples_are_those_of_the_run(alone, drawn):
 
 def test_curves_are_those_of_the_run_and_its_floor(alone, drawn):
     assert cli.main(["figures", "one/small"]) == 0
-    path, histories, rows, floor = drawn["curves_figure"]
+    path, histories, rows, floor, suite = drawn["curves_figure"]
     assert str(path) == "results/one/small-curves.png" and rows.experiment == "small"
+    assert suite == reading.load().experiment("small").variants
     for name in ("training", "trajectory"):
         expected = pd.read_csv(alone / RUN.directory / f"{name}.csv")
         expected = expected.rename(columns={"w2": "value"}).assign(coupling="variational", seed=0)

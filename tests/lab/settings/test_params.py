@@ -392,6 +392,7 @@ WRONG = [
         {"experiments.extractors": PARAMS["experiments"]["small"]},
         "experiments.extractors: the name",
     ),
+    ({"experiments.report": PARAMS["experiments"]["small"]}, "experiments.report: the name"),
 ]
 
 

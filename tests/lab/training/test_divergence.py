@@ -126,7 +126,7 @@ def test_good_checkpoints_are_never_replaced(tmp_path, capsys, monkeypatch):
     """Saved at every step, and yet the two before the first bad step stay, bit by bit."""
     # A checkpoint holds the rows of the log, which say when they were written, and how fast.
     monkeypatch.setattr("vct.lab.training.log.time.time", lambda: 0.0)
-    monkeypatch.setattr("vct.lab.training.log.Progress.rate", lambda self, step: 1.0)
+    monkeypatch.setattr("vct.lab.training.log.Speed.rate", lambda self, step: 1.0)
     killed_before(10, trainer(tmp_path / "a", {"first": STEPS}, every=1))
     diverges(trainer(tmp_path / "b", every=1))
     names = kept(tmp_path / "b")

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
+from vct.lab.processes.streams import say
 from vct.lab.records import LogRow
-from vct.lab.training.log import COLUMNS, LogFile, MetricAccumulator, say
+from vct.lab.training.log import COLUMNS, LogFile, MetricAccumulator
 
 CPU = torch.device("cpu")
 

@@ -1,12 +1,11 @@
 """`vct prior RUN`: fit the Gaussian that sampling may start from."""
 
-import sys
-
 import torch
 
 from vct.lab import build
 from vct.lab.files.layout import RunId
 from vct.lab.processes.group import current_group
+from vct.lab.processes.streams import say
 from vct.lab.runs import provenance, weights
 from vct.lab.sampling import priors
 from vct.lab.settings.params import Params
@@ -25,4 +24,4 @@ def prior(params: Params, name: str) -> None:
     device = build.device(params.runtime)
     model = weights.load(run, settings, data, device, sample.ema_width)
     if not priors.write(run, settings.train, sample, model.coupling, data, files, device):
-        print(f"{run}: the coupling has no posterior; it starts from N(0, I).", file=sys.stderr)
+        say(f"{run}: the coupling has no posterior; it starts from N(0, I).")

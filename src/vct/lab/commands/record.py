@@ -1,6 +1,6 @@
-"""`vct record SUITE`: write into dvc.lock what Snakemake made; print the table."""
+"""`vct record SUITE`: write into dvc.lock what Snakemake made; print the table, and where it is."""
 
-from vct.lab.files.layout import suite_dir
+from vct.lab.files.layout import REPORT_FILE, suite_dir
 from vct.lab.files.whole import read_text
 from vct.lab.settings.params import Params
 from vct.lab.workflow import handshake
@@ -17,3 +17,8 @@ def record(params: Params, name: str) -> None:
     table = suite_dir(name) / "table.md"
     if table.is_file():
         print(read_text(table))
+    places = {"The report": suite_dir(name) / REPORT_FILE, "The table": table}
+    for what, path in places.items():
+        if path.is_file():
+            print(f"{what + ':':<12} {path}")
+    print(f"{'Every run:':<12} make ui, or vct track ui, in the browser")

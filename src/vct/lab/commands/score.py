@@ -12,6 +12,7 @@ from vct.lab.files.whole import hashes, write_text
 from vct.lab.metrics.base import Metric
 from vct.lab.metrics.protocol import protocol
 from vct.lab.metrics.scorer import main_of, make_metric
+from vct.lab.processes.progress import counted
 from vct.lab.records import Scores
 from vct.lab.runs import provenance, samples
 from vct.lab.settings.params import Params
@@ -37,7 +38,8 @@ def score(params: Params, name: str) -> None:
         provenance.check_samples(run, drawn, experiment.sample, record)
         count = experiment.sample.num_samples
         provenance.check_keys(run, samples.scored(arrays), keys, count)
-        scores: dict[str, Any] = {key: metric(x) for key, x in samples.scored(arrays).items()}
+        each = counted(samples.scored(arrays).items(), len(keys), "sets of samples")
+        scores: dict[str, Any] = {key: metric(x) for key, x in each}
         own = {key: record.summary[key] for key in KEPT_IN_METRICS if key in record.summary}
         write_text(run.directory / "trajectory.csv", _trajectory(arrays, metric))
         records.write(Scores({**scores, **own}), run.directory / "metrics.json")
@@ -52,6 +54,7 @@ def _trajectory(arrays: dict[str, np.ndarray], metric: Metric) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["step", metric.primary])
     snapshots = [key for key in arrays if key.startswith("snapshot")]
-    for key in sorted(snapshots, key=lambda name: int(name.removeprefix("snapshot"))):
+    snapshots.sort(key=lambda name: int(name.removeprefix("snapshot")))
+    for key in counted(snapshots, len(snapshots), "snapshots"):
         writer.writerow([key.removeprefix("snapshot"), metric.rank(arrays[key])])
     return buffer.getvalue()

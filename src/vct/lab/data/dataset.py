@@ -7,7 +7,6 @@ memory.
 """
 
 import hashlib
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,12 @@ from vct.lab.data.sources.base import Pieces, Split, checked, refused
 from vct.lab.errors import UserError
 from vct.lab.files.layout import DATA_FILES, dataset_dir, dataset_state
 from vct.lab.files.whole import atomic
+from vct.lab.processes.progress import Progress
+from vct.lab.processes.streams import say
 from vct.lab.records import DatasetRecord
 
-SMALL = 2**28
+MB = 2**20
+SMALL = 256 * MB
 """Up to this many bytes (a second's work) a data set is hashed whenever it is opened; a larger one
 when its files have changed since the last time, see `vct.lab.data.hash_record`."""
 
@@ -99,7 +101,7 @@ def write(
     _note(name, root, meta.sha256)
     labels = _open(folder / "train_labels.npy")
     if missing := untrained(labels, meta.classes, meta.class_names):
-        print(f"{name}: {missing}; no conditional training takes these data", file=sys.stderr)
+        say(f"{name}: {missing}; no conditional training takes these data")
     return meta
 
 
@@ -155,13 +157,16 @@ def content_hash(files: list[Path], arrays: list[np.memmap]) -> str:
     The files are read and not mapped: mapped pages would count as memory of this process, all 16 GB
     of them.
     """
-    digest = hashlib.sha256()
-    for file, array in zip(files, arrays, strict=True):
-        digest.update(f"{array.shape}{array.dtype}".encode())
-        with file.open("rb") as stream:
-            stream.seek(array.offset)
-            while block := stream.read(2**20):
-                digest.update(block)
+    digest, done = hashlib.sha256(), 0
+    with Progress(sum(array.nbytes for array in arrays) // MB, "MB hashed") as progress:
+        for file, array in zip(files, arrays, strict=True):
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            with file.open("rb") as stream:
+                stream.seek(array.offset)
+                while block := stream.read(MB):
+                    digest.update(block)
+                    done += len(block)
+                    progress.to(done // MB)
     return digest.hexdigest()
 
 
@@ -197,10 +202,8 @@ def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
 def _holds(name: str, root: Path, arrays: list[np.memmap], sha256: str, thorough: bool) -> bool:
     """Whether the arrays hold the content of `sha256`."""
     files, size = _array_files(name, root), sum(array.nbytes for array in arrays)
-    if size > SMALL:
-        if not thorough and hash_record.holds(_record(name, root), sha256, files):
-            return True
-        print(f"{name}: hashing {size / 1e9:.1f} GB", file=sys.stderr, flush=True)
+    if size > SMALL and not thorough and hash_record.holds(_record(name, root), sha256, files):
+        return True
     if content_hash(files, arrays) != sha256:
         return False
     _note(name, root, sha256)

@@ -1,7 +1,6 @@
 """Measurements of a trained run, with the estimators of `vct.diagnostics`."""
 
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ from vct.lab.files.layout import DIAGNOSTICS_FILE, RunId
 from vct.lab.files.whole import hashes
 from vct.lab.metrics.scorer import make_metric
 from vct.lab.model import Model
+from vct.lab.processes.progress import Progress
 from vct.lab.records import DiagnosticsRecord
 from vct.lab.runs import provenance, samples, weights
 from vct.lab.sampling import priors
@@ -74,9 +74,10 @@ def write(params: Params, run: RunId) -> None:
         "scores": lambda: scores(drawing, metric, settings.redraws, settings.mid_times),
     }
     found = Findings({"data_dimension": math.prod(data.shape)})
-    for number, (name, part) in enumerate(parts.items(), start=1):
-        print(f"{number}/{len(parts)} {name}", file=sys.stderr, flush=True)
-        found.add(part())
+    with Progress(len(parts), "parts") as progress:
+        for done, (name, part) in enumerate(parts.items()):
+            progress.to(done, f"now: {name}")
+            found.add(part())
     content = DiagnosticsRecord(
         settings=settings.model_dump(mode="json", exclude={"seeds"}),
         data_sha256=data.sha256,

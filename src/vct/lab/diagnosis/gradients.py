@@ -14,6 +14,7 @@ from vct.lab.diagnosis.findings import Findings
 from vct.lab.diagnosis.subject import Subject
 from vct.lab.model import Model
 from vct.lab.processes.group import current_group
+from vct.lab.processes.progress import counted
 from vct.lab.training.step import BatchLoss
 from vct.objectives.base import Levels, LossRecord, Objective
 
@@ -100,7 +101,7 @@ def _rows(subject: Subject, model: Model, objective: Objective, count: int) -> G
         subject.micro_batch,
         batches.at,
     )
-    for step in range(count):
+    for step in counted(range(count), count, "batches of gradients"):
         model.zero_grad()
         loss.backward(step, batches.at(step))
         parts = {"network": model.network, "encoder": model.coupling}

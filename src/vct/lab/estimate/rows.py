@@ -1,7 +1,6 @@
 """One row for each coupling of each experiment of a suite."""
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from vct.lab.estimate.costs import Device, Disk, Memory
 from vct.lab.estimate.counting import Counts, calls_of, count, without_transport
 from vct.lab.estimate.shapes import Unknown, without_data
 from vct.lab.files.layout import RunId
+from vct.lab.processes.streams import say
 from vct.lab.settings.own_code import own_classes
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import RunSettings, run_settings
@@ -107,7 +107,7 @@ class _Counter:
         facts += [dataset.meta.dtype, dataset.meta.classes, calls_of(settings.coupling)]
         key = json.dumps([*parts, *facts])
         if key not in self._known:
-            print(f"counting {name}", file=sys.stderr, flush=True)
+            say(f"counting {name}")
             self._known[key] = _count(settings, dataset, micro_batch)
         return self._known[key]
 

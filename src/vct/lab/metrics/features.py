@@ -1,7 +1,5 @@
 """The one loop that turns images into features, alone or shared by several processes."""
 
-import sys
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,14 +8,13 @@ from torch import Tensor, nn
 from vct.lab.errors import UserError
 from vct.lab.metrics.extractors.base import Extractor
 from vct.lab.processes.group import current_group
+from vct.lab.processes.progress import Progress
 
 # Not settings: the last bits of the features may depend on them.
 BATCH_SIZE = 64
 LARGE_ON_CPU = 2
 """Images at a time of a large network on a CPU; it divides BATCH_SIZE. Blocks of more than 32 MB
 come from the system page by page, which takes longer than the computation."""
-REPORT = 10
-"""Batches after which a line says how far the work is."""
 
 
 class Features:
@@ -91,7 +88,8 @@ class Features:
         channels = 3 if extractor.shape is None and images.shape[1] == 1 else 1
         rows: Tensor | None = None
         # On a GPU, convolutions would else be rounded to TF32, by an algorithm of cuDNN's choice.
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with exact, Progress(len(images), "images to features") as progress:
             # A share without images still tells the type of its rows.
             for start in range(0, max(1, len(images)), width):
                 piece = np.ascontiguousarray(images[start : start + width])
@@ -100,7 +98,7 @@ class Features:
                 if rows is None:
                     rows = torch.empty((len(images), columns), dtype=found.dtype)
                 rows[start : start + len(batch)] = found.cpu()
-                _report(start + len(batch), len(images))
+                progress.to(start + len(batch))
         assert rows is not None
         return rows
 
@@ -140,9 +138,3 @@ def _check(images: NDArray[np.uint8], extractor: Extractor) -> None:
             f"the extractor takes images of shape {extractor.shape}, not {shape}; choose the one "
             "that was trained on this data set."
         )
-
-
-def _report(done: int, count: int) -> None:
-    """Say how far it is, where it takes long."""
-    if done and done % (REPORT * BATCH_SIZE) == 0:
-        print(f"{done}/{count} images to features", file=sys.stderr, flush=True)

@@ -4,14 +4,39 @@ import os
 import select
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Protocol, TextIO
+
+
+class Bar(Protocol):
+    """A bar that shows how far something is, at the bottom of the terminal."""
+
+    def clear(self) -> None: ...
+
+    def refresh(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+BARS: list[Bar] = []
+"""Those that are shown; see `vct.lab.processes.progress`."""
 
 
 def say(text: str) -> None:
-    """A line on stderr. A command goes on if nobody listens any more: the terminal was closed, or
-    the engine was killed."""
+    """A line on stderr, above the bars. A command goes on if nobody listens any more: the terminal
+    was closed, or the engine was killed."""
     with suppress(OSError, ValueError):
+        for bar in BARS:
+            bar.clear()
         print(text, file=sys.stderr, flush=True)
+        for bar in BARS:
+            bar.refresh()
+
+
+def close_bars() -> None:
+    """Remove the bars of work that did not come to its end, before it is said why."""
+    with suppress(OSError, ValueError):
+        while BARS:
+            BARS.pop().close()
 
 
 def flush(stream: TextIO | None) -> None:

@@ -206,7 +206,7 @@ class Params(Section):
 RESERVED = {
     "datasets": {RAW.name},
     "suites": {"extractors", "statistics", "data", "floor"},
-    "experiments": {"extractors", "statistics", "table", "scores"},
+    "experiments": {"extractors", "statistics", "table", "scores", "explain", "report"},
 }
 """Names that are folders or files of data/, results/ and logs/ already."""
 

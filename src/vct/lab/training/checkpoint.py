@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from vct.lab.errors import UserError
 from vct.lab.files.differences import differences
 from vct.lab.files.whole import atomic
+from vct.lab.processes.streams import say
 from vct.lab.records import CheckpointHeader, RunRecord
-from vct.lab.training.log import say
 
 FORMAT: Literal[3] = 3
 KEEP = 2

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from vct.lab.errors import UserError
 from vct.lab.files.whole import write_text
-from vct.lab.processes.streams import say
 from vct.lab.records import LogRow
 
 COLUMNS = ("step", "loss", "consistency_loss", "kl", "grad_norm", "learning_rate", "grid_points")
@@ -107,12 +106,17 @@ class LogFile:
         return "".join(",".join(words) + "\n" for words in [[*COLUMNS], *rows])
 
 
-class Progress:
-    """Speed since the last row, and a line on stderr every ten seconds."""
+class Speed:
+    """Samples per second, from one row to the next.
 
-    def __init__(self, step: int, steps: int, batch_size: int) -> None:
-        self.steps, self.batch_size = steps, batch_size
-        self.last_step, self.last_time, self.shown = step, time.monotonic(), 0.0
+    Args:
+        step: where the training begins, or goes on.
+        batch_size: samples of a step.
+    """
+
+    def __init__(self, step: int, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.last_step, self.last_time = step, time.monotonic()
 
     def rate(self, step: int) -> float:
         """Samples per second since the last call."""
@@ -120,10 +124,3 @@ class Progress:
         rate = (step - self.last_step) * self.batch_size / max(now - self.last_time, 1e-9)
         self.last_step, self.last_time = step, now
         return rate
-
-    def show(self, step: int, loss: float) -> None:
-        """Print where the training is."""
-        now = time.monotonic()
-        if now - self.shown >= 10 or step == self.steps:
-            self.shown = now
-            say(f"step {step}/{self.steps}  loss {loss:.4g}")

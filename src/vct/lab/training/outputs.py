@@ -28,11 +28,12 @@ from vct.lab.files.layout import AVERAGES_FILE, RunId, train_files
 from vct.lab.files.tensors import merge_tensors, save_tensors
 from vct.lab.files.whole import atomic, file_sha256, hashes, read_text, write_text
 from vct.lab.model import Model
+from vct.lab.processes.streams import say
 from vct.lab.records import Number, RunRecord, StartedRecord, read, write
 from vct.lab.runs import weights
 from vct.lab.settings.train import TrainSettings
 from vct.lab.training import checkpoint
-from vct.lab.training.log import LogFile, say
+from vct.lab.training.log import LogFile
 
 RECORD = "config.json"
 SEAL = "config.sha256"

@@ -12,11 +12,11 @@ from vct.lab.files.layout import RunId, train_files
 from vct.lab.files.locks import lock
 from vct.lab.files.whole import atomic, remove_temporary
 from vct.lab.processes.group import Group
+from vct.lab.processes.streams import say
 from vct.lab.records import CodeRecord, DivisionRecord, RunRecord
 from vct.lab.settings.own_code import own_code
 from vct.lab.settings.run import RunSettings
 from vct.lab.training import initial
-from vct.lab.training.log import say
 from vct.lab.training.outputs import PENDING
 
 PROBE = "writable.check"

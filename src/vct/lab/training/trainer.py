@@ -13,11 +13,13 @@ from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.processes import precision
 from vct.lab.processes.group import current_group
+from vct.lab.processes.progress import Progress
+from vct.lab.processes.streams import say
 from vct.lab.settings.run import RunSettings
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training import checkpoint, gradients, initial
 from vct.lab.training.divergence import Diverged, DivergenceWatch, all_finite, answers_finite
-from vct.lab.training.log import LogFile, MetricAccumulator, Progress, say
+from vct.lab.training.log import LogFile, MetricAccumulator, Speed
 from vct.lab.training.outputs import PendingFiles, TrainingResult
 from vct.lab.training.signals import Interrupted, collected
 from vct.lab.training.step import BatchLoss
@@ -97,12 +99,14 @@ class Trainer:
         """
         if (caution := self.train.ema.caution(self.train.steps)) and self.group.main:
             say(f"warning: train.ema: {caution}")
-        self.progress = Progress(self.step, self.train.steps, self.train.batch_size)
-        with collected() as received:
+        self.speed = Speed(self.step, self.train.batch_size)
+        self.progress = Progress(self.train.steps, "steps", self.step, summary=True)
+        with collected() as received, self.progress:
             while self.step < self.train.steps:
                 self._step(self.step)
                 self.step += 1
                 self._after_step()
+                self.progress.to(self.step)
                 if self.group.any(bool(received)):
                     self.save()
                     raise Interrupted(received[0] if received else signal.SIGTERM, self.step)
@@ -170,10 +174,10 @@ class Trainer:
                 step=done,
                 learning_rate=self.learning_rate(done - 1),
                 grid_points=self.grid_points,
-                samples_per_s=self.progress.rate(done),
+                samples_per_s=self.speed.rate(done),
                 **means,
             )
-            self.progress.show(done, means["loss"])
+            self.progress.note = f"loss {means['loss']:.4g}"
             if means["nonfinite_fraction"]:
                 share = f"{means['nonfinite_fraction']:.2%} of the steps up to step {done}"
                 say(f"warning: loss or gradient was not finite in {share}.")

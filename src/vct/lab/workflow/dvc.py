@@ -7,7 +7,7 @@ table, figures and plots name their runs, so the file is written again when a su
 couplings, seeds, data sets, extractors or metrics change.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +66,17 @@ def text(params: Params, suite: str) -> str:
     stages["table"] = _of_suite(params, suite, "table", TABLE_FILES, made)
     if graph.diagnosed(params, suite):
         stages["explain"] = _of_suite(params, suite, "explain", EXPLANATION_FILES, made)
-    stages["scores"] = {
-        "cmd": f"vct track scores {suite}",
-        "deps": made,
+    # The page holds times, which no two trainings share, so that dvc.lock may hold no hash of it. A
+    # stage without outputs would not run in a clone; so another one makes it on the way.
+    last = _of_suite(params, suite, "report", (), [*_told(stages), *made])
+    stages["scores"] = last | {
+        "cmd": [last["cmd"], f"vct track scores {suite}"],
         "outs": [f"results/{suite}/{TRACKED_FILE}"],
     }
     content: dict[str, Any] = {"vars": [f"{up}params.yaml"]} if up else {}
     content["stages"] = {name: {"wdir": up, **it} if up else it for name, it in stages.items()}
     content["plots"] = _plots(params, experiments, up)
+    content["artifacts"] = _artifacts(params, experiments, up)
     header = f"# Written by: vct dvc {suite}. Couplings and seeds come from params.yaml.\n"
     return header + yaml.dump(content, Dumper=_Plain, sort_keys=False, width=100)
 
@@ -202,6 +205,12 @@ def _made(params: Params, name: str) -> list[str]:
     return [str(floor_file(name)), *(str(run.directory) for run in params.runs(name))]
 
 
+def _told(stages: Stages) -> list[str]:
+    """Tables and figures of a suite, which its report shows."""
+    names = [name for name in stages if name.startswith(("table", "explain", "figures-"))]
+    return [path for name in names for out in stages[name]["outs"] for path in out]
+
+
 def _figures(params: Params, suite: str, name: str) -> dict[str, Any]:
     return {
         "cmd": f"vct figures {suite}/{name}",
@@ -212,7 +221,7 @@ def _figures(params: Params, suite: str, name: str) -> dict[str, Any]:
 
 
 def _of_suite(
-    params: Params, suite: str, command: str, outs: Iterable[str], made: list[str]
+    params: Params, suite: str, command: str, outs: Sequence[str], made: list[str]
 ) -> dict[str, Any]:
     return {
         "cmd": f"vct {command} {suite}",
@@ -240,3 +249,18 @@ def _plots(params: Params, experiments: list[str], up: str) -> list[dict[str, An
                 lines = {run.format(coupling): column for coupling in settings.variants}
                 plots.append({f"{name}, {title}": {"x": "step", "y": lines, "y_label": column}})
     return plots
+
+
+def _artifacts(params: Params, experiments: list[str], up: str) -> dict[str, dict[str, Any]]:
+    """Models by a name of their own, for `dvc artifacts get`: of each coupling the first seed."""
+    found = {}
+    for name in experiments:
+        settings = params.experiments[name]
+        for coupling in settings.variants:
+            run = f"{name}/{coupling}/seed{settings.seeds[0]}"
+            found[f"{name}-{coupling}".lower().replace("_", "-")] = {
+                "path": f"{up}results/{run}/model.safetensors",
+                "type": "model",
+                "desc": f"{run}, {settings.train.steps} steps on {settings.train.dataset}",
+            }
+    return found

@@ -18,6 +18,7 @@ from vct.lab.files.layout import (
     NAME,
     PRIOR_FILE,
     RAW,
+    REPORT_FILE,
     TABLE_FILES,
     TRACKED_FILE,
     RunId,
@@ -195,8 +196,9 @@ def to_make(params: Params, suite: str) -> list[RunId]:
     return [run for name in params.suite(suite) for run in kept.to_make(params, suite, name)]
 
 
-def suite_files(params: Params, suite: str) -> list[str]:
-    """Tables of a suite, and figures of the experiments of which all runs are here to be drawn."""
+def told_files(params: Params, suite: str) -> list[str]:
+    """Tables of a suite, and figures of the experiments of which all runs are here to be drawn:
+    what its report shows."""
     drawn = [
         name
         for name in params.suite(suite)
@@ -204,8 +206,13 @@ def suite_files(params: Params, suite: str) -> list[str]:
     ]
     figures = [f"{name}-{figure}.png" for name in drawn for figure in FIGURES]
     more = EXPLANATION_FILES if diagnosed(params, suite) else ()
-    files = (*TABLE_FILES, *more, *figures, TRACKED_FILE)
-    return [str(suite_dir(suite) / file) for file in files]
+    return [str(suite_dir(suite) / file) for file in (*TABLE_FILES, *more, *figures)]
+
+
+def suite_files(params: Params, suite: str) -> list[str]:
+    """All that is made of the runs of a suite together."""
+    last = [str(suite_dir(suite) / file) for file in (REPORT_FILE, TRACKED_FILE)]
+    return [*told_files(params, suite), *last]
 
 
 def table_inputs(params: Params, suite: str) -> list[str]:
@@ -231,6 +238,17 @@ def explanation_inputs(params: Params, suite: str) -> list[str]:
             made = {str(run.directory / DIAGNOSTICS_FILE) for run in params.runs(name)}
             found += [file for file in files if file in made or Path(file).exists()]
     return found
+
+
+def report_inputs(params: Params, suite: str) -> list[str]:
+    """What the report is made of; diagnostics are read beside their figures."""
+    told = explanation_inputs if diagnosed(params, suite) else table_inputs
+    return [*told_files(params, suite), *told(params, suite)]
+
+
+def tracked_inputs(params: Params, suite: str) -> list[str]:
+    """What MLflow shows of a suite beside its report: scores, tables and figures."""
+    return [*told_files(params, suite), *table_inputs(params, suite)]
 
 
 def figure_inputs(params: Params, experiment: str) -> list[str]:

@@ -1,7 +1,5 @@
 """Images of a folder or a zip archive under data/raw, decoded while they are written."""
 
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,8 @@ from vct.lab.data.sources.base import Split, SplitName
 from vct.lab.data.sources.splits import hold_out, limited
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RAW
+from vct.lab.processes.progress import counted
+from vct.lab.processes.streams import say
 
 CHUNK = 2**24
 """Bytes of decoded images that are gathered before they are written, for each split."""
@@ -116,7 +116,7 @@ class ImageFolder:
                 no `size` is given.
         """
         if self.left_out:
-            print(f"{self.path}: left out: {_some(self.left_out)}", file=sys.stderr, flush=True)
+            say(f"{self.path}: left out: {_some(self.left_out)}")
         gathered: dict[SplitName, list[tuple[int, np.ndarray]]] = {"train": [], "test": []}
         written = dict.fromkeys(gathered, 0)
         first, shape = "", (0, 0, 0)
@@ -143,16 +143,12 @@ class ImageFolder:
 
     def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
         """Position and pixels of each image that can be read; the others are noted."""
-        shown_at = time.monotonic()
-        for index, name in enumerate(self.names):
+        for index, name in enumerate(counted(self.names, len(self.names), "images")):
             try:
                 content = self.files.read(name, MAX_BYTES)
                 yield index, decode(content, self.channels, self.size, self.background)
             except (BrokenImage, TooLarge, Unreadable) as error:
                 self.broken.append(f"{shown(name)} ({error})")
-            if time.monotonic() - shown_at >= 10:
-                shown_at = time.monotonic()
-                print(f"{index + 1}/{len(self.names)} images", file=sys.stderr, flush=True)
 
     def _stops(self) -> bool:
         """Whether nothing will be written, so that the rest is read only to count."""
@@ -170,7 +166,7 @@ class ImageFolder:
             if not count:
                 raise UserError(f"{self.path}: no {split} image can be read: {summary}.")
         if self.broken:
-            print(f"{self.path}: {summary}; they are left out", file=sys.stderr)
+            say(f"{self.path}: {summary}; they are left out")
 
     def _mixed(self, first: str, shape: tuple[int, ...], name: str, other: tuple[int, ...]) -> str:
         return (

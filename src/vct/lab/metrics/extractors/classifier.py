@@ -21,6 +21,7 @@ from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.tensors import load_sealed, save_sealed
 from vct.lab.metrics.extractors.base import Extractor, ExtractorKind
+from vct.lab.processes.progress import counted
 from vct.lab.records import ClassifierRecord
 
 FEATURES = 64
@@ -150,7 +151,7 @@ def _fit(
     steps = epochs * len(_batches(torch.arange(len(x)), batch_size))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     model.train().to(memory_format=torch.channels_last)  # a quarter faster on a CPU
-    for epoch in range(epochs):
+    for epoch in counted(range(epochs), epochs, "epochs of the classifier"):
         order = torch.randperm(len(x), generator=rng.generator(seed, epoch, "classifier order"))
         for batch in _batches(order, batch_size):
             loss = functional.cross_entropy(model(x[batch]), y[batch])
