@@ -91,5 +91,9 @@ def test_training_without_labels_is_refused():
     }
     with pytest.raises(UserError, match="without labels coupling c2ot is minibatch transport"):
         reading.validate(params(changes))
+    inside = {"gc": {"kind": "generator_augmented", "base": {"kind": "c2ot"}}}
+    other = {"experiments.small.variants": ["gc"], "experiments.small.couplings": inside}
+    with pytest.raises(UserError, match="without labels coupling c2ot is minibatch transport"):
+        reading.validate(params(other))
     changes["experiments.small.train.conditional"] = True
     reading.validate(params(changes))

@@ -38,6 +38,18 @@ def test_each_x_counts_once_and_sees_noise_around_it(entropy):
     assert w.square().mean() == pytest.approx(math.exp(float(x.square().sum()) / tau**2), rel=0.03)
 
 
+def test_sampler_draws_of_the_law_that_the_weights_come_to():
+    """E[w f(z)] = E[f(x/tau + eps)], for f(z) = z and z^2."""
+    x = torch.tensor([0.6, -0.3, 0.1, 0.5]).reshape(SHAPE)
+    coupling, pair = pairs(1.0, x)
+    z, w = coupling.couple(pair.x, pair.z).flatten(1), pair.weight[:, None]
+    mean, std = coupling.posterior(pair.x)
+    torch.testing.assert_close(z.mean(dim=0), mean[0].flatten(), atol=0.02, rtol=0)
+    torch.testing.assert_close(z.std(dim=0), std[0].flatten(), atol=0.02, rtol=0)
+    seen = (w * pair.z.flatten(1).square()).mean(dim=0)
+    torch.testing.assert_close(seen, z.square().mean(dim=0), atol=0.05, rtol=0)
+
+
 def test_a_large_entropy_is_independent_noise():
     x, eps = torch.randn(9, *SHAPE), torch.randn(9, *SHAPE)
     pair = Weighted(SHAPE, entropy=1e6).pair(x, eps, pairing(9))

@@ -35,8 +35,12 @@ class Weighted(Coupling):
         self.tau = entropy * sigma_data * math.sqrt(math.prod(shape))
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The noise as it is: a sampler has nothing to weigh."""
-        return eps
+        """z = x / tau + eps, of the law that training has in the mean: a sampler cannot weigh."""
+        return x / self.tau + eps
+
+    def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of that law, with which a prior can be fitted."""
+        return x / self.tau, torch.ones_like(x)
 
     @torch.no_grad()
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:

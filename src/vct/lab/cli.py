@@ -274,6 +274,10 @@ def _check_before_waiting(params: Any, options: argparse.Namespace) -> None:
         params.dataset(place.dataset), params.extractor(place.extractor)
         return
     run = RunId.parse(options.name)
+    if options.stage == "train" and options.changes:
+        from vct.lab.settings.changes import changed
+
+        params, run = changed(run, options.changes), run.trial
     run_settings(params, run)
     if options.stage == "train":
         from vct.lab.files.locks import lock

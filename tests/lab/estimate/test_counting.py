@@ -40,6 +40,10 @@ PAIRINGS = {
         "noise": "recouple",
     },
     "gc-vc-recouple": {**GC, "noise": "recouple"},
+    "knn": {"kind": "knn"},
+    "gc-knn": {"kind": "generator_augmented", "base": {"kind": "knn"}},
+    "weighted": {"kind": "weighted"},
+    "gc-weighted": {"kind": "generator_augmented", "base": {"kind": "weighted"}},
 }
 
 

@@ -12,6 +12,7 @@ import vct
 from vct.lab import cli
 from vct.lab.errors import UserError
 from vct.lab.files.tensors import load_sealed, save_sealed
+from vct.lab.files.whole import hashes
 from vct.lab.reuse import export
 
 FILES = {"config.json", "model.safetensors", "prior.safetensors", "preview.png", "README.md"}
@@ -19,6 +20,15 @@ FILES = {"config.json", "model.safetensors", "prior.safetensors", "preview.png",
 
 def names(folder):
     return {path.name for path in folder.iterdir()}
+
+
+def rename(folder, run):
+    """Make the files of a run say that they are another one's."""
+    config, protocol = folder / "config.json", folder / "protocol.json"
+    before = hashes(folder, ["config.json"])["config.json"]
+    config.write_text(config.read_text().replace(POINTS, run))
+    after = hashes(folder, ["config.json"])["config.json"]
+    protocol.write_text(protocol.read_text().replace(before, after))
 
 
 @pytest.mark.parametrize("run", [POINTS, IMAGES, PAIRED])
@@ -49,6 +59,8 @@ def test_spread_over_seeds_is_on_the_card(here, tmp_path):
     shutil.copytree(here / "data", tmp_path / "data")
     for seed in (0, 1, 2):
         shutil.copytree(f"results/{POINTS}", folder / f"seed{seed}")
+        rename(folder / f"seed{seed}", f"small/variational/seed{seed}")
+    shutil.copytree(f"results/{POINTS}", folder / "seed3")  # no run of that seed
     export.write(folder / "seed0", tmp_path / "m")
     assert "± 0 (3)" in (tmp_path / "m/README.md").read_text()
 
@@ -104,7 +116,7 @@ def test_prior_of_another_model_is_refused(here, tmp_path):
     path = tmp_path / "m/prior.safetensors"
     facts, tensors = load_sealed(path, "prior", "")
     save_sealed(path, "prior", facts, {name: x + 1 for name, x in tensors.items()})
-    with pytest.raises(UserError, match=r"prior.safetensors is not the file"):
+    with pytest.raises(UserError, match=r"prior.safetensors is of other weights"):
         vct.load(tmp_path / "m")
 
 

@@ -104,7 +104,7 @@ def test_facts(here):
         (POINTS, {"n": 2, "steps": 4}, "(1, 2, 3)"),
         (POINTS, {"n": 2, "prior": "late"}, "none of standard, fitted"),
         (POINTS, {"n": 2, "labels": 1}, "trained without"),
-        (POINTS, {"n": 2, "mid_times": [-1.0]}, "positive"),
+        (POINTS, {"n": 2, "mid_times": [-1.0]}, "must fall"),
         (POINTS, {"n": 2, "seed": -1}, "positive"),
         (IMAGES, {"n": 2, "labels": 10}, "0 to 9"),
         (IMAGES, {"n": 2, "labels": "cat"}, "'cat' is no class"),

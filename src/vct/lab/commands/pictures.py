@@ -3,8 +3,8 @@
 import torch
 
 from vct.lab.errors import UserError
+from vct.lab.reuse import load
 from vct.lab.reuse import pictures as files
-from vct.lab.reuse.model import LoadedModel
 from vct.lab.runs.samples import STANDARD
 
 
@@ -22,7 +22,7 @@ def pictures(
     the files of the run stay as they are."""
     if num < 1:
         raise UserError(f"--num: {num} samples; ask for 1 or more.")
-    model = LoadedModel.of(name).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load(name, "cuda" if torch.cuda.is_available() else "cpu")
     x = model.sample(num, steps=steps, labels=labels, seed=seed, prior=prior)
     files.write(model, x, out, grid)
     print(f"{num} samples of {name} are in {out}")

@@ -73,7 +73,10 @@ class Subject:
                 divided=partial(in_parts, self.micro_batch or self.train.batch_size),
             )
             pair = self.model.coupling.pair(x, eps, context)
-            found.append((pair.x, pair.z))
+            z = pair.z
+            if pair.weight is not None:  # noise of the law that weighted pairs come to
+                z = self.model.coupling.couple(pair.x, eps, context.labels)
+            found.append((pair.x, z))
         x, z = (torch.cat(parts)[:count] for parts in zip(*found, strict=True))
         return x, z
 

@@ -109,11 +109,11 @@ def calls_of(coupling: CouplingSettings) -> int:
 
 
 def without_transport(coupling: CouplingSettings) -> CouplingSettings:
-    """The coupling with plans of transport left out.
+    """The coupling with plans of transport left out, and what else chooses among noise.
 
-    They permute noise and need its values; exact ones are made on the CPU.
+    They need its values; exact plans are made on the CPU.
     """
-    if coupling.transports:
+    if coupling.transports or coupling.needs_values:
         return IndependentSettings(kind="independent")
     if isinstance(coupling, GeneratorAugmentedSettings):
         return coupling.model_copy(update={"base": without_transport(coupling.base)})

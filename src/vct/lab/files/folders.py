@@ -19,7 +19,7 @@ def whole_folder(folder: Path, ours: Callable[[Path], bool]) -> Iterator[Path]:
     Raises:
         UserError: if something else is there, or it cannot be written to.
     """
-    target = folder.absolute()
+    target = folder.resolve()  # of a link, what it leads to
     _check(folder, ours)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

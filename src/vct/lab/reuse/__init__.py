@@ -24,6 +24,9 @@ def load(folder: str | Path, device: str = "cpu") -> "LoadedModel":
     """
     if find_spec("pydantic") is None or find_spec("safetensors") is None:
         raise ImportError("vct.load needs pydantic and safetensors: pip install '.[load]'")
+    from vct.lab.processes import precision
     from vct.lab.reuse.model import LoadedModel
 
+    if device.startswith("cuda"):
+        precision.set_float32("float32")  # as the run was sampled
     return LoadedModel.of(folder).to(device)

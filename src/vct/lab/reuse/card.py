@@ -8,13 +8,12 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from vct.lab import records
 from vct.lab.errors import UserError
-from vct.lab.files.layout import RunId
-from vct.lab.records import ExportRecord, ProtocolRecord, Scores
+from vct.lab.records import ExportRecord, ProtocolRecord
 from vct.lab.report import names, protocol
+from vct.lab.reuse.description import run_of, scored
 from vct.lab.reuse.model import LoadedModel
-from vct.lab.runs.samples import scored
+from vct.lab.runs import samples
 from vct.lab.settings.data import AnyDataset
 
 FILE = "README.md"
@@ -55,15 +54,16 @@ def text(model: LoadedModel, record: ExportRecord, license: str | None) -> str:
 
 def _kind(model: LoadedModel) -> str:
     objective = model.settings.train.objective
-    trains = getattr(objective, "trains", "consistency")
-    return f"{'consistency' if trains == 'consistency' else 'diffusion'} model"
+    return {"consistency": "consistency model", "denoiser": "diffusion model"}.get(
+        objective.trains or "", "model"
+    )
 
 
 def _header(model: LoadedModel, record: ExportRecord, license: str | None) -> str:
     header: dict[str, Any] = {"library_name": "vct", "license": license or "unknown"}
     if not model.description.data().is_points:
         header["pipeline_tag"] = "unconditional-image-generation"
-    header["tags"] = ["consistency-models", "noise-coupling", record.run.id.coupling]
+    header["tags"] = ["consistency-models", "noise-coupling", model.settings.coupling.member]
     return f"---\n{yaml.safe_dump(header, sort_keys=False)}---"
 
 
@@ -86,7 +86,7 @@ def _scores(model: LoadedModel, record: ExportRecord) -> Iterator[str]:
         return
     spread = _spread(model.description.folder)
     lines = ["| samples | metric | this model | over seeds |", "| --- | --- | ---: | --- |"]
-    for key, numbers in scored(record.scores).items():
+    for key, numbers in samples.scored(record.scores).items():
         if isinstance(numbers, dict):
             lines += [
                 f"| {names.heading(key)} | {_metric(metric, found)} | {number:.4g} | "
@@ -108,8 +108,7 @@ def _spread(folder: Path) -> dict[tuple[str, str], str]:
     values: dict[tuple[str, str], list[float]] = {}
     for path in sorted(folder.parent.glob("seed*/metrics.json")):
         try:
-            RunId.parse("/".join(path.resolve().parts[-4:-1]))
-            content = records.read(Scores, path).root
+            _, content = scored(run_of(path.parent))
         except UserError:
             continue
         for key, numbers in content.items():

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from vct.lab.data import dataset
 from vct.lab.data.dataset import Dataset
 from vct.lab.data.sources.base import Split
 from vct.lab.errors import UserError, quoted
-from vct.lab.files.layout import PRIOR_FILE, RunId, dataset_dir
+from vct.lab.files.layout import AVERAGES_FILE, PRIOR_FILE, RunId, dataset_dir
 from vct.lab.files.whole import damaged, file_sha256
 from vct.lab.records import ExportRecord, ModelRecord, ProtocolRecord, RunRecord, Scores
 from vct.lab.runs import provenance, samples, weights
@@ -92,29 +93,36 @@ class Description:
         Raises:
             UserError: if the file is missing or damaged.
         """
-        path, width = self.folder / WEIGHTS, self.sample.ema_width
-        known = (self.record.files or {}).get(WEIGHTS)
-        if path.exists() and file_sha256(path) != known:
+        width = None if self.is_export else self.sample.ema_width
+        path = self.folder / (WEIGHTS if width is None else AVERAGES_FILE)
+        if path.exists() and file_sha256(path) != self.record.files.get(path.name):
             raise UserError(
                 f"{path} is not the file that {CONFIG} beside it records; copy the whole folder "
                 "again."
             )
-        if width is None or self.is_export:
-            return weights.read(path)
-        return weights.rebuilt(self.folder / weights.AVERAGES_FILE, width)
+        return weights.read(path) if width is None else weights.rebuilt(path, width)
 
     def prior(self) -> GaussianPrior | None:
         """The Gaussian that was fitted to the aggregate posterior, where there is one.
 
         Raises:
-            UserError: if its file is damaged.
+            UserError: if its file is damaged, or of other weights.
         """
         path = self.folder / PRIOR_FILE
         if not path.exists():
             return None
-        if self.is_export and file_sha256(path) != (self.record.files or {}).get(PRIOR_FILE):
-            raise UserError(f"{path} is not the file that {CONFIG} beside it records.")
-        return priors.read_file(path).get("fitted")
+        of, found = priors.read_file(path)
+        if self.is_export:
+            fits = file_sha256(path) == self.record.files.get(PRIOR_FILE)
+        else:
+            fits = of.files.items() <= self.record.files.items()
+            fits = fits and of.data_sha256 == self.record.run.data_sha256
+        if not fits:
+            raise UserError(
+                f"{path} is of other weights or data than {CONFIG} beside it records; make it "
+                f"again: vct prior {self.record.run.run}"
+            )
+        return found.get("fitted")
 
 
 def _found(folder: Path) -> Path:
@@ -142,19 +150,29 @@ def _of_run(folder: Path) -> ExportRecord:
     """What an export of a run would say."""
     run = run_of(folder)
     trained = provenance.read_run(run)
-    sample = _sample(run, trained)
+    sample = _sample(folder, run, trained)
     data = _data(folder, trained)
     ends = bounds(data, torch.device("cpu"))
-    protocol, scores = run.directory / "protocol.json", run.directory / "metrics.json"
+    protocol, scores = scored(run)
     return ExportRecord(
         run=trained,
         data=data.meta,
         sample=sample.model_dump(mode="json"),
         bounds=[end.flatten().tolist() for end in ends if isinstance(end, Tensor)] or None,
-        protocol=records.read(ProtocolRecord, protocol) if protocol.exists() else None,
-        scores=records.read(Scores, scores).root if scores.exists() else {},
+        protocol=protocol,
+        scores=scores,
         files=trained.files or {},
     )
+
+
+def scored(run: RunId) -> tuple[ProtocolRecord | None, dict[str, Any]]:
+    """Protocol and scores of a run; none where they are not of its weights, or not there."""
+    try:
+        names = (*provenance.SCORED, *provenance.SCORES)
+        _, protocol = provenance.checked_scores(run, names)
+        return protocol, records.read(Scores, run.directory / "metrics.json").root
+    except UserError:
+        return None, {}
 
 
 def run_of(folder: Path) -> RunId:
@@ -168,22 +186,27 @@ def run_of(folder: Path) -> RunId:
     return RunId(run.experiment, run.coupling, run.seed, Path(*parts[:-3]))
 
 
-def _sample(run: RunId, trained: RunRecord) -> SampleSettings:
+def _sample(folder: Path, run: RunId, trained: RunRecord) -> SampleSettings:
     """How the run was sampled; before it was, how params.yaml says that it shall be."""
     drawn = samples.read_record(run)
     if drawn is not None:
         sample = _validated(SampleSettings, drawn.settings, run.directory)
     else:
-        near = [folder / PARAMS for folder in (*run.root.parents, Path())]
+        near = [place / PARAMS for place in _projects(folder)]
         params = next((path for path in near if path.exists()), PARAMS)
         sample = reading.load(params).experiment(run.experiment).sample
     pool = sample.pool or trained.settings["train"]["batch_size"]
     return sample.model_copy(update={"pool": pool})
 
 
+def _projects(folder: Path) -> list[Path]:
+    """Folders that may be the project of a run: `results` may be a link to another disk."""
+    return [*folder.absolute().parents, *folder.resolve().parents, Path()]
+
+
 def _data(folder: Path, trained: RunRecord) -> Dataset:
     """The data set of a run, from the project that the folder lies in."""
-    for root in folder.resolve().parents:
+    for root in _projects(folder):
         if (root / dataset_dir(trained.dataset) / "meta.json").exists():
             data = dataset.load(trained.dataset, root)
             if data.sha256 == trained.data_sha256:

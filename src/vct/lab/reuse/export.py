@@ -80,7 +80,7 @@ def _heading(model: LoadedModel) -> str:
 def _stored(model: LoadedModel) -> np.ndarray:
     """Samples of the fewest steps as a run stores them."""
     x = model.sample(SHOWN, prior=model.priors[-1])
-    return (x if model.description.data().is_points else to_uint8(x)).numpy()
+    return (x if model.description.data().is_points else to_uint8(x)).cpu().numpy()
 
 
 def _is_export(folder: Path) -> bool:

@@ -5,7 +5,9 @@ from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 
-from vct.lab.reuse.description import Description
+from vct.lab.errors import UserError
+from vct.lab.records import ExportRecord, ModelRecord, read
+from vct.lab.reuse.description import CONFIG, Description
 from vct.lab.reuse.model import LoadedModel
 
 
@@ -44,6 +46,17 @@ class HubModel(
                 token=token,
             )
         return cls(Description.of(model_id)).to(map_location)
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Write the files of an export into a folder, which may hold others.
+
+        Raises:
+            UserError: if it is the folder of a run, whose record would be lost.
+        """
+        config = Path(save_directory) / CONFIG
+        if config.exists() and not isinstance(read(ModelRecord, config).root, ExportRecord):
+            raise UserError(f"{save_directory} is the folder of a run; name another one.")
+        return super().save_pretrained(save_directory, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write what `vct export` writes."""

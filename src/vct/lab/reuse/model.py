@@ -1,6 +1,8 @@
 """A trained model as an object: samples, posteriors, and the function itself."""
 
+import operator
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from vct.lab import build
 from vct.lab.data.batches import to_float
 from vct.lab.errors import UserError, quoted
 from vct.lab.reuse.description import WEIGHTS, Description
-from vct.lab.runs import weights
+from vct.lab.runs import provenance, weights
 from vct.lab.runs.samples import STANDARD
 from vct.lab.sampling.drawing import Drawing, Start, standard
 from vct.lab.settings.sample import SampleSettings
@@ -40,6 +42,11 @@ class LoadedModel(nn.Module):
         super().__init__()
         self.description = description
         self.settings = description.settings
+        if other := provenance.other_code(self.settings, description.record.run):
+            raise UserError(
+                f"{description.folder} was trained with other code of {', '.join(other)} than is "
+                "here; put that code back."
+            )
         model = build.model(self.settings, description.data(), description.record.run.id.seed)
         weights.fill(model, description.tensors(), description.folder / WEIGHTS)
         self.network, self.coupling = model.network, model.coupling
@@ -103,7 +110,7 @@ class LoadedModel(nn.Module):
 
         Args:
             n: how many, at least 1.
-            steps: calls of the network for each; the fewest that there are if left out.
+            steps: calls of the network for each; if left out the fewest, with `mid_times` all.
             labels: of a model with classes; in turn if left out.
             seed: of all noise.
             prior: what they start from, of `priors`.
@@ -114,6 +121,8 @@ class LoadedModel(nn.Module):
         """
         _at_least_one(n)
         drawing = self._drawing(n, labels, seed, mid_times)
+        if steps is None and mid_times is not None:
+            steps = len(mid_times) + 1
         key = self._key(drawing, steps)
         if prior not in drawing.starts:
             raise UserError(f"prior: {quoted(prior)} is none of {', '.join(drawing.starts)}.")
@@ -124,8 +133,9 @@ class LoadedModel(nn.Module):
         self, n: int, labels: Labels | None, seed: int, mid_times: Sequence[float] | None
     ) -> Drawing:
         sample = self.description.sample
-        new: dict[str, Any] = {"num_samples": max(n, 2), "seed": seed}
+        new: dict[str, Any] = {"num_samples": max(n, sample.num_samples), "seed": seed}
         if mid_times is not None:
+            self._check_times(sample, mid_times)
             new["mid_times"] = list(mid_times)
         try:
             sample = SampleSettings.model_validate({**sample.model_dump(mode="json"), **new})
@@ -149,6 +159,13 @@ class LoadedModel(nn.Module):
             labels=None if labels is None else self._indices(labels, n),
         )
 
+    def _check_times(self, sample: SampleSettings, mid_times: Sequence[float]) -> None:
+        if sample.sampler is not None:
+            raise UserError(f"mid_times: the sampler {sample.sampler.member} has its own times.")
+        times = [self.settings.train.t_max, *mid_times, self.function.t_min or 0.0]
+        if not all(high > low for high, low in pairwise(times)):
+            raise UserError(f"mid_times: {list(mid_times)} must fall, from t_max {times[0]:g} on.")
+
     def _key(self, drawing: Drawing, steps: int | None) -> str:
         """The sampler's key of a number of steps."""
         counts = {found[1]: key for key in drawing.sampler.schedules if (found := parse_key(key))}
@@ -166,7 +183,7 @@ class LoadedModel(nn.Module):
         """Classes (n,) int64."""
         if not self.classes:
             raise UserError("labels: this model was trained without; leave them out.")
-        one = isinstance(labels, int | str)
+        one = isinstance(labels, str) or not hasattr(labels, "__len__")
         given = [labels] * n if one else list(labels)  # type: ignore[arg-type]
         if len(given) != n:
             raise UserError(f"labels: {len(given)} for {n} samples; give one for all, or as many.")
@@ -176,8 +193,8 @@ class LoadedModel(nn.Module):
         names = self.class_names
         number = names.index(label) if label in names else label
         try:
-            number = int(number)
-        except ValueError:
+            number = int(number) if isinstance(number, str) else operator.index(number)
+        except (TypeError, ValueError):
             number = -1
         if not 0 <= number < self.classes:
             known = f"0 to {self.classes - 1}" + (f" ({', '.join(names[:20])})" if names else "")

@@ -93,7 +93,9 @@ class Drawing:
         place = list(drawing.sampler.schedules).index(key)
         for start in range(0, count, width):
             stop = min(start + width, count)
-            for each in islice(drawing._some(self.starts[prior], count, start, stop), place, None):
+            # Stratified noise is that of all samples of the protocol.
+            total = max(count, self.sample.num_samples)
+            for each in islice(drawing._some(self.starts[prior], total, start, stop), place, None):
                 yield each.float()
                 break
 

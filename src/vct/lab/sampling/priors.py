@@ -105,14 +105,14 @@ def read_all(
     return _named(tensors)
 
 
-def read_file(path: Path) -> dict[str, GaussianPrior]:
-    """The priors in a file, by name, of whatever weights they are.
+def read_file(path: Path) -> tuple[PriorRecord, dict[str, GaussianPrior]]:
+    """Of which data and weights the priors in a file are, and the priors by name.
 
     Raises:
         UserError: if it is damaged.
     """
-    _, tensors = load_sealed(path, "prior", "vct prior RUN")
-    return _named(tensors)
+    facts, tensors = load_sealed(path, "prior", "vct prior RUN")
+    return PriorRecord.model_validate(facts), _named(tensors)
 
 
 def _named(tensors: dict[str, Tensor]) -> dict[str, GaussianPrior]:

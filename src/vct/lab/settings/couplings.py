@@ -33,6 +33,9 @@ class CouplingSettings(FamilySettings):
     needs_labels: ClassVar[bool] = False
     """Whether it does nothing of its own in trainings without labels."""
 
+    needs_values: ClassVar[bool] = False
+    """Whether it cannot be counted on tensors without values, but for plans of transport."""
+
     calls: ClassVar[int] = 0
     """Calls of the averaged network that a plan takes for each sample."""
 
@@ -108,6 +111,7 @@ class NearestNoiseSettings(CouplingSettings):
 
     target = "vct.couplings.nearest_noise:NearestNoise"
     label = "nearest noise"
+    needs_values = True
 
     kind: Literal["knn"]
     k: Annotated[int, Field(ge=2, le=10_000)] = 4

@@ -43,10 +43,11 @@ class ExperimentSettings(Section):
                     f"variants: objective {objective.member} compares with the data themselves, so "
                     f"that coupling {self.couplings[name].member} would do nothing; remove it"
                 )
-            if self.couplings[name].needs_labels and not self.train.conditional:
+            inner = getattr(self.couplings[name], "base", self.couplings[name])
+            if inner.needs_labels and not self.train.conditional:
                 raise ValueError(
-                    f"variants: without labels coupling {self.couplings[name].member} is minibatch "
-                    "transport; take ot, or set train.conditional"
+                    f"variants: without labels coupling {inner.member} is minibatch transport; "
+                    "take ot, or set train.conditional"
                 )
         if self.sample.ema_width is not None and not self.train.ema.times_kept:
             raise ValueError(
