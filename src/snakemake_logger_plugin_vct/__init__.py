@@ -132,7 +132,7 @@ class LogHandler(LogHandlerBase):
     def _job(self, given: Any) -> None:
         name = given.rule_msg or given.rule_name
         if not self.common_settings.dryrun:
-            self.board.started(given.jobid, name, given.rule_name, given.log)
+            self.board.started(given.jobid, name, given.rule_name, given.log, given.created)
         elif "rules" not in self.quiet:
             self._write(f"  {name:<{WIDTH}}  {reason(given.reason)}")
         if self.common_settings.printshellcmds and given.shellcmd:

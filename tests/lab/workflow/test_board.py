@@ -1,6 +1,7 @@
 """What is shown of jobs: a line for each that ends, what is left, and at last what to do."""
 
 import os
+import time
 
 import pytest
 
@@ -17,18 +18,18 @@ class Seen:
 
     def start(self, number, rule="train", *names):
         logs = [str(self.folder / name) for name in names or [f"{number}.log"]]
-        self.board.started(number, f"{rule} run{number}", rule, logs)
+        self.board.started(number, f"{rule} run{number}", rule, logs, time.time())
 
     def finish(self, number, rule="train", seconds=10.0):
         self.start(number, rule)
         self.now += seconds
         self.board.finished(number)
 
-    def say(self, number, text):
-        """Write a job's log, later than it began."""
+    def say(self, number, text, later=0):
+        """Write a job's log, so many seconds from now."""
         path = self.folder / (number if isinstance(number, str) else f"{number}.log")
         path.write_text(text)
-        os.utime(path, ns=(1, path.stat().st_mtime_ns + 10**9))
+        os.utime(path, (time.time() + later, time.time() + later))
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_jobs_side_by_side_share_the_time(seen):
 
 
 def test_an_older_log_tells_nothing_of_a_job(seen):
-    seen.say(0, "90/100 steps (90 %), 3/s, 3 s left\nvct: error: of last time.\n")
+    seen.say(0, "90/100 steps (90 %), 3/s, 3 s left\nvct: error: of last time.\n", later=-1)
     seen.start(0)
     seen.now += 1
     assert seen.board.now() == "train run0"
@@ -91,6 +92,14 @@ def test_a_failure_is_shown_whole_and_its_sentence_is_the_last_line(seen, tmp_pa
         f"Failed: train run1; its log is {log}.",
         "vct: error: it broke; mend it.",
     ]
+
+
+def test_a_job_that_ended_before_one_heard_of_it_is_heard(seen):
+    since = time.time()
+    seen.say(0, "vct: error: it broke; mend it.\n")
+    seen.board.started(0, "train run0", "train", [str(seen.folder / "0.log")], since)
+    seen.board.broke(0)
+    assert seen.board.last_words()[-1] == "vct: error: it broke; mend it."
 
 
 def test_who_ran_a_job_is_heard_where_it_said_nothing_itself(seen):

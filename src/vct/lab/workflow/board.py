@@ -1,6 +1,7 @@
 """What a person sees while jobs run: a line for each that ends, how long all will still take, and
 at last what to do."""
 
+import math
 import os
 import re
 import time
@@ -30,6 +31,8 @@ LAST = 60
 """Letters of its last line that tell of a running job."""
 WIDTH = 46
 """Columns for the name of a job."""
+COARSE = 0.05
+"""Seconds by which the dates of files may lie behind the clock."""
 SENTENCE = "vct: "
 """What every command's last word begins with."""
 
@@ -43,15 +46,14 @@ class Job:
         rule: what is alike in it and others.
         logs: where it speaks; the first is its own, others are of who ran it.
         began: by the board's clock.
+        since: by the system's clock; what was written before is of an older job.
     """
 
     name: str
     rule: str
     logs: list[Path]
     began: float
-
-    def __post_init__(self) -> None:
-        self._before = [_written(log) for log in self.logs]
+    since: float
 
     def share(self) -> float | None:
         """How much of it is done, by its log; None where that does not tell."""
@@ -68,8 +70,8 @@ class Job:
 
     def _new(self, place: int) -> list[str]:
         """The last lines of a log, unless they are of an older job."""
-        logs, before = self.logs[place : place + 1], self._before[place : place + 1]
-        return [line for log in logs if [_written(log)] != before for line in _tail(log)]
+        logs = self.logs[place : place + 1]
+        return [line for log in logs if _written(log) >= self.since for line in _tail(log)]
 
     def places(self) -> str:
         """Where its logs are."""
@@ -111,9 +113,10 @@ class Board:
         each = ", ".join(f"{count} {rule}" for rule, count in self.counts.most_common())
         return f"{self.total} job{'s' * (self.total != 1)}: {each}"
 
-    def started(self, number: int, name: str, rule: str, logs: Iterable[str]) -> None:
-        """A job began."""
-        self.running[number] = Job(name, rule, [Path(log) for log in logs], self.clock())
+    def started(self, number: int, name: str, rule: str, logs: Iterable[str], since: float) -> None:
+        """A job began at `since`, of which one may hear when it has ended already."""
+        paths = [Path(log) for log in logs]
+        self.running[number] = Job(name, rule, paths, self.clock(), since - COARSE)
         self._lanes = max(self._lanes, len(self.running))
 
     def finished(self, number: int) -> None:
@@ -245,10 +248,10 @@ def _sentence(job: Job, said: list[str]) -> str:
     )
 
 
-def _written(log: Path) -> int | None:
+def _written(log: Path) -> float:
     with suppress(OSError):
-        return log.stat().st_mtime_ns
-    return None
+        return log.stat().st_mtime
+    return -math.inf
 
 
 def _tail(log: Path) -> list[str]:
