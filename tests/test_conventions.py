@@ -23,7 +23,7 @@ def test_the_catalog_finds_the_workflow():
 
 def test_the_settings_of_the_trial_are_valid_and_small():
     params = reading.load(ROOT / ".test/params.yaml")
-    runs = graph.suite_runs(params, graph.DEFAULT_SUITE)
+    runs = params.suite_runs(graph.DEFAULT_SUITE)
     assert len(runs) == 2
     assert all(params.experiment(run.experiment).train.steps <= 50 for run in runs)
 

@@ -108,7 +108,7 @@ def test_couplings_have_the_colours_of_the_figures(project):
 def test_comparisons_say_in_words_what_is_shown(project):
     """Three seeds: no p below 1/4."""
     text = words(write())
-    assert "None of 6 comparisons that were declared before the runs shows more than noise" in text
+    assert "None of 6 comparisons that the suite declares shows more than noise" in text
     assert "With 3 seeds no p can fall below 0.25" in text
     assert "minibatch OT against independent noise: nothing is shown (" in text
     assert "minibatch OT against independent noise" in text.split("Not two seeds of both rows")[1]

@@ -110,6 +110,6 @@ def test_the_summary_counts_what_holds(judge):
     assert summary(judge(clear, noise)).startswith("1 of 2 comparisons that were declared")
     assert summary(judge(clear, noise)).endswith("Of the others nothing is shown.")
     assert summary(judge(noise, noise)).startswith("None of 2 comparisons")
-    assert summary(judge(noise)).endswith("declared before the runs shows no more than noise.")
-    assert summary(judge(clear)).endswith("declared before the runs shows more than noise.")
+    assert summary(judge(noise)).endswith("that the suite declares shows no more than noise.")
+    assert summary(judge(clear)).endswith("that the suite declares shows more than noise.")
     assert summary([]).startswith("The suite declares no endpoint")

@@ -8,10 +8,9 @@ from support import ROOT
 from vct.lab import build
 from vct.lab.settings import reading
 from vct.lab.settings.run import run_settings
-from vct.lab.workflow import graph
 
 PARAMS = reading.load(ROOT / "params.yaml")
-RUNS = graph.suite_runs(PARAMS, "paper")
+RUNS = PARAMS.suite_runs("paper")
 
 
 def test_every_published_row_is_there():

@@ -212,6 +212,31 @@ def test_a_seed_that_comes_later_changes_the_mean(project):
     assert parent.data.metrics[SCORE] == pytest.approx(mean)
 
 
+def test_a_seed_that_is_trained_anew_counts_once(project):
+    send()
+    run = RUNS[0]
+    for stage in (["train", str(run), "--fresh"], ["sample", str(run)], ["score", str(run)]):
+        assert cli.main(stage) == 0
+    send()
+    kept = [run for run in every(project, "small") if run.info.run_name.startswith("seed0 ")]
+    assert len(kept) == 2
+    parent = of(project, "independent (small)")
+    assert parent.data.tags["seeds"] == "0, 1"
+    spread = parent.data.metrics[SCORE.replace("scores", "variation over seeds sd", 1)]
+    assert spread == pytest.approx(statistics.stdev(number(run) for run in RUNS))
+    assert parent.info.end_time == max(run.info.end_time for run in kept)
+
+
+def test_runs_that_are_not_here_are_no_problem(project, capfd):
+    """Of a suite whose runs git keeps in part."""
+    (project / RUNS[1].directory).rename(project / "elsewhere")
+    shutil.rmtree(project / RUNS[1].state)
+    capfd.readouterr()
+    send()
+    assert "warning" not in capfd.readouterr().err
+    assert of(project, "independent (small)").data.tags["seeds"] == "0"
+
+
 def test_a_damaged_model_keeps_nothing_else_back(project, capfd):
     (project / RUNS[0].directory / "model.safetensors").write_bytes(b"damaged")
     capfd.readouterr()

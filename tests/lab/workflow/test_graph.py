@@ -11,6 +11,7 @@ from support import ROOT, params
 from vct.lab.errors import UserError
 from vct.lab.files import layout
 from vct.lab.settings import reading
+from vct.lab.settings.params import Params
 from vct.lab.workflow import dvc, graph, handshake
 
 
@@ -66,14 +67,14 @@ def test_wrong_settings_of_the_command_line_are_named(here):
 
 
 def test_runs_of_a_suite(loaded):
-    runs = [str(run) for run in graph.suite_runs(loaded, "cpu")]
+    runs = [str(run) for run in loaded.suite_runs("cpu")]
     assert runs[-1] == "pictures/ot/seed3"
     assert len(set(runs)) == len(runs) == 5
-    assert len(graph.suite_runs(loaded, "one")) == 4
+    assert len(loaded.suite_runs("one")) == 4
 
 
 def test_unknown_suite(loaded):
-    for ask in (graph.suite_runs, graph.suite_files, graph.table_inputs):
+    for ask in (Params.suite_runs, graph.suite_files, graph.table_inputs):
         with pytest.raises(UserError, match="no suite 'cpus'; did you mean cpu"):
             ask(loaded, "cpus")
 
@@ -137,7 +138,7 @@ def snakemake_files(loaded, suite):
         start = loaded.experiments[name].train.initial_weights
         if checkpoint := layout.pretrained_name(start or ""):
             files |= {str(file) for file in layout.pretrained_files(checkpoint)}
-    for run in graph.suite_runs(loaded, suite):
+    for run in loaded.suite_runs(suite):
         for file in (*layout.TRAIN_FILES, *layout.SAMPLE_FILES, *layout.SCORE_FILES):
             files.add(str(run.directory / file))
     return files

@@ -45,12 +45,12 @@ def sync(params: Params, name: list[str]) -> None:
 
 
 def scores(params: Params, name: str) -> None:
-    """Send scores, samples and models of a suite's runs, and its table if it is there.
+    """Send scores, samples and models of a suite's runs that are here, and its table if it is.
 
     One process for all, since importing mlflow takes longer than sending. MLflow may be away: then
     a warning says so, and `vct track sync` sends them later.
     """
     suite = SuiteFiles.of(Path(), params, name)
     if params.runtime.tracking and not switched_off():
-        warn(send_all(Path(), suite.runs, of_suites=[suite]))
+        warn(send_all(Path(), suite.trained, of_suites=[suite]))
     write(TrackedRecord(runs=[str(run) for run in suite.runs]), suite_dir(name) / TRACKED_FILE)

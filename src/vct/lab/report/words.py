@@ -83,9 +83,9 @@ def summary(found: Sequence[Verdict]) -> str:
     shown = sum(each.state in ("better", "worse") for each in found)
     if len(found) == 1:
         more = "more" if shown else "no more"
-        alone = f"The comparison that was declared before the runs shows {more} than noise."
+        alone = f"The comparison that the suite declares shows {more} than noise."
         return alone + ("" if shown else _too_few(found))
-    which = f"{shown or 'None'} of {len(found)} comparisons that were declared before the runs"
+    which = f"{shown or 'None'} of {len(found)} comparisons that the suite declares"
     if not shown:
         return f"{which} shows more than noise.{_too_few(found)}"
     show = "shows" if shown == 1 else "show"

@@ -193,6 +193,10 @@ class Params(Section):
             raise UserError(f"{PARAMS}: {registry.unknown('suite', name, self.suites)}")
         return self.suites[name]
 
+    def suite_runs(self, suite: str) -> list[RunId]:
+        """All runs of a suite."""
+        return [run for name in self.suite(suite) for run in self.runs(name)]
+
     def runs(self, experiment: str) -> list[RunId]:
         """All runs of an experiment, by coupling, then seed."""
         settings = self.experiment(experiment)

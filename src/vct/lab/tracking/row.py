@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vct.lab.files.locks import locked
@@ -52,9 +52,9 @@ class MlflowRow:
         After the last run that is sent: MLflow keeps every value that a mean has had.
         """
         with locked(self._lock):
-            children = list(self._children())
+            children = _newest(self._children())
             known, end = self.client.get_run(self.id), max(map(_end, children))
-            seeds = sorted(int(run.data.tags.get("seed", 0)) for run in children)
+            seeds = sorted(map(_seed, children))
             listed = ", ".join(map(str, seeds))
             if known.data.tags.get("seeds") != listed:
                 self.client.set_tag(self.id, "seeds", listed)
@@ -119,6 +119,16 @@ def _first(files: RunFiles, config: RunRecord) -> int | None:
         if names.identity_of_row(found.config) == own:
             times.append(found.time)
     return min((time for time in times if time), default=None)
+
+
+def _newest(runs: Iterable[Any]) -> list[Any]:
+    """Of each seed the run that began last: it may have been trained anew."""
+    ordered = sorted(runs, key=lambda run: int(run.info.start_time))
+    return list({_seed(run): run for run in ordered}.values())
+
+
+def _seed(run: Any) -> int:
+    return int(run.data.tags.get("seed", 0))
 
 
 def _end(run: Any) -> int:

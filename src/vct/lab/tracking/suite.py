@@ -37,7 +37,7 @@ class SuiteFiles:
     @classmethod
     def of(cls, root: Path, params: Params, name: str) -> "SuiteFiles":
         """The suite called `name`, or a UserError with the nearest names."""
-        return cls(root, name, [run for each in params.suite(name) for run in params.runs(each)])
+        return cls(root, name, params.suite_runs(name))
 
     @property
     def trained(self) -> list[RunId]:

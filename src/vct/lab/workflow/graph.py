@@ -186,11 +186,6 @@ def train_files(params: Params, experiment: str) -> tuple[str, ...]:
 # --- what a suite consists of ----------------------------------------------------------------
 
 
-def suite_runs(params: Params, suite: str) -> list[RunId]:
-    """All runs of a suite."""
-    return [run for name in params.suite(suite) for run in params.runs(name)]
-
-
 def to_make(params: Params, suite: str) -> list[RunId]:
     """The runs of a suite that git does not keep."""
     return [run for name in params.suite(suite) for run in kept.to_make(params, suite, name)]
