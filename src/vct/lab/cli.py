@@ -126,11 +126,14 @@ def _add_pictures(sample: argparse.ArgumentParser) -> None:
     only.add_argument("--labels", metavar="CLASS", help="number or name; all in turn if left out")
     only.add_argument("--seed", type=int, help="of the noise (0)")
     only.add_argument("--prior", help="what samples start from (standard)")
+    only.add_argument(
+        "--device", help="cuda or cuda:1; trainings that claim GPUs are not asked (cpu)"
+    )
 
 
 def _pictures(options: argparse.Namespace) -> dict[str, Any]:
     """What is asked of samples to look at; the rest of the options is the stage's."""
-    words = ("out", "num", "grid", "steps", "labels", "seed", "prior")
+    words = ("out", "num", "grid", "steps", "labels", "seed", "prior", "device")
     found = {word: value for word in words if (value := vars(options).pop(word)) is not None}
     if found and "out" not in found:
         raise UserError(

@@ -107,7 +107,9 @@ def test_intervals_of_an_experiment_share_a_scale_around_zero(judge):
 
 def test_the_summary_counts_what_holds(judge):
     clear, noise = ("ot", {"independent": CLEAR}), ("ot", {"variational": NOISE})
-    assert summary(judge(clear, noise)).startswith("1 of 2 comparisons that were declared")
+    assert summary(judge(clear, noise)).startswith(
+        "1 of 2 comparisons that the suite declares shows more"
+    )
     assert summary(judge(clear, noise)).endswith("Of the others nothing is shown.")
     assert summary(judge(noise, noise)).startswith("None of 2 comparisons")
     assert summary(judge(noise)).endswith("that the suite declares shows no more than noise.")

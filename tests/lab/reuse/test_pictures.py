@@ -39,6 +39,8 @@ def test_points_are_a_table(here, tmp_path):
         (["--out", "results"], "holds something else"),
         (["--out", "new", "--num", "0"], "ask for 1 or more"),
         (["--out", "new", "--labels", "11"], "no class"),
+        (["--out", "new", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
+        (["--out", "new", "--device", "attic"], "device 'attic' cannot be used"),
     ],
 )
 def test_what_makes_no_pictures_is_one_sentence(here, capsys, options, words):

@@ -1,7 +1,5 @@
 """`vct sample RUN --out FOLDER`: samples of a trained model for looking at."""
 
-import torch
-
 from vct.lab.errors import UserError
 from vct.lab.reuse import load
 from vct.lab.reuse import pictures as files
@@ -17,12 +15,13 @@ def pictures(
     labels: str | None = None,
     seed: int = 0,
     prior: str = STANDARD,
+    device: str = "cpu",
 ) -> None:
     """Draw `num` samples of the model called `name`, a run or a folder, into the new folder `out`;
     the files of the run stay as they are."""
     if num < 1:
         raise UserError(f"--num: {num} samples; ask for 1 or more.")
-    model = load(name, "cuda" if torch.cuda.is_available() else "cpu")
+    model = load(name, device)
     x = model.sample(num, steps=steps, labels=labels, seed=seed, prior=prior)
     files.write(model, x, out, grid)
     print(f"{num} samples of {name} are in {out}")
