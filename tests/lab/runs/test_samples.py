@@ -5,6 +5,7 @@ import pytest
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
+from vct.lab.files.whole import file_sha256
 from vct.lab.records import SampleRecord
 from vct.lab.runs import samples
 from vct.samplers.base import parse_key
@@ -76,3 +77,16 @@ def test_samples_that_were_not_drawn(arrays):
     assert samples.read_record(RUN) is None
     with pytest.raises(UserError, match="is missing"):
         samples.read(RUN)
+
+
+def test_bytes_depend_on_no_version_of_python(tmp_path, monkeypatch):
+    """The hash of a file by 3.11.2 and by 3.11.7, of which numpy.savez writes two kinds."""
+    monkeypatch.chdir(tmp_path)
+    run = RunId("a", "b", 0)
+    record = SampleRecord(version=3, settings={}, data_sha256="0" * 64, files={})
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
+    samples.write(run, {"steps1": images, "noise": np.ones((2, 1, 1, 1), np.float32)}, record)
+    known = "076e56a5661947cdf466f72a92fe6ac75b47d6eb7c277348a5ded9dffe53d5aa"
+    assert file_sha256(run.directory / "samples.npz") == known
+    found, _ = samples.read(run)
+    assert (found["steps1"] == images).all()

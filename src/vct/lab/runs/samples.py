@@ -7,12 +7,14 @@ training; of points also `noise`, `pair_x` and `pair_z`. All arrays are (N, C, H
 or float32 points.
 """
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.lib.format import write_array
 
 from vct.lab import build, records
 from vct.lab.errors import UserError, out_of_memory
@@ -55,10 +57,18 @@ def scored(parts: Mapping[str, T]) -> dict[str, T]:
 
 
 def write(run: RunId, arrays: dict[str, np.ndarray], record: SampleRecord) -> None:
-    """Write samples.npz of a run; the same arrays and record give the same bytes."""
-    with atomic(_path(run)) as temporary:
-        content = {**arrays, _RECORD: np.array(record.text())}
-        np.savez(temporary, allow_pickle=False, **content)
+    """Write samples.npz of a run; the same arrays and record give the same bytes.
+
+    Those of `numpy.savez` differ from one Python to the next: it forces entries of over 4 GiB to be
+    possible, and versions of Python spell that in two ways.
+    """
+    content = {**arrays, _RECORD: np.array(record.text())}
+    with atomic(_path(run)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for key, array in content.items():
+            entry = zipfile.ZipInfo(f"{key}.npy")  # dated 1980, as numpy's are
+            entry.file_size = array.nbytes  # whether it must be possible
+            with archive.open(entry, "w") as stream:
+                write_array(stream, array, allow_pickle=False)
 
 
 def read(run: RunId) -> tuple[dict[str, np.ndarray], SampleRecord]:
