@@ -124,7 +124,9 @@ def test_licence_of_published_weights_holds_for_what_was_made_of_them(here, tmp_
     model = vct.load(POINTS)
     run = model.description.record.run.model_copy(update={"initial_weights_license": "CC BY 4.0"})
     record = model.description.record.model_copy(update={"run": run})
-    found = replace(model.description, record=record)
+    found = model.description = replace(model.description, record=record)
     assert export._license(found, None) == "CC BY 4.0"
     with pytest.raises(UserError, match="go back to published ones"):
         export._license(found, "mit")
+    export.fill(model, tmp_path)  # as MLflow and the Hub do
+    assert "license: CC BY 4.0" in (tmp_path / "README.md").read_text()

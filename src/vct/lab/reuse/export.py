@@ -40,14 +40,13 @@ def write(source: str | Path, folder: str | Path, license: str | None = None) ->
     model, target = LoadedModel.of(source), Path(folder)
     if target.resolve() == model.description.folder.resolve():
         raise UserError(f"{target} is the folder of the model itself; name another one.")
-    license = _license(model.description, license)
     with whole_folder(target, _is_export) as new:
         fill(model, new, license)
 
 
 def fill(model: LoadedModel, folder: Path, license: str | None = None) -> None:
-    """Write the files of an export into a folder that is there."""
-    found = model.description
+    """Write the files of an export into a folder that is there; see `write`."""
+    found, known = model.description, _license(model.description, license)
     if found.is_export or found.sample.ema_width is None:
         _copy(found.folder / WEIGHTS, folder / WEIGHTS)
     else:
@@ -64,7 +63,7 @@ def fill(model: LoadedModel, folder: Path, license: str | None = None) -> None:
     if found.is_export and license is None:  # it knows the spread over seeds
         _copy(found.folder / card.FILE, folder / card.FILE)
     else:
-        write_text(folder / card.FILE, card.text(model, record, license))
+        write_text(folder / card.FILE, card.text(model, record, known))
 
 
 def _copy(source: Path, target: Path) -> None:
