@@ -23,6 +23,7 @@ COUPLINGS = {
     "pooled": {"kind": "ot", "pool": 4},
     "gc": {"kind": "generator_augmented"},
     "model": {"kind": "model_ot", "pool": 2},
+    "weighted": {"entropy": 0.5},
 }
 SETTINGS = {
     "seeds": [0],
@@ -79,7 +80,7 @@ def test_every_coupling_has_what_can_be_known_of_it(made):
     encoder = {"gradient_noise_encoder", "mmd_fitted"}
     assert encoder <= numbers["variational"] and not encoder & numbers["ot"]
     exact = {name for name in COUPLINGS if "consistency_error" in found(name).curves}
-    assert exact == {"independent", "semidiscrete", "variational"}
+    assert exact == {"independent", "semidiscrete", "variational", "weighted"}
     # x of generated pairs is not what any closed form is of.
     assert "ambiguity" not in found("gc").curves and "straightness" not in numbers["gc"]
 
@@ -93,6 +94,8 @@ def test_numbers_order_the_couplings_as_theory_does(made):
     assert max(found("semidiscrete").curves["crossing_error"].value) == 0
     assert max(found("independent").curves["crossing_error"].value) > 0.01
     assert found("independent").numbers["noise_variance"] == pytest.approx(1, abs=0.3)
+    # Weights shift the noise to x / tau: one of two dimensions, of variance 1/4, gets 1 + 2.
+    assert found("weighted").numbers["noise_variance"] == pytest.approx(2, abs=0.3)
 
 
 def test_the_same_run_gives_the_same_diagnostics(made):

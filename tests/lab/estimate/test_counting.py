@@ -99,6 +99,7 @@ def held_by_a_real_step(folder, settings):
 CASES = [("independent", name, "float32") for name in ("ddpmpp", "adm", "edm2")]
 CASES += [(name, "mlp", "float32") for name in ("ot", "variational", "gc", "gc-vc-recouple")]
 CASES += [("gc-vc", "ddpmpp", "bfloat16")]
+CASES += [(name, "mlp", "float32") for name in ("knn", "gc-knn", "weighted", "gc-weighted")]
 
 
 @pytest.mark.parametrize(("coupling", "network", "precision"), CASES)

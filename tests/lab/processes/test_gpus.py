@@ -234,6 +234,21 @@ def test_what_would_stop_a_stage_anyway_is_said_before_it_waits(project, monkeyp
     assert not project
 
 
+def test_a_trial_waits_for_its_own_lock_alone(project, monkeypatch, capsys):
+    """Not for its run's, and it makes no file where the run keeps its own."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    run = RunId.parse("small/independent/seed0")
+    trial = ["train", str(run), "--set", "train.steps=3"]
+    assert cli.main(trial) == 0
+    assert len(project) == 1 and not run.state.exists()
+    with lock(run.state):
+        assert cli.main(trial) == 0
+    assert len(project) == 2
+    with lock(run.trial.state):
+        assert cli.main(trial) == 2
+        assert "is in use: process" in capsys.readouterr().err
+
+
 def test_devices_that_cannot_be_counted_are_one_sentence(holders, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(sys, "executable", "false")
