@@ -23,7 +23,7 @@ rule train:
         coupling=lambda wildcards: config["experiments"][wildcards.experiment][
             "couplings"
         ][wildcards.coupling],
-        version=versions.TRAINING,
+        version=lambda wildcards: graph.training_version(PARAMS, wildcards),
     message:
         "train {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
     shell:

@@ -125,6 +125,10 @@ class Coupling(nn.Module, ABC):
     """Number of batches, one after the other, whose samples are paired together where the scope is
     "batch": a plan over more pairs, of which each step takes its own."""
 
+    plans_ahead: bool = False
+    """Whether z depends on x, eps and labels alone, and takes its time: where the scope is "batch",
+    a training then pairs its next batches in a thread while it works on this one."""
+
     independent: bool = False
     """Whether z is eps, whatever x is."""
 

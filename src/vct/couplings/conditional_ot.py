@@ -27,6 +27,8 @@ class ConditionalOT(Coupling):
         over, pool: see `vct.couplings.minibatch_ot.MinibatchOT`.
     """
 
+    plans_ahead = True
+
     def __init__(
         self, weight: float = 1.0, over: Literal["batch", "device"] = "batch", pool: int = 1
     ) -> None:

@@ -23,6 +23,8 @@ class MinibatchOT(Coupling):
             and the noise is permuted among all of them; it costs O(pool^2) more per step.
     """
 
+    plans_ahead = True
+
     def __init__(self, over: Literal["batch", "device"] = "batch", pool: int = 1) -> None:
         super().__init__()
         self.scope, self.pool = over, pool

@@ -30,6 +30,8 @@ class Sinkhorn(Coupling):
         over: see `vct.couplings.minibatch_ot.MinibatchOT`.
     """
 
+    plans_ahead = True
+
     def __init__(
         self,
         entropy: float = 0.1,

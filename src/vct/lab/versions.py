@@ -6,6 +6,7 @@ Cosmetic edits leave them alone, and nothing retrains.
 
 DATA = 2
 TRAINING = 2
+TRAINING_WITH_DROPOUT = 3  # of networks that drop; raise it along with TRAINING
 SAMPLING = 3
 SCORING = 2
 DIAGNOSTICS = 2

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vct.networks import levels
+from vct.networks.dropout import dropped
 from vct.networks.layers import ResampledConv, group_norm, resampled
 
 HEAD_CHANNELS = 64
@@ -89,7 +90,7 @@ class ADMBlock(nn.Module):
         residual = self.conv0(functional.silu(self.norm0(x)))
         scale, shift = self.affine(embedding)[:, :, None, None].chunk(2, dim=1)
         residual = functional.silu(self.norm1(residual) * (1 + scale) + shift)
-        residual = self.conv1(functional.dropout(residual, self.dropout, self.training))
+        residual = self.conv1(dropped(residual, self.dropout, self.training))
         x = residual + (x if self.skip is None else self.skip(x))
         return x + self._attend(x) if self.heads else x
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vct.networks import levels
+from vct.networks.dropout import dropped
 from vct.networks.magnitude import MPConv, MPFourier, mp_cat, mp_silu, mp_sum, normalise
 
 HEAD_CHANNELS = 64
@@ -56,7 +57,7 @@ class EDM2Block(nn.Module):
             x = normalise(x if self.conv_skip is None else self.conv_skip(x), dim=[1])
         scale = 1 + self.emb_linear(embedding, gain=self.emb_gain)
         residual = mp_silu(self.conv_res0(mp_silu(x)) * scale[:, :, None, None])
-        residual = functional.dropout(residual, self.dropout, self.training)
+        residual = dropped(residual, self.dropout, self.training)
         residual = self.conv_res1(residual)
         if not self.encodes and self.conv_skip is not None:
             x = self.conv_skip(x)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vct.networks.dropout import dropped
 from vct.networks.groups import group_count
 
 
@@ -156,7 +157,7 @@ class UNetBlock(nn.Module):
         residual = self.conv0(functional.silu(self.norm0(x)))
         residual = residual + self.affine(embedding)[:, :, None, None]
         residual = functional.silu(self.norm1(residual))
-        residual = self.conv1(functional.dropout(residual, self.dropout, self.training))
+        residual = self.conv1(dropped(residual, self.dropout, self.training))
         x = (residual + (x if self.skip is None else self.skip(x))) * math.sqrt(0.5)
         return (self._attend(x) + x) * math.sqrt(0.5) if self.attention else x
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vct.networks.dropout import dropped
+
 
 class MLP(nn.Module):
     """Residual perceptron; the noise level shifts every hidden layer.
@@ -53,4 +55,4 @@ class MLP(nn.Module):
         return self.last(h).reshape(len(x), self.outputs, *x.shape[2:])
 
     def _drop(self, h: Tensor) -> Tensor:
-        return functional.dropout(h, self.dropout, self.training) if self.dropout else h
+        return dropped(h, self.dropout, self.training)

@@ -1,5 +1,7 @@
 """Easy consistency models (ECM, "Consistency Models Made Easy", arXiv 2406.14548)."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -57,9 +59,13 @@ class ECM(Objective):
         r = self.lower_time(t, stage)
         if self.edm_weight:
             return Levels(t, r, edm_weight(t, self.sigma_data), 1.0, stage)
+        return Levels(t, r, 1 / (t - r), self._kl_scale(stage), stage)
+
+    @cache  # noqa: B019 (an objective lives as long as its training)
+    def _kl_scale(self, stage: int) -> float:
+        """1 / (T - r(T)), the weight of a distance at the highest level."""
         end = torch.tensor(self.t_max)
-        kl_scale = 1 / float(end - self.lower_time(end, stage))
-        return Levels(t, r, 1 / (t - r), kl_scale, stage)
+        return 1 / float(end - self.lower_time(end, stage))
 
     def lower_time(self, t: Tensor, stage: int) -> Tensor:
         """r(t) of any shape at stage a."""

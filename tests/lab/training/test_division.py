@@ -5,7 +5,6 @@ import torch
 from gloo import together
 from support import COUPLINGS, UNET, dataset, run_settings
 
-from vct import rng
 from vct.couplings.minibatch_ot import MinibatchOT
 from vct.couplings.sinkhorn import Sinkhorn
 from vct.lab.settings.runtime import RuntimeSettings
@@ -90,7 +89,8 @@ def test_micro_batches_of_two_devices(tmp_path):
 def noises(state, coupling):
     """Data, noise, and what this process's data are coupled with."""
     made = trainer(state, coupling, {})
-    batch, eps = made.batches.at(0), rng.normal((16, 2, 1, 1), 0, device=torch.device("cpu"))
+    batch = made.batches.at(0)
+    eps = made.loss._noise(0, batch.x)
     levels = made.loss.objective.levels(0, 6, 16, torch.Generator().manual_seed(0))
     (part,) = made.loss._parts(0, batch, eps, levels)
     return batch.x, eps, part[1].z

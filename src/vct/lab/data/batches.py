@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from vct import rng
 from vct.lab.data.dataset import Dataset
@@ -169,5 +168,5 @@ def to_float(dataset: Dataset, x: Tensor) -> Tensor:
 
 
 def one_hot(dataset: Dataset, labels: Tensor) -> Tensor:
-    """(N,) int64 to (N, K) float32."""
-    return functional.one_hot(labels, dataset.meta.classes).float()
+    """(N,) int64 to (N, K) float32, without a look at values, as torch's own takes on a CPU."""
+    return (labels[:, None] == torch.arange(dataset.meta.classes, device=labels.device)).float()

@@ -15,10 +15,11 @@ class Prefetch(Generic[T]):
     Args:
         load: makes what a step needs; called in one thread, in the order of the steps.
         ahead: how many steps to be ahead; 0 calls `load` when it is asked for.
+        stop: the first step that will not be asked for, if it is known.
     """
 
-    def __init__(self, load: Callable[[int], T], ahead: int) -> None:
-        self.load, self.ahead = load, ahead
+    def __init__(self, load: Callable[[int], T], ahead: int, stop: int | None = None) -> None:
+        self.load, self.ahead, self.stop = load, ahead, stop
         self._pool = ThreadPoolExecutor(1, "vct-prefetch") if ahead else None
         self._pending: dict[int, Future[T]] = {}
 
@@ -28,7 +29,10 @@ class Prefetch(Generic[T]):
             return self.load(step)
         if step not in self._pending:
             self._pending.clear()
-        for coming in range(step, step + self.ahead + 1):
+        last = step + self.ahead + 1
+        for coming in range(
+            step, last if self.stop is None else max(step + 1, min(last, self.stop))
+        ):
             if coming not in self._pending:
                 self._pending[coming] = self._pool.submit(self.load, coming)
         return self._pending.pop(step).result()

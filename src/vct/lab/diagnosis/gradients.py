@@ -99,7 +99,7 @@ def _rows(subject: Subject, model: Model, objective: Objective, count: int) -> G
         subject.kernel,
         current_group(),
         subject.micro_batch,
-        batches.at,
+        subject.batches().at,
     )
     for step in counted(range(count), count, "batches of gradients"):
         model.zero_grad()

@@ -88,7 +88,7 @@ def is_current(params: Params, run: RunId) -> bool:
         settings = run_settings(params, RunId(run.experiment, run.coupling, run.seed))
     except UserError:
         return False
-    now = versions.TRAINING, versions.SAMPLING, versions.SCORING
+    now = settings.training_version, versions.SAMPLING, versions.SCORING
     then = record.code.training, protocol.sampling_version, protocol.version
     declared = _declared(params.experiment(run.experiment))
     return (

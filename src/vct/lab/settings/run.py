@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+from vct.lab import versions
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.settings import registry
@@ -25,9 +26,26 @@ class RunSettings(Section):
         own = self.coupling.clip_grad_norm
         return self.train.optimizer.clip_grad_norm if own is None else own
 
+    @property
+    def drops(self) -> bool:
+        """Whether a network has dropout."""
+        return _drops(self.model_dump(mode="json"))
+
+    @property
+    def training_version(self) -> int:
+        """Version of the code that such a training depends on."""
+        return versions.TRAINING_WITH_DROPOUT if self.drops else versions.TRAINING
+
     def sha256(self) -> str:
         """Hash of the settings: the same text in, the same training out."""
         return settings_sha256(self.model_dump(mode="json"))
+
+
+def _drops(settings: Any) -> bool:
+    """Whether a network among settings, as JSON holds them, has dropout."""
+    if not isinstance(settings, dict):
+        return False
+    return bool(settings.get("dropout")) or any(_drops(each) for each in settings.values())
 
 
 def settings_sha256(settings: dict[str, Any]) -> str:

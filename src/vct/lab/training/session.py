@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vct import __version__
-from vct.lab import versions
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId, train_files
 from vct.lab.files.locks import lock
@@ -77,7 +76,7 @@ def described(
         settings=settings.model_dump(mode="json"),
         settings_sha256=settings.sha256(),
         data_sha256=data_sha256,
-        code=CodeRecord(vct=__version__, training=versions.TRAINING),
+        code=CodeRecord(vct=__version__, training=settings.training_version),
         division=DivisionRecord(devices=group.size, micro_batch=micro_batch) if divided else None,
         summary={},
         initial_weights_sha256=initial.sha256(settings.train),

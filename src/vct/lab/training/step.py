@@ -7,7 +7,7 @@ asked for them; only masks of dropout differ, since each micro-batch draws its o
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from vct import rng
 from vct.couplings.base import Call, Couple, Pair, PairingContext, in_parts
 from vct.kernels import Kernel
 from vct.lab.data.batches import Batch
+from vct.lab.data.prefetch import Prefetch
 from vct.lab.model import Model
 from vct.lab.processes.group import Group
 from vct.lab.settings.train import TrainSettings
@@ -39,7 +40,10 @@ class BatchLoss:
         kernel: makes x_t.
         group: the processes that share the batch.
         micro_batch: most samples at a time; None takes the process's share at once.
-        batches: this process's share of the batch of a step, for couplings that pair several.
+        batches: the whole batch of a step, on every process, for couplings that pair several, or
+            ahead; asked from another thread.
+        ahead: so many pools of batches are paired in a thread before they are asked for, by
+            couplings that can.
         pooled: z of all batches of the pool that was paired last, by its first step. Training goes
             on with it, since the model that may have paired it has changed since.
     """
@@ -53,6 +57,7 @@ class BatchLoss:
     group: Group
     micro_batch: int | None
     batches: Callable[[int], Batch]
+    ahead: int = 0
     pooled: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def backward(self, step: int, batch: Batch) -> tuple[LossRecord, Levels]:
@@ -110,7 +115,7 @@ class BatchLoss:
                 yield part, paired.part(here), labels
 
     def _pair(self, step: int, part: slice, batch: Batch, eps: Tensor, levels: Levels) -> Pair:
-        mine = levels.part(part)
+        mine, pool = levels.part(part), self.model.coupling.pool
         context = PairingContext(
             mine.t,
             mine.r,
@@ -118,7 +123,7 @@ class BatchLoss:
             self._f(self.averaged.network),
             self._draw(step, part),
             batch.labels,
-            self._gathered if self.model.coupling.pool == 1 else partial(self._of_pool, step),
+            self._gathered if self._plans is None and pool == 1 else partial(self._of_pool, step),
             self._divided,
         )
         pair = self.model.coupling.pair(batch.x, eps, context)
@@ -154,28 +159,45 @@ class BatchLoss:
         """What a training needs to go on before `step`: the pairs of a pool that is not used up."""
         return {first: z for first, z in self.pooled.items() if step % self.model.coupling.pool}
 
+    @cached_property
+    def _plans(self) -> Prefetch[Tensor] | None:
+        """z of whole pools, by their numbers, of a coupling that is not asked anything else."""
+        coupling, steps = self.model.coupling, self.train.steps
+        if not coupling.plans_ahead or coupling.scope != "batch":
+            return None
+        pools = -(-steps // coupling.pool)
+        return Prefetch(
+            lambda pool: self._planned(coupling.couple, pool * coupling.pool), self.ahead, pools
+        )
+
     def _of_pool(
         self, step: int, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None
     ) -> Tensor:
-        """z of this process's samples, from the samples of all batches of the step's pool.
-
-        Which steps share a pool, and what they hold, depends on their numbers alone.
-        """
+        """z of this process's samples, from the samples of all batches of the step's pool."""
         total, pool = self.train.batch_size, self.model.coupling.pool
         first = step - step % pool
         if first not in self.pooled:
             self.pooled.clear()
-            gather = self.group.gather
-            steps = range(first, min(first + pool, self.train.steps))
-            batches = [self.batches(each) for each in steps]
-            shown = [gather(each.labels) for each in batches if each.labels is not None]
-            together = torch.cat([gather(each.x) for each in batches])
-            noise = torch.cat([self._noise(each, x) for each in steps])
-            z = couple(together, noise, torch.cat(shown) if shown else None)
-            check(f"{type(self.model.coupling).__name__}.couple", z, together.shape)
-            self.pooled[first] = z
+            plans = self._plans
+            self.pooled[first] = plans.at(first // pool) if plans else self._planned(couple, first)
         start = (step - first) * total
         return self.pooled[first][start : start + total][self.group.share(total)]
+
+    @torch.no_grad()
+    def _planned(self, couple: Couple, first: int) -> Tensor:
+        """z of all samples of the pool that begins at step `first`.
+
+        Which steps share a pool, and what they hold, depends on their numbers alone, and every
+        process has all of them.
+        """
+        steps = range(first, min(first + self.model.coupling.pool, self.train.steps))
+        batches = [self.batches(each) for each in steps]
+        shown = [each.labels for each in batches if each.labels is not None]
+        x = torch.cat([each.x for each in batches])
+        noise = torch.cat([self._noise(each, x) for each in steps])
+        z = couple(x, noise, torch.cat(shown) if shown else None)
+        check(f"{type(self.model.coupling).__name__}.couple", z, x.shape)
+        return z
 
     def _backward(
         self, part: slice, pair: Pair, levels: Levels, labels: Tensor | None, step: int

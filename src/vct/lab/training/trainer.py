@@ -2,6 +2,7 @@
 
 import math
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,10 @@ class Trainer:
         self.ema = build.average(train.ema, self.model)
         for module in (self.model, self.ema.module):
             build.prepare(module, train, self.device)
-        self.batches = Batches(
-            dataset,
-            train.batch_size,
-            seed,
-            self.device,
-            train.flip,
-            train.conditional,
-            self.group.share(train.batch_size),
-            runtime.prefetch,
+        batches = partial(
+            Batches, dataset, train.batch_size, seed, self.device, train.flip, train.conditional
         )
+        self.batches = batches(self.group.share(train.batch_size), runtime.prefetch)
         self.loss = BatchLoss(
             train,
             seed,
@@ -81,7 +76,8 @@ class Trainer:
             build.kernel(train),
             self.group,
             runtime.micro_batch,
-            self.batches.at,
+            batches().at,
+            runtime.prefetch,
         )
         self.metrics = MetricAccumulator(self.device)
         self.watch = DivergenceWatch(self.device, runtime.stop_after_nonfinite, state)

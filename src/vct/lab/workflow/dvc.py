@@ -95,9 +95,9 @@ def _earlier(params: Params, suite: str) -> list[str]:
     return [name for each in order[: order.index(suite)] for name in params.suite(each)]
 
 
-def _decided_by(*keys: str, version: str) -> dict[str, Any]:
-    """Keys of params.yaml, and the version of the code, that decide what a stage makes."""
-    return {"params": [*keys, {VERSIONS: [version]}]}
+def _decided_by(*keys: str, version: str, also: Iterable[str] = ()) -> dict[str, Any]:
+    """Keys of params.yaml, and versions of the code, that decide what a stage makes."""
+    return {"params": [*keys, {VERSIONS: [version, *also]}]}
 
 
 def _deps(paths: list[str]) -> dict[str, list[str]]:
@@ -160,16 +160,19 @@ def _experiment(params: Params, name: str) -> Stages:
     }
     deps["train"].insert(1, str(TRACKING_READY))
 
-    def of_runs(stage: str, outs: Iterable[str], *keys: str, version: str) -> dict[str, Any]:
+    def of_runs(
+        stage: str, outs: Iterable[str], *keys: str, version: str, also: Iterable[str] = ()
+    ) -> dict[str, Any]:
         return {
             "matrix": {"coupling": f"${{{here}.variants}}", "seed": f"${{{here}.seeds}}"},
             "cmd": f"vct {stage} {run}",
             "deps": deps[stage],
-            **_decided_by(*keys, version=version),
+            **_decided_by(*keys, version=version, also=also),
             "outs": [f"results/{run}/{file}" for file in outs],
         }
 
     trained = (f"{here}.train", f"{here}.couplings.${{item.coupling}}")
+    dropping = ["TRAINING_WITH_DROPOUT"] if graph.drops(params, name) else []
     scored = (f"{here}.score", f"{here}.sample")
     metrics, *others = SCORE_FILES
     prior = of_runs("prior", [PRIOR_FILE], f"{here}.sample", version="SAMPLING")
@@ -178,7 +181,11 @@ def _experiment(params: Params, name: str) -> Stages:
     diagnosed["matrix"] = diagnosed["matrix"] | {"seed": f"${{{here}.diagnostics.seeds}}"}
     return {
         f"train-{name}": of_runs(
-            "train", graph.train_files(params, name), *trained, version="TRAINING"
+            "train",
+            graph.train_files(params, name),
+            *trained,
+            version="TRAINING",
+            also=dropping,
         ),
         **({f"prior-{name}": prior} if graph.fits_prior(params, name) else {}),
         f"sample-{name}": of_runs("sample", SAMPLE_FILES, f"{here}.sample", version="SAMPLING"),

@@ -163,6 +163,18 @@ def input_files(params: Params, stage: str, wildcards: Any) -> list[str]:
     return files(*paths)
 
 
+def training_version(params: Params, wildcards: Any) -> int:
+    """Version of the code that trains a run, for Snakemake."""
+    run = RunId(wildcards.experiment, wildcards.coupling, int(wildcards.seed))
+    return run_settings(params, run).training_version
+
+
+def drops(params: Params, experiment: str) -> bool:
+    """Whether some run of an experiment has dropout."""
+    runs = (RunId(experiment, name, 0) for name in params.experiment(experiment).variants)
+    return any(run_settings(params, run).drops for run in runs)
+
+
 def fits_prior(params: Params, experiment: str) -> bool:
     """Whether samples of an experiment start from a fitted prior too, which a stage fits."""
     return params.experiment(experiment).sample.priors != ["standard"]
