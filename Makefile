@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: run test unit docs faults lint smoke report ui adopt help
+.PHONY: run test unit docs faults bench lint smoke report ui adopt help
 
 run: .venv/lab  ## data, training, samples, scores, table, figures and report of a suite
 	snakemake --cores $(CORES) --config suite=$(SUITE)
@@ -33,6 +33,9 @@ docs: .venv/dev  ## the documentation: docs/_build/index.html; a warning is an e
 
 faults: .venv/lab  ## kill trainings and engines, damage files, fill disks; writes results/faults.md
 	PYTHONPATH=benchmarks python -m faults
+
+bench: .venv/lab  ## time a step, plans, samples and commands against what they could take; results/benchmarks.md
+	PYTHONPATH=benchmarks python -m bench
 
 lint: .venv/dev  ## ruff, snakefmt, snakemake --lint, mypy
 	ruff check .

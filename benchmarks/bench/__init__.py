@@ -1,0 +1,1 @@
+"""How near the software is to what its own convolutions and matrix products take."""
