@@ -31,6 +31,7 @@ __getattr__ = exports(
         "vct.objectives.ict": "ICT",
         "vct.objectives.ecm": "ECM",
         "vct.objectives.edm": "EDM",
+        "vct.objectives.flow": "Flow",
         "vct.networks.mlp": "MLP",
         "vct.networks.unet": "DDPMpp NCSNpp",
         "vct.networks.adm": "ADM",
@@ -40,6 +41,7 @@ __getattr__ = exports(
         "vct.samplers.base": "Sampler",
         "vct.samplers.few_step": "FewStep",
         "vct.samplers.heun": "Heun",
+        "vct.samplers.euler": "Euler",
         "vct.lab.reuse": "load",
     },
 )

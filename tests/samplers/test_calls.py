@@ -5,11 +5,14 @@ import torch
 
 from vct.couplings.independent import Independent
 from vct.kernels import VarianceExploding
+from vct.samplers.euler import Euler
 from vct.samplers.few_step import FewStep
 from vct.samplers.heun import Heun
 
 
-@pytest.mark.parametrize("sampler", [FewStep([80.0, 3.0, 0.5]), Heun(80.0, steps=5)])
+@pytest.mark.parametrize(
+    "sampler", [FewStep([80.0, 3.0, 0.5]), Heun(80.0, steps=5), Euler(80.0, steps=4)]
+)
 def test_calls_are_counted(sampler):
     asked = 0
 

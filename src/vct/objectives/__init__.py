@@ -9,5 +9,6 @@ __getattr__ = exports(
         "vct.objectives.ict": "ICT",
         "vct.objectives.ecm": "ECM",
         "vct.objectives.edm": "EDM",
+        "vct.objectives.flow": "Flow",
     },
 )

@@ -8,5 +8,6 @@ __getattr__ = exports(
         "vct.samplers.base": "Sampler",
         "vct.samplers.few_step": "FewStep",
         "vct.samplers.heun": "Heun",
+        "vct.samplers.euler": "Euler",
     },
 )

@@ -103,3 +103,19 @@ def test_denoiser_is_trained_sampled_scored_and_shown(make_project, experiment, 
     row = rows[rows["metric"] == metric].iloc[0]
     assert (row["sampler"], row["steps"]) == ("heun", 5)
     assert row["mean"] == pytest.approx(scores["heun5"][metric])
+
+
+def test_flow_matching_is_trained_sampled_and_shown(make_project):
+    flow = {"objective": {"kind": "flow"}, "kernel": "li"}
+    sampled = {"num_samples": 16, "sampler": {"kind": "euler", "steps": 3}}
+    given = {f"experiments.small.train.{key}": value for key, value in flow.items()}
+    loaded = make_project({**changes("small"), **given, "experiments.small.sample": sampled})
+    run = RunId("small", "independent", 0)
+    train.run(loaded, run)
+    sample.sample(loaded, str(run))
+    floor.floor(loaded, "small")
+    score.score(loaded, str(run))
+    table.table(loaded, "cpu")
+    text = (run.directory.parents[2] / "cpu/table.md").read_text()
+    assert "| flow matching | independent |" in text and "Euler, 3 steps" in text
+    assert "from 80 to 26.6667 and 0 (3 network calls)" in text

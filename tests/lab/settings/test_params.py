@@ -254,8 +254,8 @@ WRONG = [
         f"{E}: variants: objective edm compares with the data",
     ),
     (
-        {f"{E}.sample.sampler": {"kind": "euler"}},
-        f"{E}.sample.sampler: there is no sampler 'euler'",
+        {f"{E}.sample.sampler": {"kind": "midpoint"}},
+        f"{E}.sample.sampler: there is no sampler 'midpoint'",
     ),
     # Unknown names, with the nearest known ones.
     (

@@ -79,8 +79,8 @@ def _times(protocol: ProtocolRecord) -> str:
 
 def _schedule(key: str, times: list[float]) -> str:
     sampler, _ = parse_key(key) or (key, 0)
-    if sampler == "heun":
-        calls = f"{2 * len(times) - 1} network calls"
+    if sampler in ("heun", "euler"):
+        calls = f"{2 * len(times) - 1 if sampler == 'heun' else len(times)} network calls"
         return f"{names.heading(key)} from {times[0]:g} to {times[-1]:g} and 0 ({calls})"
     return f"{names.heading(key)} at {' and '.join(f'{time:g}' for time in times)}"
 

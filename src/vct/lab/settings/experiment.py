@@ -95,7 +95,7 @@ class ExperimentSettings(Section):
             if objective.trains == "denoiser":
                 raise ValueError(
                     f"sample.sampler: objective {objective.member} trains a denoiser, which is "
-                    "sampled by {kind: heun}; add it"
+                    "sampled by {kind: heun} or {kind: euler}; add one"
                 )
             return
         if sampler.takes and objective.trains and sampler.takes != objective.trains:

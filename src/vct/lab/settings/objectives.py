@@ -125,6 +125,20 @@ class EDMSettings(ObjectiveSettings):
     p_std: LogTimeSpread = 1.2
 
 
+class FlowSettings(ObjectiveSettings):
+    """Flow matching, arXiv 2210.02747."""
+
+    target = "vct.objectives.flow:Flow"
+    label = "flow matching"
+    trains = "denoiser"
+
+    kind: Literal["flow"]
+    t_min: Time = 0.002
+    times: Literal["uniform", "logit-normal"] = "uniform"
+    p_mean: LogTime = 0.0
+    p_std: LogTimeSpread = 1.0
+
+
 class OwnObjectiveSettings(OwnSettings, ObjectiveSettings):
     """A user's objective, called as Class(**options); also with t_max, sigma_data or clip (whether
     times beyond T are out of the kernel's range) where its signature takes them."""

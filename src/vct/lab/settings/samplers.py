@@ -24,7 +24,7 @@ class SamplerSettings(FamilySettings):
 
 
 class HeunSettings(SamplerSettings):
-    """EDM's deterministic sampler, for objective edm (arXiv 2206.00364, Algorithm 1)."""
+    """EDM's deterministic sampler, for objectives edm and flow (arXiv 2206.00364, Algorithm 1)."""
 
     target = "vct.samplers.heun:Heun"
     takes = "denoiser"
@@ -38,6 +38,18 @@ class HeunSettings(SamplerSettings):
     def check(self, t_max: float) -> None:
         if self.t_min >= t_max:
             raise ValueError(f"sample.sampler.t_min: {self.t_min} must be below t_max ({t_max})")
+
+
+class EulerSettings(SamplerSettings):
+    """Euler's method, for objectives flow and edm (arXiv 2210.02747)."""
+
+    target = "vct.samplers.euler:Euler"
+    takes = "denoiser"
+    has_times = True
+
+    kind: Literal["euler"]
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 100
+    rho: Annotated[float, Field(ge=0.1, le=100)] = 1.0
 
 
 class OwnSamplerSettings(OwnSettings, SamplerSettings):
