@@ -126,7 +126,7 @@ class EDMSettings(ObjectiveSettings):
 
 
 class FlowSettings(ObjectiveSettings):
-    """Flow matching, arXiv 2210.02747."""
+    """Flow matching, arXiv 2210.02747; with kernel li and t_max 1, as there."""
 
     target = "vct.objectives.flow:Flow"
     label = "flow matching"
