@@ -32,6 +32,7 @@ __getattr__ = exports(
         "vct.objectives.ecm": "ECM",
         "vct.objectives.edm": "EDM",
         "vct.objectives.flow": "Flow",
+        "vct.objectives.consistency_flow": "ConsistencyFlow",
         "vct.networks.mlp": "MLP",
         "vct.networks.unet": "DDPMpp NCSNpp",
         "vct.networks.adm": "ADM",

@@ -10,5 +10,6 @@ __getattr__ = exports(
         "vct.objectives.ecm": "ECM",
         "vct.objectives.edm": "EDM",
         "vct.objectives.flow": "Flow",
+        "vct.objectives.consistency_flow": "ConsistencyFlow",
     },
 )

@@ -89,20 +89,31 @@ class Objective(ABC):
         kl_weight: float,
         draw: Draw,
     ) -> LossRecord:
-        """Compare f at both levels of each pair; the teacher runs without gradient.
-
-        Student and teacher use the same weights, the same (x, z) and the same dropout mask, which
-        is of `draw`.
-        """
-        with draw.dropout("network"):
-            student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
-        distance = self.distance(student, self.target(f, pair, levels, labels, draw))
+        """Compare f at both levels of each pair, and weigh what is found."""
+        distance = self.compared(f, pair, levels, labels, draw)
         check(f"{type(self).__name__}.distance", distance, levels.t.shape)
         weight = levels.weight if pair.weight is None else levels.weight * pair.weight
         each = weight * distance
         kl = pair.kl.mean()
         total = each.mean() + kl_weight * levels.kl_scale * kl
         return LossRecord(total, distance.mean().detach(), kl.detach(), each.detach())
+
+    def compared(
+        self,
+        f: ConsistencyFunction,
+        pair: Pair,
+        levels: Levels,
+        labels: Tensor | None,
+        draw: Draw,
+    ) -> Tensor:
+        """Distance (B,) of the student from its target.
+
+        Student and teacher use the same weights, the same (x, z) and the same dropout mask, which
+        is of `draw`; the teacher runs without gradient.
+        """
+        with draw.dropout("network"):
+            student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
+        return self.distance(student, self.target(f, pair, levels, labels, draw))
 
     def target(
         self,

@@ -139,6 +139,18 @@ class FlowSettings(ObjectiveSettings):
     p_std: LogTimeSpread = 1.0
 
 
+class ConsistencyFlowSettings(ObjectiveSettings):
+    """Consistency flow matching, arXiv 2407.02398; with kernel li and t_max 1, as there."""
+
+    target = "vct.objectives.consistency_flow:ConsistencyFlow"
+    label = "consistency flow"
+
+    kind: Literal["consistency_flow"]
+    gap: Annotated[float, Field(ge=1e-6, le=0.5)] = 1e-3
+    near: Annotated[float, Field(ge=0, le=1)] = 0.1
+    alpha: Weight = 1e-5
+
+
 class OwnObjectiveSettings(OwnSettings, ObjectiveSettings):
     """A user's objective, called as Class(**options); also with t_max, sigma_data or clip (whether
     times beyond T are out of the kernel's range) where its signature takes them."""
