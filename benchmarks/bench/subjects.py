@@ -79,6 +79,7 @@ def trainer(
     data: Dataset | None = None,
     steps: int = 100_000,
     threads: int = 1,
+    ahead: int = 0,
 ) -> Trainer:
     """A training that can be stepped, with iCT as it is published."""
     size = batch or subject.batch
@@ -94,6 +95,6 @@ def trainer(
         "snapshots": 0,
     }
     settings = RunSettings.model_validate({"train": train, "coupling": coupling})
-    runtime = RuntimeSettings(device="cpu", threads=threads)
+    runtime = RuntimeSettings(device="cpu", threads=threads, prefetch=ahead)
     data = data or images(subject.shape, 8 * size)
     return Trainer(settings, 0, data, runtime, folder, Identity({}, "0", 1))

@@ -31,6 +31,7 @@ __getattr__ = exports(
         "vct.objectives.ict": "ICT",
         "vct.objectives.ecm": "ECM",
         "vct.objectives.edm": "EDM",
+        "vct.objectives.sct": "SCT",
         "vct.objectives.flow": "Flow",
         "vct.objectives.consistency_flow": "ConsistencyFlow",
         "vct.networks.mlp": "MLP",

@@ -126,8 +126,9 @@ class Coupling(nn.Module, ABC):
     "batch": a plan over more pairs, of which each step takes its own."""
 
     plans_ahead: bool = False
-    """Whether z depends on x, eps and labels alone, and takes its time: where the scope is "batch",
-    a training then pairs its next batches in a thread while it works on this one."""
+    """Whether `couple` depends on x, eps and labels alone, and takes its time: where the scope is
+    "batch", a training then pairs its next batches in a thread while it works on this one. It is of
+    the class whose `couple` it stands beside, and holds where `pair` is the one of this class."""
 
     independent: bool = False
     """Whether z is eps, whatever x is."""

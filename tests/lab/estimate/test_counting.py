@@ -111,6 +111,13 @@ def test_activations_are_those_of_a_real_step(coupling, network, precision, tmp_
     assert found.activations == pytest.approx(expected, rel=0 if precision == "float32" else 0.01)
 
 
+@pytest.mark.parametrize("kind", ["sct", "flow", "consistency_flow"])
+def test_activations_of_other_objectives(kind, tmp_path):
+    settings = settings_of("variational", "mlp", objective={"kind": kind}, conditional=True)
+    found = count(settings, dataset(SHAPE), settings.train.batch_size)
+    assert found.activations == held_by_a_real_step(tmp_path, settings)
+
+
 class Oracle:
     """FLOP of a network's layers by hand, from the shapes that pass through real layers.
 

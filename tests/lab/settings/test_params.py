@@ -251,7 +251,59 @@ WRONG = [
             f"{E}.couplings.ot": {"kind": "generator_augmented"},
             f"{E}.variants": ["ot"],
         },
-        f"{E}: variants: objective edm compares with the data",
+        f"{E}: variants: objective edm asks no network at a lower level",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "sct"},
+            f"{E}.couplings.ot": {"kind": "generator_augmented"},
+            f"{E}.variants": ["ot"],
+        },
+        f"{E}: variants: objective sct asks no network at a lower level",
+    ),
+    (
+        {f"{T}.objective": {"kind": "sct"}, f"{T}.compile": True},
+        f"{T}: compile: objective sct takes a derivative of the network in forward mode",
+    ),
+    (
+        {f"{T}.objective": {"kind": "sct"}, f"{T}.precision": "bfloat16"},
+        f"{T}: precision: objective sct takes a derivative of the network in forward mode, "
+        "which precision: bfloat16 does not have",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "flow", "t_min": 0.3},
+            f"{E}.sample.sampler": {"kind": "heun"},
+            f"{E}.sample.mid_times": [],
+        },
+        f"{E}: sample.sampler.t_min: 0.002 is below the least time of training (0.3)",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "flow", "t_min": 1.0},
+            f"{E}.sample.sampler": {"kind": "euler", "steps": 100},
+            f"{E}.sample.mid_times": [],
+        },
+        f"{E}: sample.sampler: euler's last time, t_max / steps^rho = 0.8, is below",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "edm"},
+            f"{E}.sample.sampler": {"kind": "euler", "steps": 10_000, "rho": 100},
+            f"{E}.sample.mid_times": [],
+        },
+        f"{E}: sample.sampler: euler's last time",
+    ),
+    (
+        {
+            f"{T}.objective": {"kind": "consistency_flow", "gap": 0.1},
+            f"{E}.sample.mid_times": [7.9],
+        },
+        f"{E}: sample.mid_times: [7.9] must decrease and lie between t_min (8.0)",
+    ),
+    (
+        {f"{T}.objective": {"kind": "flow", "p_mean": 1.0}},
+        "p_mean: is of times logit-normal; remove it",
     ),
     (
         {f"{E}.sample.sampler": {"kind": "midpoint"}},
@@ -612,6 +664,13 @@ KNOBS = {
         {"kind": "ecm"},
         {"kind": "ecm", "q": 3.0},
         {"kind": "ecm", "weight": "edm"},
+        {"kind": "edm"},
+        {"kind": "flow"},
+        {"kind": "flow", "times": "logit-normal"},
+        {"kind": "consistency_flow"},
+        {"kind": "consistency_flow", "gap": 0.01},
+        {"kind": "sct"},
+        {"kind": "sct", "warm_up": 5},
         {"kind": "own.Objective"},
         {"kind": "own.Objective", "options": {"a": 1}},
     ],

@@ -30,6 +30,11 @@ def test_networks_and_encoders_count(coupling, network, drops):
     assert settings.training_version == expected
 
 
+def test_both_are_raised_together():
+    """Else trainings with dropout would pass for those of a program that draws other batches."""
+    assert versions.TRAINING_WITH_DROPOUT > versions.TRAINING
+
+
 def test_the_engines_ask_for_that_version():
     changes = {
         "experiments.small.couplings": {"ot": {}, "variational": {**VC, "encoder": DROPPING}},

@@ -78,6 +78,17 @@ def test_micro_batches_have_the_gradients_of_the_batch(coupling, tmp_path):
         assert_close(gradients(tmp_path, settings, {"micro_batch": size}), expected)
 
 
+@pytest.mark.parametrize("kind", ["sct", "consistency_flow", "flow"])
+def test_other_objectives_are_divided_too(kind, tmp_path):
+    given = {"objective": {"kind": kind}, "conditional": True}
+    expected = gradients(tmp_path, COUPLINGS["variational"], {}, "images", **given)
+    for size in (5, 16):
+        found = gradients(
+            tmp_path, COUPLINGS["variational"], {"micro_batch": size}, "images", **given
+        )
+        assert_close(found, expected, 1e-5)
+
+
 def test_micro_batches_of_two_devices(tmp_path):
     settings = COUPLINGS["variational"]
     expected = gradients(tmp_path, settings, {}, "images")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from support import dataset, run_settings
 
+from vct.couplings.base import Pair
 from vct.couplings.minibatch_ot import MinibatchOT
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training.checkpoint import Identity
@@ -70,6 +71,53 @@ def test_couplings_that_look_at_the_model_are_not_planned_ahead(tmp_path):
         {"kind": "ot", "over": "device"},
     ):
         assert trainer(tmp_path, coupling, 2).loss._plans is None
+
+
+class Turned(MinibatchOT):
+    """Asks for the plan of other data than those it is given."""
+
+    def pair(self, x, eps, context):
+        z = context.whole(lambda x, eps, labels: self.couple(-x, eps, labels), x, eps, None)
+        return Pair(x, z, x.new_zeros(len(x)))
+
+
+class Stateful(MinibatchOT):
+    """Its pairs depend on when they are made."""
+
+    def couple(self, x, eps, labels=None):
+        return super().couple(x, eps + torch.rand(()), labels)
+
+
+@pytest.mark.parametrize("kind", [Turned, Stateful])
+def test_what_a_class_inherits_is_not_held_against_it(kind, tmp_path):
+    training = trainer(tmp_path, {"kind": "ot"}, 2)
+    training.model.coupling = kind()
+    assert training.loss._plans is None
+    if kind is Turned:
+        batch = training.batches.at(0)
+        eps = training.loss._noise(0, batch.x)
+        levels = training.loss.objective.levels(0, 8, 8, torch.Generator().manual_seed(0))
+        pair = training.loss._pair(0, slice(0, 8), batch, eps, levels)
+        assert torch.equal(pair.z, MinibatchOT().couple(-batch.x, eps))
+
+
+def test_a_training_that_ends_leaves_what_is_made_ahead(tmp_path, monkeypatch):
+    begun, slow = [], threading.Event()
+
+    def waiting(coupling, x, eps, labels=None):
+        begun.append(None)
+        if len(begun) > 1:
+            slow.wait(20)
+        return eps
+
+    monkeypatch.setattr(MinibatchOT, "couple", waiting)
+    training = trainer(tmp_path, KINDS["ot"], 5)
+    with pytest.raises(ZeroDivisionError), training.closing():
+        training._step(0)
+        raise ZeroDivisionError
+    slow.set()
+    training.loss._plans._pool.shutdown(wait=True)
+    assert len(begun) <= 2
 
 
 def test_what_goes_wrong_in_the_thread_is_said_at_the_step_that_needs_it(tmp_path, monkeypatch):

@@ -104,6 +104,10 @@ class Batches:
             return Batch(x, None)
         return Batch(x, one_hot(self.dataset, self._on_device(loaded.labels)))
 
+    def close(self) -> None:
+        """Read nothing more ahead."""
+        self._loaded.close()
+
     def _load(self, step: int) -> _Loaded:
         positions = self.order.positions(step)[self.share].numpy()
         x = torch.from_numpy(np.array(self.dataset.train.x[positions]))

@@ -23,6 +23,11 @@ class Prefetch(Generic[T]):
         self._pool = ThreadPoolExecutor(1, "vct-prefetch") if ahead else None
         self._pending: dict[int, Future[T]] = {}
 
+    def close(self) -> None:
+        """Load nothing more: a program that ends would else wait for all that was asked for."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
     def at(self, step: int) -> T:
         """What `step` needs; an error of `load` is raised here."""
         if self._pool is None:

@@ -42,7 +42,7 @@ ESTIMATE of what suite {suite} costs. All is counted from params.yaml; nothing w
 
 device-hours = seeds x (training + sampling) / (peak x utilisation x 3600 s)
   training    = steps x batch_size x FLOP of a step per image: forward and backward pass of the
-                student, forward pass of the teacher (objective edm has none), forward and backward
+                student, forward pass of the teacher (edm and flow have none), forward and backward
                 pass of an encoder, and what generator-augmented couplings ask the averaged model
   sampling    = num_samples x times of the sampler, and snapshots x snapshot_samples
   peak        = TFLOP/s: {peak}

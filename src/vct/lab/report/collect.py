@@ -20,6 +20,7 @@ from vct.lab.runs.provenance import checked_scores
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.objectives import Trained
 from vct.lab.settings.params import Params
+from vct.lab.settings.run import training_version
 
 COLUMNS = [
     "experiment",
@@ -206,8 +207,9 @@ def _check_same(runs: list[_Run]) -> None:
 def _training(this: _Run) -> dict[str, Any]:
     """What all couplings of an experiment share, of their training."""
     settings = {key: value for key, value in this.config.settings.items() if key != "coupling"}
-    data, code = this.config.data_sha256, this.config.code.training
-    return {"settings": settings, "data_sha256": data, "code.training": code}
+    # Runs with dropout have a version of their own; all of an experiment must be as old.
+    age = training_version(this.config.settings) - this.config.code.training
+    return {"settings": settings, "data_sha256": this.config.data_sha256, "code.training": age}
 
 
 def _refuse_others(first: _Run, this: _Run, file: str, facts: Any) -> None:

@@ -54,7 +54,7 @@ def text(model: LoadedModel, record: ExportRecord, license: str | None) -> str:
 
 def _kind(model: LoadedModel) -> str:
     objective = model.settings.train.objective
-    return {"consistency": "consistency model", "denoiser": "diffusion model"}.get(
+    return {"consistency": "consistency model", "denoiser": f"{objective.label} model"}.get(
         objective.trains or "", "model"
     )
 

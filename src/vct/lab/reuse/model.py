@@ -29,8 +29,9 @@ Labels = int | str | Sequence[int | str] | np.ndarray | Tensor
 class LoadedModel(nn.Module):
     """The averaged network and its coupling, as they were sampled.
 
-    Called, it is the consistency function f(x_t, t, labels) (of a diffusion model, the denoiser):
-    x_t (B, C, H, W), t (B,) in (0, t_max], one-hot labels (B, K) where it was trained with labels.
+    Called, it is the consistency function f(x_t, t, labels), or of objectives edm and flow the
+    denoiser: x_t (B, C, H, W), t (B,) in (0, t_max], one-hot labels (B, K) where it was trained
+    with labels.
 
     Args:
         description: what was found on disk.

@@ -15,7 +15,7 @@ from vct.lab.records import ProtocolRecord, RunRecord, SampleRecord
 from vct.lab.runs import samples
 from vct.lab.runs.provenance import SCORED, SCORES, WEIGHTS, other_code, read_run
 from vct.lab.settings.params import Params
-from vct.lab.settings.run import run_settings
+from vct.lab.settings.run import run_settings, training_version
 
 State = Literal["ok", "differs", "missing", "not recorded", "not made yet"]
 
@@ -85,13 +85,13 @@ def _settings(params: Params, found: Records) -> Iterator[Check]:
 
 
 def _versions(found: Records) -> Iterator[Check]:
-    stages = {"training": found.config.code.training}
+    now_training = training_version(found.config.settings)
+    stages = {"training": (found.config.code.training, now_training)}
     if found.samples:
-        stages["sampling"] = found.samples.version
+        stages["sampling"] = found.samples.version, versions.SAMPLING
     if found.protocol:
-        stages["scoring"] = found.protocol.version
-    for stage, version in stages.items():
-        now = getattr(versions, stage.upper())
+        stages["scoring"] = found.protocol.version, versions.SCORING
+    for stage, (version, now) in stages.items():
         same = version == now
         detail = f"version {version}" + ("" if same else f", this program has {now}")
         yield Check("ok" if same else "differs", f"code of {stage}", detail)

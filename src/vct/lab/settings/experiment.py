@@ -38,9 +38,9 @@ class ExperimentSettings(Section):
         self._check_diagnostics()
         objective = self.train.objective
         for name in self.variants:
-            if objective.trains == "denoiser" and self.couplings[name].needs_teacher():
+            if not objective.asks_lower and self.couplings[name].needs_teacher():
                 raise ValueError(
-                    f"variants: objective {objective.member} compares with the data themselves, so "
+                    f"variants: objective {objective.member} asks no network at a lower level, so "
                     f"that coupling {self.couplings[name].member} would do nothing; remove it"
                 )
             inner = getattr(self.couplings[name], "base", self.couplings[name])
@@ -79,7 +79,7 @@ class ExperimentSettings(Section):
         start = self.sample.late_start
         late = [] if start is None else [start]
         times = [self.train.t_max, *late, *self.sample.mid_times]
-        t_min = self.train.objective.least_time
+        t_min = self.train.objective.least_time(self.train.t_max)
         decreasing = all(high > low for high, low in pairwise(times))
         if not decreasing or times[-1] <= t_min:
             raise ValueError(
@@ -105,7 +105,7 @@ class ExperimentSettings(Section):
             )
         if sampler.has_times and self.sample.mid_times:
             raise ValueError(f"sample.mid_times: {sampler.member} has its own times; remove them")
-        sampler.check(self.train.t_max)
+        sampler.check(self.train.t_max, objective.least_time(self.train.t_max))
 
     def label(self, coupling: str) -> str:
         """What a table calls a coupling: its kind's label, if it has the kind's name."""

@@ -31,17 +31,21 @@ class ObjectiveSettings(FamilySettings):
     """What comes out: a consistency function, which is called, or a denoiser, which is integrated;
     None where only the class knows."""
 
-    @property
-    def least_time(self) -> float:
-        """Smallest time that sampling may use."""
+    differentiates: ClassVar[bool] = False
+    """Whether it takes forward-mode derivatives of the network."""
+    asks_lower: ClassVar[bool] = True
+    """Whether the network is asked at the lower of two levels too, whose answer a coupling may
+    put in the place of the data."""
+
+    def least_time(self, t_max: float) -> float:
+        """Smallest time that sampling may use, of T = `t_max`."""
         return getattr(self, "t_min", 0.0)
 
     def check(self, t_max: float) -> None:
         """Raise ValueError where the objective cannot do with T = `t_max`."""
-        if self.least_time >= t_max:
-            raise ValueError(
-                f"t_max ({t_max}) must be larger than objective.t_min ({self.least_time})"
-            )
+        least = self.least_time(t_max)
+        if least >= t_max:
+            raise ValueError(f"t_max ({t_max}) must be larger than objective.t_min ({least})")
 
 
 class ICTSettings(ObjectiveSettings):
@@ -119,6 +123,7 @@ class EDMSettings(ObjectiveSettings):
     target = "vct.objectives.edm:EDM"
     label = "EDM"
     trains = "denoiser"
+    asks_lower = False
 
     kind: Literal["edm"]
     p_mean: LogTime = -1.2
@@ -131,12 +136,20 @@ class FlowSettings(ObjectiveSettings):
     target = "vct.objectives.flow:Flow"
     label = "flow matching"
     trains = "denoiser"
+    asks_lower = False
 
     kind: Literal["flow"]
     t_min: Time = 0.002
     times: Literal["uniform", "logit-normal"] = "uniform"
     p_mean: LogTime = 0.0
     p_std: LogTimeSpread = 1.0
+
+    @model_validator(mode="after")
+    def _used(self) -> "FlowSettings":
+        idle = sorted({"p_mean", "p_std"} & self.model_fields_set)
+        if self.times == "uniform" and idle:
+            raise ValueError(f"{idle[0]}: is of times logit-normal; remove it, or ask for them")
+        return self
 
 
 class ConsistencyFlowSettings(ObjectiveSettings):
@@ -147,8 +160,26 @@ class ConsistencyFlowSettings(ObjectiveSettings):
 
     kind: Literal["consistency_flow"]
     gap: Annotated[float, Field(ge=1e-6, le=0.5)] = 1e-3
-    near: Annotated[float, Field(ge=0, le=1)] = 0.1
+    near: Annotated[float, Field(ge=0, lt=1)] = 0.1
     alpha: Weight = 1e-5
+
+    def least_time(self, t_max: float) -> float:
+        return self.gap * t_max
+
+
+class SCTSettings(ObjectiveSettings):
+    """sCT, arXiv 2410.11081."""
+
+    target = "vct.objectives.sct:SCT"
+    label = "sCT"
+    differentiates = True
+    asks_lower = False
+
+    kind: Literal["sct"]
+    p_mean: LogTime = -1.0
+    p_std: LogTimeSpread = 1.4
+    warm_up: Annotated[int, Field(ge=0, le=1_000_000_000)] = 10_000
+    c: Positive = 0.1
 
 
 class OwnObjectiveSettings(OwnSettings, ObjectiveSettings):

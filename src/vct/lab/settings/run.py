@@ -34,11 +34,16 @@ class RunSettings(Section):
     @property
     def training_version(self) -> int:
         """Version of the code that such a training depends on."""
-        return versions.TRAINING_WITH_DROPOUT if self.drops else versions.TRAINING
+        return training_version(self.model_dump(mode="json"))
 
     def sha256(self) -> str:
         """Hash of the settings: the same text in, the same training out."""
         return settings_sha256(self.model_dump(mode="json"))
+
+
+def training_version(settings: dict[str, Any]) -> int:
+    """Version of the code that a training with these settings, as JSON holds them, depends on."""
+    return versions.TRAINING_WITH_DROPOUT if _drops(settings) else versions.TRAINING
 
 
 def _drops(settings: Any) -> bool:

@@ -19,8 +19,9 @@ class SamplerSettings(FamilySettings):
     has_times: ClassVar[bool] = False
     """Whether it has times of its own, and no use for `mid_times`."""
 
-    def check(self, t_max: float) -> None:
-        """Raise ValueError where it cannot start from T = `t_max`."""
+    def check(self, t_max: float, least: float) -> None:
+        """Raise ValueError where it cannot start from T = `t_max`, or asks below the time `least`,
+        where nothing was trained."""
 
 
 class HeunSettings(SamplerSettings):
@@ -35,9 +36,13 @@ class HeunSettings(SamplerSettings):
     t_min: Positive = 0.002
     rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0
 
-    def check(self, t_max: float) -> None:
+    def check(self, t_max: float, least: float) -> None:
         if self.t_min >= t_max:
             raise ValueError(f"sample.sampler.t_min: {self.t_min} must be below t_max ({t_max})")
+        if self.t_min < least:
+            raise ValueError(
+                f"sample.sampler.t_min: {self.t_min} is below the least time of training ({least})"
+            )
 
 
 class EulerSettings(SamplerSettings):
@@ -50,6 +55,14 @@ class EulerSettings(SamplerSettings):
     kind: Literal["euler"]
     steps: Annotated[int, Field(ge=1, le=10_000)] = 100
     rho: Annotated[float, Field(ge=0.1, le=100)] = 1.0
+
+    def check(self, t_max: float, least: float) -> None:
+        last, least = t_max * self.steps**-self.rho, max(least, 1e-9 * t_max)
+        if last < least:
+            raise ValueError(
+                f"sample.sampler: euler's last time, t_max / steps^rho = {last:.3g}, is below the "
+                f"least time of training ({least:.3g}); take fewer steps, or a smaller rho"
+            )
 
 
 class OwnSamplerSettings(OwnSettings, SamplerSettings):

@@ -39,6 +39,13 @@ class TrainSettings(Section):
     @model_validator(mode="after")
     def _range(self) -> "TrainSettings":
         self.objective.check(self.t_max)
+        for key, given in (("compile", self.compile), ("precision", self.precision == "bfloat16")):
+            if given and self.objective.differentiates:
+                raise ValueError(
+                    f"{key}: objective {self.objective.member} takes a derivative of the network "
+                    f"in forward mode, which {key}: {str(getattr(self, key)).lower()} does not "
+                    "have; remove it"
+                )
         if self.snapshots > self.steps:
             raise ValueError(f"snapshots ({self.snapshots}) must not exceed steps ({self.steps})")
         if self.ema.times_kept > self.steps:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vct import rng
-from vct.couplings.base import Call, Couple, Pair, PairingContext, in_parts
+from vct.couplings.base import Call, Couple, Coupling, Pair, PairingContext, in_parts
 from vct.kernels import Kernel
 from vct.lab.data.batches import Batch
 from vct.lab.data.prefetch import Prefetch
@@ -42,7 +42,7 @@ class BatchLoss:
         micro_batch: most samples at a time; None takes the process's share at once.
         batches: the whole batch of a step, on every process, for couplings that pair several, or
             ahead; asked from another thread.
-        ahead: so many pools of batches are paired in a thread before they are asked for, by
+        ahead: so many batches, or a pool, are paired in a thread before they are asked for, by
             couplings that can.
         pooled: z of all batches of the pool that was paired last, by its first step. Training goes
             on with it, since the model that may have paired it has changed since.
@@ -162,13 +162,16 @@ class BatchLoss:
     @cached_property
     def _plans(self) -> Prefetch[Tensor] | None:
         """z of whole pools, by their numbers, of a coupling that is not asked anything else."""
-        coupling, steps = self.model.coupling, self.train.steps
-        if not coupling.plans_ahead or coupling.scope != "batch":
+        coupling, pool = self.model.coupling, self.model.coupling.pool
+        if coupling.scope != "batch" or not _foreseen(type(coupling)):
             return None
-        pools = -(-steps // coupling.pool)
-        return Prefetch(
-            lambda pool: self._planned(coupling.couple, pool * coupling.pool), self.ahead, pools
-        )
+        ahead, stop = -(-self.ahead // pool), -(-self.train.steps // pool)
+        return Prefetch(lambda index: self._planned(coupling.couple, index * pool), ahead, stop)
+
+    def close(self) -> None:
+        """Make no more plans."""
+        if self._plans is not None:
+            self._plans.close()
 
     def _of_pool(
         self, step: int, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None
@@ -232,6 +235,13 @@ class BatchLoss:
         total = self.train.batch_size
         whole = part.stop - part.start == total
         return Draw(self.seed, step, part.start, None if whole else total)
+
+
+def _foreseen(kind: type[Coupling]) -> bool:
+    """Whether a coupling's pairs can be made ahead: the class that defines `couple` says so, and
+    `pair` does no more than call it. What a class inherits may not hold for it."""
+    (owner, *_) = (each for each in kind.__mro__ if "couple" in vars(each))
+    return kind.pair is Coupling.pair and bool(vars(owner).get("plans_ahead", False))
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 import math
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,7 @@ class Trainer:
             say(f"warning: train.ema: {caution}")
         self.speed = Speed(self.step, self.train.batch_size)
         self.progress = Progress(self.train.steps, "steps", self.step, summary=True)
-        with collected() as received, self.progress:
+        with self.closing(), collected() as received, self.progress:
             while self.step < self.train.steps:
                 self._step(self.step)
                 self.step += 1
@@ -106,9 +108,18 @@ class Trainer:
                 if self.group.any(bool(received)):
                     self.save()
                     raise Interrupted(received[0] if received else signal.SIGTERM, self.step)
-        self._check_end()
+            self._check_end()
         nonfinite, clipped = (int(total) for total in self.metrics.totals.tolist())
         return TrainingResult(self.ema.module, self.pending, self.log, nonfinite, clipped)
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """What is made ahead is left where it is, however the training ends."""
+        try:
+            yield
+        finally:
+            self.batches.close()
+            self.loss.close()
 
     def _check_end(self) -> None:
         self.watch.stop_if_in_streak()
