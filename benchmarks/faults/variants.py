@@ -21,6 +21,9 @@ _OBJECTIVES: dict[str, dict[str, Any]] = {
     "ict": {"kind": "ict", "s0": 2, "s1": 8},
     "ecm": {"kind": "ecm", "stages": 4},
     "edm": {"kind": "edm"},
+    "flow": {"kind": "flow"},
+    "consistency_flow": {"kind": "consistency_flow"},
+    "sct": {"kind": "sct", "warm_up": 4},
 }
 COUPLINGS = ("independent", "ot", "sinkhorn", "variational", "gc")
 AVERAGES = {"kind": "post_hoc", "widths": [0.05, 0.1], "kept": 5}
@@ -53,15 +56,19 @@ class Variant:
 
 
 def variants() -> list[Variant]:
-    """Every coupling x objective x kernel on points, and diffusion, which takes no coupling.
+    """Every coupling x objective x kernel on points; diffusion and flow without a coupling; the
+    newer objectives with some.
 
     Images with labels and flips, divided over processes and micro-batches too; kept averages.
     """
     points = itertools.product(COUPLINGS, ("ict", "ecm"), ("ve", "li"), ["points"])
-    diffusion = itertools.product(["independent"], ["edm"], ("ve", "li"), ["points"])
+    diffusion = itertools.product(["independent"], ["edm", "flow"], ("ve", "li"), ["points"])
+    newer = itertools.product(
+        ["ot", "variational"], ["sct", "consistency_flow"], ("ve", "li"), ["points"]
+    )
     images = [Variant(name, "ict", "ve", "images") for name in ("independent", "ot", "variational")]
     return [
-        *(Variant(*parts) for parts in itertools.chain(points, diffusion)),
+        *(Variant(*parts) for parts in itertools.chain(points, diffusion, newer)),
         Variant("variational", "ict", "ve", "averages"),
         *images,
         Variant("gc", "ecm", "li", "images", micro_batch=4),
@@ -95,7 +102,7 @@ def _experiment(variant: Variant) -> dict[str, Any]:
     network = _UNET if images else _MLP
     learned = {"kind": "variational", "kl_weight": 5, "encoder": network}
     sample: dict[str, Any] = {"num_samples": 32, "batch_size": 16, "snapshot_samples": 8}
-    if variant.objective == "edm":
+    if variant.objective in ("edm", "flow"):
         sample["sampler"] = {"kind": "heun", "steps": 4}
     if variant.data == "averages":
         sample["ema_width"] = 0.07
