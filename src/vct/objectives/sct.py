@@ -1,5 +1,6 @@
 """sCT: consistency training in continuous time (arXiv 2410.11081), the limit of iCT."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -114,7 +115,9 @@ def derivative(
 ) -> tuple[Tensor, Tensor]:
     """The value of `call`, and its derivative in the direction `along`."""
     # Of torch's kernels of attention, the plain one alone has a forward-mode derivative.
-    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+        # torch's own formulas still use what it calls deprecated.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         pairs = zip(at, along, strict=True)
         value, change = forward_ad.unpack_dual(
             call(*(forward_ad.make_dual(*each) for each in pairs))
