@@ -112,12 +112,14 @@ def test_a_training_that_ends_leaves_what_is_made_ahead(tmp_path, monkeypatch):
 
     monkeypatch.setattr(MinibatchOT, "couple", waiting)
     training = trainer(tmp_path, KINDS["ot"], 5)
+    thread = training.loss._plans._pool
     with pytest.raises(ZeroDivisionError), training.closing():
         training._step(0)
         raise ZeroDivisionError
     slow.set()
-    training.loss._plans._pool.shutdown(wait=True)
+    thread.shutdown(wait=True)
     assert len(begun) <= 2
+    assert training.batches.at(3).x.shape == (8, 1, 4, 4)  # what is asked for is still read
 
 
 def test_what_goes_wrong_in_the_thread_is_said_at_the_step_that_needs_it(tmp_path, monkeypatch):

@@ -24,9 +24,10 @@ class Prefetch(Generic[T]):
         self._pending: dict[int, Future[T]] = {}
 
     def close(self) -> None:
-        """Load nothing more: a program that ends would else wait for all that was asked for."""
+        """Load nothing more ahead: a program that ends would else wait for all of it."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
 
     def at(self, step: int) -> T:
         """What `step` needs; an error of `load` is raised here."""
