@@ -31,7 +31,12 @@ def main() -> None:
     for number, (title, measure) in enumerate(SECTIONS.items(), 1):
         say(f"[{number}/{len(SECTIONS)}] {title}")
         parts.append("\n".join([f"## {title}", "", *measure(), ""]))
-    minutes = (time.monotonic() - begin) / 60
+        _write(parts, (time.monotonic() - begin) / 60)
+    say(f"{REPORT.relative_to(Path.cwd())} is written")
+
+
+def _write(parts: list[str], minutes: float) -> None:
+    """The report as far as it goes."""
     head = (
         "# Benchmarks\n\n`make bench` wrote this. Times are of the CPU, with one thread, of things "
         f"that took turns, and are shown as ratios: PyTorch {torch.__version__}, "
@@ -39,7 +44,6 @@ def main() -> None:
         f"{minutes:.0f} minutes.\n\n"
     )
     write_text(REPORT, head + "\n".join(parts) + "\n" + NOTES.read_text())
-    say(f"{REPORT.relative_to(Path.cwd())} is written")
 
 
 if __name__ == "__main__":
