@@ -3,7 +3,7 @@
 import pytest
 import torch
 from denoiser import MEAN, SD, STD
-from support import KERNELS, UNET, randomise, run_settings, tiny_network
+from support import KERNELS, randomise, tiny_network
 from test_edm import batch
 from torch import nn
 
@@ -153,8 +153,3 @@ def test_an_encoder_learns_from_it():
     f = function(randomise(tiny_network()), kernel)
     objective.loss(f, type(pair)(pair.x, z, pair.kl), given, None, 0.0, Draw(0, 0)).total.backward()
     assert z.grad.abs().min() > 0
-
-
-def test_settings():
-    settings = run_settings(network=UNET, objective={"kind": "sct", "warm_up": 5})
-    assert settings.train.objective.warm_up == 5

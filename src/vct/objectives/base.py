@@ -111,9 +111,20 @@ class Objective(ABC):
         Student and teacher use the same weights, the same (x, z) and the same dropout mask, which
         is of `draw`; the teacher runs without gradient.
         """
-        with draw.dropout("network"):
-            student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
+        student = self.student(f, pair, levels, labels, draw)
         return self.distance(student, self.target(f, pair, levels, labels, draw))
+
+    def student(
+        self,
+        f: ConsistencyFunction,
+        pair: Pair,
+        levels: Levels,
+        labels: Tensor | None,
+        draw: Draw,
+    ) -> Tensor:
+        """The answer (B, C, H, W) at the upper level, which is trained."""
+        with draw.dropout("network"):
+            return f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
 
     def target(
         self,

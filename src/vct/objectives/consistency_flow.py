@@ -49,8 +49,7 @@ class ConsistencyFlow(Objective):
         labels: Tensor | None,
         draw: Draw,
     ) -> Tensor:
-        with draw.dropout("network"):
-            student = f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
+        student = self.student(f, pair, levels, labels, draw)
         teacher = self.target(f, pair, levels, labels, draw)
         # Along a path dx_t/dt is constant, so that v_t - v_r is what both answers are off by.
         off = self._pull(pair.x - student, levels.t) - self._pull(pair.x - teacher, levels.r)

@@ -70,9 +70,7 @@ class SCT(Objective):
         labels: Tensor | None,
         draw: Draw,
     ) -> Tensor:
-        t = levels.t
-        with draw.dropout("network"):
-            student = f(f.kernel(pair.x, pair.z, t), t, labels)
+        t, student = levels.t, self.student(f, pair, levels, labels, draw)
         ready = min(1.0, draw.step / self.warm_up) if self.warm_up else 1.0
         with draw.dropout("network"):
             g = self.tangent(f, pair, t, labels, ready)

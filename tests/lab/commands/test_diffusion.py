@@ -22,6 +22,7 @@ from vct.lab.commands import (
 )
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
+from vct.lab.reuse import load
 from vct.lab.workflow import dvc
 
 EDM = {
@@ -119,3 +120,6 @@ def test_flow_matching_is_trained_sampled_and_shown(make_project):
     text = (run.directory.parents[2] / "cpu/table.md").read_text()
     assert "| flow matching | independent |" in text and "Euler, 3 steps" in text
     assert "from 80 to 26.6667 and 0 (3 network calls)" in text
+    with np.load(run.directory / "samples.npz") as file:
+        stored = file["euler3"]
+    np.testing.assert_allclose(load(run.directory).sample(16), stored, rtol=1e-6, atol=1e-6)

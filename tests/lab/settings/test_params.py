@@ -13,6 +13,7 @@ from support import MLP, PARAMS, ROOT, params, plain, real_params, run_settings
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.settings import reading
+from vct.lab.settings.run import RunSettings
 from vct.lab.settings.run import run_settings as settings_of
 from vct.lab.settings.train import TrainSettings
 
@@ -667,6 +668,7 @@ KNOBS = {
         {"kind": "edm"},
         {"kind": "flow"},
         {"kind": "flow", "times": "logit-normal"},
+        {"kind": "flow", "times": "logit-normal", "p_mean": 1.0, "p_std": 0.5},
         {"kind": "consistency_flow"},
         {"kind": "consistency_flow", "gap": 0.01},
         {"kind": "sct"},
@@ -703,6 +705,8 @@ def test_hash_changes_with_every_knob():
     ]
     hashes = [variant.sha256() for variant in variants]
     assert len(set(hashes)) == len(hashes)
+    for variant in variants:  # as a record of the run holds them
+        assert RunSettings.model_validate(variant.model_dump(mode="json")) == variant
 
 
 # --- anything at all -----------------------------------------------------------------------------

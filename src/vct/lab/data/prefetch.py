@@ -35,10 +35,10 @@ class Prefetch(Generic[T]):
             return self.load(step)
         if step not in self._pending:
             self._pending.clear()
-        last = step + self.ahead + 1
-        for coming in range(
-            step, last if self.stop is None else max(step + 1, min(last, self.stop))
-        ):
+        end = step + self.ahead + 1
+        if self.stop is not None:
+            end = max(step + 1, min(end, self.stop))
+        for coming in range(step, end):
             if coming not in self._pending:
                 self._pending[coming] = self._pool.submit(self.load, coming)
         return self._pending.pop(step).result()

@@ -16,6 +16,7 @@ from vct.lab.settings.base import (
     Time,
     Weight,
     any_of,
+    default,
 )
 
 Trained = Literal["consistency", "denoiser"]
@@ -141,8 +142,9 @@ class FlowSettings(ObjectiveSettings):
     kind: Literal["flow"]
     t_min: Time = 0.002
     times: Literal["uniform", "logit-normal"] = "uniform"
-    p_mean: LogTime = 0.0
-    p_std: LogTimeSpread = 1.0
+    # Left out where they are not given, so that settings that were written are read again.
+    p_mean: Annotated[LogTime, Field(exclude_if=default(0.0))] = 0.0
+    p_std: Annotated[LogTimeSpread, Field(exclude_if=default(1.0))] = 1.0
 
     @model_validator(mode="after")
     def _used(self) -> "FlowSettings":
