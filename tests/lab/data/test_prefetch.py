@@ -45,3 +45,26 @@ def test_an_error_is_raised_at_its_step():
     assert prefetch.at(0) == 0
     with pytest.raises(OSError, match="unreadable"):
         prefetch.at(1)
+
+
+def test_nothing_is_loaded_after_the_end_that_is_not_asked_for():
+    loaded = []
+
+    def load(step):
+        loaded.append(step)
+        return step
+
+    prefetch = Prefetch(load, 3, stop=5)
+    assert [prefetch.at(step) for step in range(3, 7)] == [3, 4, 5, 6]
+    assert loaded == [3, 4, 5, 6]
+    short = Prefetch(load, 3, stop=5)
+    assert short.at(3) == 3 and short.at(4) == 4
+    assert loaded[4:] == [3, 4]
+
+
+def test_when_closed_it_loads_what_is_asked_for():
+    prefetch = Prefetch(lambda step: step**2, 3)
+    prefetch.at(1)
+    prefetch.close()
+    prefetch.close()
+    assert prefetch.at(5) == 25
