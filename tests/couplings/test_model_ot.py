@@ -25,9 +25,9 @@ def crooked(x_t, t, labels=None):
     return sign * torch.tanh(x_t / expand(t, x_t)).flip(1)
 
 
-def coupled(x, eps, model=crooked, kernel="ve", labels=None):
+def coupled(x, eps, model=crooked, kernel="ve", labels=None, uses=1):
     context = pairing(len(x), averaged=model, kernel=kernel, labels=labels)
-    return ModelOT(T).pair(x, eps, context).z
+    return ModelOT(T, uses=uses).pair(x, eps, context).z
 
 
 def cost(x, z, labels=None):
@@ -82,6 +82,46 @@ def test_with_labels_noise_stays_in_its_class_where_it_costs_least():
             for order in itertools.permutations(range(4))
         ]
         assert cost(x[mine], z[mine], shown) == pytest.approx(min(every), rel=1e-6)
+
+
+def test_noise_that_is_used_again_is_permuted_anew_for_each_part():
+    x, eps = batch(0, 18), batch(1, 18)
+    z = coupled(x, eps, uses=3)
+    for part in range(0, 18, 6):
+        some = slice(part, part + 6)
+        assert sorted(z[some].flatten(1).tolist()) == sorted(eps[:6].flatten(1).tolist())
+        every = [cost(x[some], eps[list(order)]) for order in itertools.permutations(range(6))]
+        assert cost(x[some], z[some]) == pytest.approx(min(every), rel=1e-6)
+
+
+@pytest.mark.parametrize(("count", "uses", "asked"), [(18, 3, 6), (7, 3, 3), (5, 5, 1), (2, 5, 1)])
+def test_the_model_is_asked_once_for_each_noise(count, uses, asked):
+    seen = []
+
+    def model(x_t, t, labels=None):
+        seen.append(x_t / T)
+        return x_t
+
+    x, eps = batch(0, count), batch(1, count)
+    z = coupled(x, eps, model, uses=uses)
+    torch.testing.assert_close(torch.cat(seen), eps[:asked])
+    for start in range(0, count, asked):  # the last part may be short
+        part = z[start : start + asked]
+        assert sorted(part.flatten(1).tolist()) == sorted(eps[: len(part)].flatten(1).tolist())
+
+
+def test_noise_that_is_used_again_stays_in_its_class():
+    x, eps, which = batch(0, 12), batch(1, 12), torch.tensor([0, 1, 1, 0, 1, 2, 1, 0, 1, 2, 1, 1])
+    z = coupled(x, eps, labels=torch.eye(3)[which], uses=2)
+    for label, noises in enumerate([[0, 3], [1, 2, 4, 6], [5]]):
+        mine = torch.nonzero(which == label).flatten()
+        for part in mine.split(len(noises)):
+            used = eps[noises[: len(part)]]
+            assert sorted(z[part].flatten(1).tolist()) == sorted(used.flatten(1).tolist())
+            shown = torch.eye(3)[which[part]]
+            orders = itertools.permutations(range(len(part)))
+            least = min(cost(x[part], used[list(order)], shown) for order in orders)
+            assert cost(x[part], z[part], shown) == pytest.approx(least, rel=1e-6)
 
 
 def test_answers_that_are_not_finite_give_no_pair():

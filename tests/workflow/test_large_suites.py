@@ -23,7 +23,7 @@ def commands(pattern, text):
 
 @pytest.mark.parametrize(
     ("suite", "count", "one"),
-    [("paper", 30, "ict-cifar10-ve/gc-vc/seed0"), ("study", 238, "study-mnist14/ot/seed17")],
+    [("paper", 30, "ict-cifar10-ve/gc-vc/seed0"), ("study", 298, "study-mnist14/ot/seed17")],
 )
 def test_both_engines_list_the_same_stages(fresh, suite, count, one):
     planned = fresh.snakemake("-n", "-p", "--config", f"suite={suite}").stdout

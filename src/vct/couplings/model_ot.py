@@ -16,17 +16,20 @@ class ModelOT(Coupling):
     noise, in place of a straight line. Data and noise keep their distributions, since each is used
     once; with labels, noise is permuted within each class, so they do so in each class too.
 
-    It costs one call of the network without gradients for each sample; a plan costs O(pool^2) more
-    per step, and half a minute for 8,192 pairs.
+    It costs one call of the network without gradients for each noise; a plan of n pairs costs
+    O(n^3), half a minute for 8,192. Noise that is used several times shares both among as many
+    images: it meets another one, at another t, each time.
 
     Args:
         t_max: T.
-        pool: number of batches that are solved together, with the model as it is at the first.
+        pool: number of batches that are paired with the model as it is at the first.
+        uses: how often a pool uses each of its noises, at most `pool`: the noise of the first of
+            `uses` equal parts is permuted anew for each part.
     """
 
-    def __init__(self, t_max: float, pool: int = 16) -> None:
+    def __init__(self, t_max: float, pool: int = 16, uses: int = 1) -> None:
         super().__init__()
-        self.t_max, self.pool = t_max, pool
+        self.t_max, self.pool, self.uses = t_max, pool, uses
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """As in minibatch transport: a call of the network would make the sampler's step dearer."""
@@ -38,22 +41,45 @@ class ModelOT(Coupling):
             return context.averaged(context.kernel(torch.zeros_like(eps), eps, t), t, labels)
 
         def couple(x: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
-            return permuted(x, context.divided(made, eps, labels), eps, labels)
+            parts = [_parts(mine, self.uses) for mine in _classes(eps, labels)]
+            # In the order of the batch, whatever the classes are.
+            used = torch.cat([noises for noises, _ in parts]).sort().values
+            shown = None if labels is None else labels[used]
+            answers = torch.empty_like(x)
+            answers[used] = context.divided(made, eps[used], shown).to(x.dtype)
+            return _permuted(x, answers, eps, parts)
 
         z = context.whole(couple, x, eps, context.labels)
         return Pair(x, z, x.new_zeros(len(x)))
 
 
-def permuted(x: Tensor, made: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
-    """eps (B, ...) in the order in which `made` (B, ...), which is made of it, is nearest to x,
-    within each class of the one-hot labels (B, K); NaN if some <x_i, made_j> is not finite."""
-    which = x.new_zeros(len(x), dtype=torch.int64) if labels is None else labels.argmax(dim=1)
-    z = torch.full_like(eps, torch.nan)
-    for label in which.unique():
-        (mine,) = torch.nonzero(which == label, as_tuple=True)
-        # The squared norms do not depend on the permutation.
-        plan = assignment(x[mine], made[mine].to(x.dtype))
-        if plan is None:
-            return torch.full_like(eps, torch.nan)
-        z[mine] = eps[mine[plan]]
+Parts = tuple[Tensor, tuple[Tensor, ...]]
+"""Places of the noises that are used, and of the images of each part: as many, or fewer at last."""
+
+
+def _classes(eps: Tensor, labels: Tensor | None) -> list[Tensor]:
+    """The places of each class of the one-hot labels (B, K); all of them where there are none."""
+    if labels is None:
+        return [torch.arange(len(eps), device=eps.device)]
+    which = labels.argmax(dim=1)
+    return [torch.nonzero(which == label).flatten() for label in which.unique()]
+
+
+def _parts(mine: Tensor, uses: int) -> Parts:
+    size = -(-len(mine) // uses)
+    return mine[:size], mine.split(size)
+
+
+def _permuted(x: Tensor, made: Tensor, eps: Tensor, classes: list[Parts]) -> Tensor:
+    """eps (B, ...) in the order in which `made` (B, ...), which is made of it, is nearest to x in
+    each part; NaN if some <x_i, made_j> is not finite."""
+    z = torch.empty_like(eps)
+    for noises, parts in classes:
+        for part in parts:
+            some = noises[: len(part)]
+            # The squared norms do not depend on the permutation.
+            plan = assignment(x[part], made[some])
+            if plan is None:
+                return torch.full_like(eps, torch.nan)
+            z[part] = eps[some[plan]]
     return z

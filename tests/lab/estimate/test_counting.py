@@ -111,7 +111,7 @@ def test_activations_are_those_of_a_real_step(coupling, network, precision, tmp_
     assert found.activations == pytest.approx(expected, rel=0 if precision == "float32" else 0.01)
 
 
-@pytest.mark.parametrize("kind", ["sct", "flow", "consistency_flow"])
+@pytest.mark.parametrize("kind", ["sct", "flow", "consistency_flow", "mean_flow"])
 def test_activations_of_other_objectives(kind, tmp_path):
     settings = settings_of("variational", "mlp", objective={"kind": kind}, conditional=True)
     found = count(settings, dataset(SHAPE), settings.train.batch_size)
@@ -201,6 +201,18 @@ def test_what_couplings_add_to_a_step():
     assert gc.activations == plain.activations
     assert recoupled.step == both.step + both.couple
     assert plain.couple == gc.couple == 0
+
+
+def test_noise_that_is_used_again_costs_one_call_in_all():
+    settings = settings_of("model-ot", "mlp")
+    often = settings.model_copy(
+        update={"coupling": settings.coupling.model_copy(update={"pool": 4, "uses": 4})}
+    )
+    plain, once, rarely = (
+        count(each, dataset(SHAPE), 4) for each in (settings_of(network="mlp"), settings, often)
+    )
+    assert once.step == plain.step + plain.forward
+    assert rarely.step == plain.step + plain.forward / 4
 
 
 def test_flop_per_image_do_not_depend_on_the_batch_or_the_kernel():

@@ -101,11 +101,11 @@ def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
     )
 
 
-def calls_of(coupling: CouplingSettings) -> int:
+def calls_of(coupling: CouplingSettings) -> float:
     """Calls of the averaged network for each sample that `without_transport` leaves out."""
     if isinstance(coupling, GeneratorAugmentedSettings):
         return calls_of(coupling.base) * (2 if coupling.noise == "recouple" else 1)
-    return coupling.calls
+    return coupling.calls()
 
 
 def without_transport(coupling: CouplingSettings) -> CouplingSettings:

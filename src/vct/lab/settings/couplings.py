@@ -36,14 +36,15 @@ class CouplingSettings(FamilySettings):
     needs_values: ClassVar[bool] = False
     """Whether it cannot be counted on tensors without values, but for plans of transport."""
 
-    calls: ClassVar[int] = 0
-    """Calls of the averaged network that a plan takes for each sample."""
-
     clip_grad_norm: Positive | None = Field(default=None, exclude_if=default(None))
 
     def needs_teacher(self) -> bool:
         """Whether it asks the averaged model, and so does nothing where none is trained."""
         return False
+
+    def calls(self) -> float:
+        """Calls of the averaged network that its plans take for each sample."""
+        return 0
 
 
 class IndependentSettings(CouplingSettings):
@@ -129,18 +130,30 @@ class WeightedSettings(CouplingSettings):
 
 class ModelOTSettings(CouplingSettings):
     """Optimal transport between the images and what the averaged model makes of the noise, over
-    `pool` batches."""
+    `pool` batches, each of whose noises is used so many times."""
 
     target = "vct.couplings.model_ot:ModelOT"
     label = "model OT"
     transports = True
-    calls = 1
 
     kind: Literal["model_ot"]
     pool: Annotated[int, Field(ge=1, le=10_000)] = 16
+    uses: Annotated[int, Field(ge=1, le=10_000, exclude_if=default(1))] = 1
+
+    @model_validator(mode="after")
+    def _uses_no_noise_twice_in_a_batch(self) -> "ModelOTSettings":
+        if self.uses > self.pool:
+            raise ValueError(
+                f"uses: {self.uses} uses of each noise in a pool of {self.pool} batches would give "
+                "a batch the same noise twice; use it at most once for each batch"
+            )
+        return self
 
     def needs_teacher(self) -> bool:
         return True
+
+    def calls(self) -> float:
+        return 1 / self.uses
 
 
 class VariationalSettings(CouplingSettings):
