@@ -24,6 +24,7 @@ _OBJECTIVES: dict[str, dict[str, Any]] = {
     "flow": {"kind": "flow"},
     "consistency_flow": {"kind": "consistency_flow"},
     "sct": {"kind": "sct", "warm_up": 4},
+    "mean_flow": {"kind": "mean_flow"},
 }
 COUPLINGS = ("independent", "ot", "sinkhorn", "variational", "gc")
 AVERAGES = {"kind": "post_hoc", "widths": [0.05, 0.1], "kept": 5}
@@ -64,7 +65,7 @@ def variants() -> list[Variant]:
     points = itertools.product(COUPLINGS, ("ict", "ecm"), ("ve", "li"), ["points"])
     diffusion = itertools.product(["independent"], ["edm", "flow"], ("ve", "li"), ["points"])
     newer = itertools.product(
-        ["ot", "variational"], ["sct", "consistency_flow"], ("ve", "li"), ["points"]
+        ["ot", "variational"], ["sct", "consistency_flow", "mean_flow"], ("ve", "li"), ["points"]
     )
     images = [Variant(name, "ict", "ve", "images") for name in ("independent", "ot", "variational")]
     return [

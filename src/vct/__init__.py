@@ -34,6 +34,7 @@ __getattr__ = exports(
         "vct.objectives.sct": "SCT",
         "vct.objectives.flow": "Flow",
         "vct.objectives.consistency_flow": "ConsistencyFlow",
+        "vct.objectives.mean_flow": "MeanFlow",
         "vct.networks.mlp": "MLP",
         "vct.networks.unet": "DDPMpp NCSNpp",
         "vct.networks.adm": "ADM",

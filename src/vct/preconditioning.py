@@ -46,7 +46,7 @@ class ConsistencyFunction:
     """f(x_t, t) for a network F.
 
     Args:
-        network: F(x, c_noise, labels).
+        network: F(x, c_noise, labels), or F(x, c_noise, labels, r/t) with a second time.
         kernel: the kernel that made x_t.
         sigma_data: standard deviation of the data.
         t_min: where f is the identity; None takes the plain scalings, which have no such point.
@@ -57,14 +57,21 @@ class ConsistencyFunction:
     sigma_data: float
     t_min: float | None
 
-    def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Data points (B, ...) from x_t (B, ...), times t (B,), one-hot labels (B, K) or None."""
+    def __call__(
+        self, x_t: Tensor, t: Tensor, labels: Tensor | None = None, r: Tensor | None = None
+    ) -> Tensor:
+        """Data points (B, ...) from x_t (B, ...), times t (B,), one-hot labels (B, K) or None.
+
+        Of a network of two times, with r (B,) in [0, t]: where the mean velocity from t to r would
+        lead to, were it kept up until 0. Without r, which is 0, it is f as of every other network.
+        """
         if self.t_min is None:
             scalings = plain_scalings(self.kernel, t, self.sigma_data)
         else:
             scalings = boundary_scalings(self.kernel, t, self.sigma_data, self.t_min)
         c_noise = torch.log(t) / 4
-        raw = self.network((expand(scalings.c_in, x_t) * x_t).float(), c_noise.float(), labels).to(
+        given = ((expand(scalings.c_in, x_t) * x_t).float(), c_noise.float(), labels)
+        raw = (self.network(*given) if r is None else self.network(*given, (r / t).float())).to(
             x_t.dtype
         )
         return expand(scalings.c_skip, x_t) * x_t + expand(scalings.c_out, x_t) * raw

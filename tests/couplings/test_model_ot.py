@@ -111,9 +111,16 @@ def test_the_model_is_asked_once_for_each_noise(count, uses, asked):
 
 
 def test_noise_that_is_used_again_stays_in_its_class():
-    x, eps, which = batch(0, 12), batch(1, 12), torch.tensor([0, 1, 1, 0, 1, 2, 1, 0, 1, 2, 1, 1])
-    z = coupled(x, eps, labels=torch.eye(3)[which], uses=2)
-    for label, noises in enumerate([[0, 3], [1, 2, 4, 6], [5]]):
+    x, eps, which = batch(0, 12), batch(1, 12), torch.tensor([0, 0, 0, 1, 1, 2, 1, 1, 2, 1, 1, 1])
+    asked = []
+
+    def model(x_t, t, labels):
+        asked.append(x_t / T)
+        return crooked(x_t, t, labels)
+
+    z = coupled(x, eps, model, labels=torch.eye(3)[which], uses=2)
+    torch.testing.assert_close(torch.cat(asked), eps[[0, 1, 3, 4, 5, 6, 7]])
+    for label, noises in enumerate([[0, 1], [3, 4, 6, 7], [5]]):
         mine = torch.nonzero(which == label).flatten()
         for part in mine.split(len(noises)):
             used = eps[noises[: len(part)]]

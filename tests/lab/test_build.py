@@ -36,6 +36,20 @@ def test_initial_weights_depend_on_the_seed_alone():
     assert not same(weights(build.model(settings, POINTS, 4)), first)
 
 
+def test_an_own_network_takes_two_times_where_it_is_asked_at_two():
+    settings = run_settings(
+        network={"kind": "support.TinyNetwork"}, objective={"kind": "mean_flow"}
+    )
+    with pytest.raises(UserError, match=r"takes one time, and objective mean_flow asks it at two"):
+        build.model(settings, POINTS, 0)
+    one, two = (
+        build.model(run_settings("variational", objective={"kind": kind}), POINTS, 0)
+        for kind in ("ict", "mean_flow")
+    )
+    assert two.network.two_times and not one.network.two_times
+    assert not two.coupling.encoder.two_times
+
+
 def test_encoder_does_not_copy_the_network():
     model = build.model(run_settings("variational"), POINTS, 0)
     assert not torch.equal(model.network.first.weight, model.coupling.encoder.first.weight)

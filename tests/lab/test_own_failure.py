@@ -128,6 +128,7 @@ def test_one_that_fits_is_taken(attempt, family):
         ("objective", "weight=1 / t", "weight=(1 / t)[:, None]", "Levels.weight has shape"),
         ("objective", "weight=1 / t", "weight=1.0", "Levels.weight is float"),
         ("objective", "t / 2", "t * 2", "not everywhere is 0 <= r < t"),
+        ("objective", "t / 2", "t", "not everywhere is 0 <= r < t"),
         ("objective", "torch.rand(batch,", "torch.rand(3,", "Mine.levels: t has shape (3,)"),
         ("objective", "flatten(1).sum(dim=1)", "mean()", "Mine.distance has shape ()"),
         ("objective", "return Levels(", "return (", "invalid syntax"),

@@ -16,11 +16,13 @@ from vct.objectives.sct import SCT, derivative
 from vct.preconditioning import ConsistencyFunction, plain_scalings
 from vct.rng import Draw
 
+SHAPE = (1, 8, 8)
+SMALL = {"mult": [1, 2], "blocks": 1, "attention": [4]}
 NETWORKS = {
-    "mlp": lambda: MLP((1, 8, 8), 1, width=8, depth=2),
-    "ddpmpp": lambda: DDPMpp((1, 8, 8), 1, channels=8, mult=[1, 2], blocks=1, attention=[4]),
-    "adm": lambda: ADM((1, 8, 8), 1, channels=64, mult=[1, 2], blocks=1, attention=[4]),
-    "edm2": lambda: EDM2((1, 8, 8), 1, channels=64, mult=[1, 2], blocks=1, attention=[4]),
+    "mlp": lambda **more: MLP(SHAPE, 1, width=8, depth=2, **more),
+    "ddpmpp": lambda **more: DDPMpp(SHAPE, 1, channels=8, **SMALL, **more),
+    "adm": lambda **more: ADM(SHAPE, 1, channels=64, **SMALL, **more),
+    "edm2": lambda **more: EDM2(SHAPE, 1, channels=64, **SMALL, **more),
 }
 
 

@@ -126,7 +126,7 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
     data = {"shape": shape, "classes": classes, "sigma_data": train.sigma_data}
     with torch.random.fork_rng():
         torch.manual_seed(network_rng)
-        net = instantiate(train.network, outputs=shape[0], **data)
+        net = instantiate(train.network, outputs=shape[0], **data, **_times(train))
         torch.manual_seed(coupling_rng)
         coupling = instantiate(
             settings.coupling,
@@ -147,6 +147,21 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             'divided batch is paired alone; its scope must be "sample".'
         )
     return Model(net, coupling)
+
+
+def _times(train: TrainSettings) -> dict[str, bool]:
+    """What a network is told where the objective asks it at two times."""
+    if not objective(train).two_times:
+        return {}
+    network = train.network
+    taken = accepted(registry.find(network.builds, network.family))
+    if taken is not None and "two_times" not in taken:
+        raise UserError(
+            f"the network '{network.member}' takes one time, and objective "
+            f"{train.objective.member} asks it at two; let its constructor take two_times, and "
+            "forward a fourth argument c_span, or choose another objective."
+        )
+    return {"two_times": True}
 
 
 def _classes(train: TrainSettings, dataset: Dataset) -> int:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from vct.networks import levels
 from vct.networks.dropout import dropped
 from vct.networks.layers import ResampledConv, group_norm, resampled
+from vct.networks.spans import SpanMap, span_of
 
 HEAD_CHANNELS = 64
 """Channels of an attention head; a block of fewer channels does not attend, as published."""
@@ -116,6 +117,7 @@ class ADM(nn.Module):
         attention: heights in pixels at which blocks of at least 64 channels attend.
         dropout: probability in [0, 1).
         classes: number of classes K; 0 is unconditional.
+        two_times: take a second time, r/t; None is r = 0.
     """
 
     def __init__(
@@ -128,13 +130,16 @@ class ADM(nn.Module):
         attention: list[int] | None = None,
         dropout: float = 0.0,
         classes: int = 0,
+        two_times: bool = False,
     ) -> None:
         super().__init__()
         image_channels, size, _ = shape
         widths = [channels * factor for factor in mult]
         heights = [32, 16, 8] if attention is None else attention
         embedding = 4 * channels
+        self.two_times = two_times
         self.map_noise = CosineEmbedding(channels)
+        self.map_span = SpanMap(channels) if two_times else None
         self.map_layer0 = nn.Linear(channels, embedding)
         self.map_layer1 = nn.Linear(embedding, embedding)
         self.map_label: nn.Linear | None = None
@@ -150,9 +155,16 @@ class ADM(nn.Module):
         self.out_norm = group_norm(widths[0], eps=1e-5)
         self.out_conv = zero(convolution(widths[0], outputs, 3))
 
-    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """F(x) (B, outputs, H, W) from x (B, C, H, W), c_noise (B,), one-hot labels (B, K)."""
-        embedding = self._embed(c_noise, labels)
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        labels: Tensor | None = None,
+        c_span: Tensor | None = None,
+    ) -> Tensor:
+        """F(x) (B, outputs, H, W) from x (B, C, H, W), c_noise (B,), one-hot labels (B, K), and r/t
+        (B,) of `two_times`."""
+        embedding = self._embed(c_noise, labels, span_of(c_span, c_noise, self.two_times))
         skips: list[Tensor] = []
         for layer in self.enc.values():
             x = layer(x, embedding) if isinstance(layer, ADMBlock) else layer(x)
@@ -163,9 +175,11 @@ class ADM(nn.Module):
             x = layer(x, embedding)
         return self.out_conv(functional.silu(self.out_norm(x)))
 
-    def _embed(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
-        hidden = functional.silu(self.map_layer0(self.map_noise(c_noise)))
-        embedding = self.map_layer1(hidden)
+    def _embed(self, c_noise: Tensor, labels: Tensor | None, span: Tensor | None) -> Tensor:
+        times = self.map_noise(c_noise)
+        if self.map_span is not None and span is not None:
+            times = times + self.map_span(self.map_noise(span))
+        embedding = self.map_layer1(functional.silu(self.map_layer0(times)))
         if self.map_label is not None and labels is not None:
             embedding = embedding + self.map_label(labels)
         return functional.silu(embedding)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from vct.networks import levels
 from vct.networks.dropout import dropped
 from vct.networks.magnitude import MPConv, MPFourier, mp_cat, mp_silu, mp_sum, normalise
+from vct.networks.spans import span_of
 
 HEAD_CHANNELS = 64
 """Channels of an attention head; a block of fewer channels does not attend, as published."""
@@ -94,6 +95,7 @@ class EDM2(nn.Module):
         dropout: probability in [0, 1).
         dropout_up_to: largest size in pixels at which blocks drop; None drops at all sizes.
         classes: number of classes K; 0 is unconditional.
+        two_times: take a second time, r/t; None is r = 0.
     """
 
     def __init__(
@@ -107,17 +109,22 @@ class EDM2(nn.Module):
         dropout: float = 0.0,
         dropout_up_to: int | None = None,
         classes: int = 0,
+        two_times: bool = False,
     ) -> None:
         super().__init__()
         image_channels, size, _ = shape
         widths = [channels * factor for factor in mult]
         heights = [16, 8] if attention is None else attention
         embedding = max(widths)
-        self.classes = classes
+        self.classes, self.two_times = classes, two_times
         self.out_gain = nn.Parameter(torch.zeros([]))
         self.emb_fourier = MPFourier(widths[0])
         self.emb_noise = MPConv(widths[0], embedding)
         self.emb_label = MPConv(classes, embedding) if classes else None
+        self.emb_span = None
+        if two_times:
+            self.emb_span = MPConv(widths[0], embedding)
+            self.span_gain = nn.Parameter(torch.zeros([]))
 
         def block(place: levels.Place, encodes: bool) -> EDM2Block:
             drops = dropout_up_to is None or place.pixels <= dropout_up_to
@@ -132,9 +139,16 @@ class EDM2(nn.Module):
             self.dec[place.name] = block(place, encodes=False)
         self.out_conv = MPConv(widths[0], outputs, 3)
 
-    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """F(x) (B, outputs, H, W) from x (B, C, H, W), c_noise (B,), one-hot labels (B, K)."""
-        embedding = self._embed(c_noise, labels)
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        labels: Tensor | None = None,
+        c_span: Tensor | None = None,
+    ) -> Tensor:
+        """F(x) (B, outputs, H, W) from x (B, C, H, W), c_noise (B,), one-hot labels (B, K), and r/t
+        (B,) of `two_times`."""
+        embedding = self._embed(c_noise, labels, span_of(c_span, c_noise, self.two_times))
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
         skips: list[Tensor] = []
         for layer in self.enc.values():
@@ -146,8 +160,10 @@ class EDM2(nn.Module):
             x = layer(x, embedding)
         return self.out_conv(x, gain=self.out_gain)
 
-    def _embed(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
+    def _embed(self, c_noise: Tensor, labels: Tensor | None, span: Tensor | None) -> Tensor:
         embedding = self.emb_noise(self.emb_fourier(c_noise))
+        if self.emb_span is not None and span is not None:
+            embedding = embedding + self.emb_span(self.emb_fourier(span), gain=self.span_gain)
         if self.emb_label is not None:
             if labels is None:
                 labels = embedding.new_zeros(len(embedding), self.classes)

@@ -18,6 +18,7 @@ from vct.networks.layers import (
     group_norm,
     linear,
 )
+from vct.networks.spans import SpanMap, span_of
 
 
 class _UNet(nn.Module):
@@ -32,6 +33,7 @@ class _UNet(nn.Module):
         attention: heights in pixels at which blocks attend.
         dropout: probability in [0, 1).
         classes: number of classes K; 0 is unconditional.
+        two_times: take a second time, r/t; None is r = 0.
     """
 
     taps: tuple[int, ...]
@@ -48,13 +50,15 @@ class _UNet(nn.Module):
         attention: list[int] | None = None,
         dropout: float = 0.0,
         classes: int = 0,
+        two_times: bool = False,
     ) -> None:
         super().__init__()
         self.shape, self.channels, self.mult, self.blocks = shape, channels, mult, blocks
         self.attention = [16] if attention is None else attention
-        self.dropout = dropout
+        self.dropout, self.two_times = dropout, two_times
         noise_channels = self._noise_embedding()
         self.map_label = linear(classes, noise_channels) if classes else None
+        self.map_span = SpanMap(noise_channels) if two_times else None
         self.map_layer0 = linear(noise_channels, 4 * channels)
         self.map_layer1 = linear(4 * channels, 4 * channels)
         self.enc = nn.ModuleDict()
@@ -116,9 +120,16 @@ class _UNet(nn.Module):
         self.dec[f"{name}_aux_norm"] = group_norm(width)
         self.dec[f"{name}_aux_conv"] = ResampledConv(width, outputs, 3, gain=1e-5)
 
-    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """F(x) (B, outputs, H, W) from x (B, C, H, W), c_noise (B,), one-hot labels (B, K)."""
-        embedding = self._embed(c_noise, labels)
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        labels: Tensor | None = None,
+        c_span: Tensor | None = None,
+    ) -> Tensor:
+        """F(x) (B, outputs, H, W) from x (B, C, H, W), c_noise (B,), one-hot labels (B, K), and r/t
+        (B,) of `two_times`."""
+        embedding = self._embed(c_noise, labels, span_of(c_span, c_noise, self.two_times))
         skips: list[Tensor] = []
         aux = x
         for name, layer in self.enc.items():
@@ -137,8 +148,10 @@ class _UNet(nn.Module):
                 x = functional.silu(layer(x)) if name.endswith("_aux_norm") else layer(x)
         return x
 
-    def _embed(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
+    def _embed(self, c_noise: Tensor, labels: Tensor | None, span: Tensor | None) -> Tensor:
         embedding = self.map_noise(c_noise)
+        if self.map_span is not None and span is not None:
+            embedding = embedding + self.map_span(self.map_noise(span))
         if self.map_label is not None and labels is not None:
             embedding = embedding + self.map_label(labels * math.sqrt(self.map_label.in_features))
         return functional.silu(self.map_layer1(functional.silu(self.map_layer0(embedding))))

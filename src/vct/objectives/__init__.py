@@ -12,5 +12,6 @@ __getattr__ = exports(
         "vct.objectives.sct": "SCT",
         "vct.objectives.flow": "Flow",
         "vct.objectives.consistency_flow": "ConsistencyFlow",
+        "vct.objectives.mean_flow": "MeanFlow",
     },
 )

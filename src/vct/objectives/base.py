@@ -20,7 +20,8 @@ class Levels:
 
     Args:
         t: upper times (B,), the student's.
-        r: lower times (B,), the teacher's, 0 <= r < t; where r = 0 the target is x itself.
+        r: lower times (B,), the teacher's, 0 <= r < t; where r = 0 the target is x itself. Of an
+            objective of two times, where its mean velocity ends, 0 <= r <= t.
         weight: weight of each sample's distance (B,).
         kl_scale: factor of the coupling's kl_weight, so that KL and distance keep their balance
             as the levels close in (VCT, Section 4.3).
@@ -67,6 +68,10 @@ class Objective(ABC):
     t_min: float = 0.0
     """Smallest time; f of the sampler is the identity there."""
 
+    two_times: bool = False
+    """Whether f is asked where to go from t to r, which the network then takes as a second time;
+    r may be t."""
+
     @cached_property
     def train_t_min(self) -> float | None:
         """`t_min` of the scalings in training; None trains with the plain ones. May be set."""
@@ -92,11 +97,16 @@ class Objective(ABC):
         """Compare f at both levels of each pair, and weigh what is found."""
         distance = self.compared(f, pair, levels, labels, draw)
         check(f"{type(self).__name__}.distance", distance, levels.t.shape)
-        weight = levels.weight if pair.weight is None else levels.weight * pair.weight
-        each = weight * distance
+        each = self.weighted(distance, levels)
+        if pair.weight is not None:
+            each = pair.weight * each
         kl = pair.kl.mean()
         total = each.mean() + kl_weight * levels.kl_scale * kl
         return LossRecord(total, distance.mean().detach(), kl.detach(), each.detach())
+
+    def weighted(self, distance: Tensor, levels: Levels) -> Tensor:
+        """What each distance (B,) adds to the loss."""
+        return levels.weight * distance
 
     def compared(
         self,

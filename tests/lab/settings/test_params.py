@@ -307,6 +307,21 @@ WRONG = [
         "p_mean: is of times logit-normal; remove it",
     ),
     (
+        {f"{T}.objective": {"kind": "mean_flow", "times": "uniform", "p_std": 2.0}},
+        "p_std: is of times logit-normal; remove it",
+    ),
+    (
+        {f"{T}.objective": {"kind": "mean_flow"}, f"{T}.compile": True},
+        f"{T}: compile: objective mean_flow takes a derivative of the network in forward mode",
+    ),
+    (
+        {
+            f"{E}.couplings.ot": {"kind": "model_ot", "pool": 4, "uses": 5},
+            f"{E}.variants": ["ot"],
+        },
+        "uses: 5 uses of each noise in a pool of 4 batches would give a batch the same noise twice",
+    ),
+    (
         {f"{E}.sample.sampler": {"kind": "midpoint"}},
         f"{E}.sample.sampler: there is no sampler 'midpoint'",
     ),
@@ -673,6 +688,8 @@ KNOBS = {
         {"kind": "consistency_flow", "gap": 0.01},
         {"kind": "sct"},
         {"kind": "sct", "warm_up": 5},
+        {"kind": "mean_flow"},
+        {"kind": "mean_flow", "times": "uniform", "power": 0.5},
         {"kind": "own.Objective"},
         {"kind": "own.Objective", "options": {"a": 1}},
     ],

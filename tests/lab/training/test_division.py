@@ -78,7 +78,7 @@ def test_micro_batches_have_the_gradients_of_the_batch(coupling, tmp_path):
         assert_close(gradients(tmp_path, settings, {"micro_batch": size}), expected)
 
 
-@pytest.mark.parametrize("kind", ["sct", "consistency_flow", "flow"])
+@pytest.mark.parametrize("kind", ["sct", "consistency_flow", "flow", "mean_flow"])
 def test_other_objectives_are_divided_too(kind, tmp_path):
     given = {"objective": {"kind": kind}, "conditional": True}
     expected = gradients(tmp_path, COUPLINGS["variational"], {}, "images", **given)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
-from support import UNET, dataset, params, run_settings
+from support import UNET, dataset, params, randomise, run_settings
 
 from vct.lab import build, cli
 from vct.lab.errors import UserError
@@ -49,6 +49,18 @@ def test_network_and_its_average_start_from_them(coupling):
         assert torch.equal(value, built.model.coupling.state_dict()[name])
     name = "enc.8x8_conv.weight"
     assert not torch.equal(random.network.state_dict()[name], given.state_dict()[name])
+
+
+@pytest.mark.parametrize("kind", ["ddpmpp", "edm2"])
+def test_a_network_of_one_time_starts_one_of_two(kind):
+    """Which is the same function then, whatever the second time is."""
+    sizes = UNET if kind == "ddpmpp" else {**UNET, "channels": 64}
+    net = {**sizes, "kind": kind}
+    one = build.model(run_settings(network=net), IMAGES, 77).network.eval()
+    save_file(randomise(one).state_dict(), FILE)
+    two = trainer(network=net, objective={"kind": "mean_flow"}).model.network.eval()
+    x, c, span = torch.randn(3, *IMAGES.shape), torch.randn(3), torch.rand(3)
+    torch.testing.assert_close(two(x, c, None, span), one(x, c))
 
 
 def test_settings_without_them_are_what_they_were():

@@ -131,6 +131,12 @@ class EDMSettings(ObjectiveSettings):
     p_std: LogTimeSpread = 1.2
 
 
+def _check_times(settings: "FlowSettings | MeanFlowSettings") -> None:
+    idle = sorted({"p_mean", "p_std"} & settings.model_fields_set)
+    if settings.times == "uniform" and idle:
+        raise ValueError(f"{idle[0]}: is of times logit-normal; remove it, or ask for them")
+
+
 class FlowSettings(ObjectiveSettings):
     """Flow matching, arXiv 2210.02747; with kernel li and t_max 1, as there."""
 
@@ -148,9 +154,7 @@ class FlowSettings(ObjectiveSettings):
 
     @model_validator(mode="after")
     def _used(self) -> "FlowSettings":
-        idle = sorted({"p_mean", "p_std"} & self.model_fields_set)
-        if self.times == "uniform" and idle:
-            raise ValueError(f"{idle[0]}: is of times logit-normal; remove it, or ask for them")
+        _check_times(self)
         return self
 
 
@@ -182,6 +186,29 @@ class SCTSettings(ObjectiveSettings):
     p_std: LogTimeSpread = 1.4
     warm_up: Annotated[int, Field(ge=0, le=1_000_000_000)] = 10_000
     c: Positive = 0.1
+
+
+class MeanFlowSettings(ObjectiveSettings):
+    """MeanFlow, arXiv 2505.13447; with kernel li and t_max 1, as there."""
+
+    target = "vct.objectives.mean_flow:MeanFlow"
+    label = "MeanFlow"
+    differentiates = True
+    asks_lower = False
+
+    kind: Literal["mean_flow"]
+    t_min: Time = 0.002
+    times: Literal["uniform", "logit-normal"] = "logit-normal"
+    p_mean: Annotated[LogTime, Field(exclude_if=default(-0.4))] = -0.4
+    p_std: Annotated[LogTimeSpread, Field(exclude_if=default(1.0))] = 1.0
+    apart: Annotated[float, Field(ge=0, le=1)] = 0.25
+    power: Annotated[float, Field(ge=0, le=2)] = 1.0
+    c: Positive = 1e-3
+
+    @model_validator(mode="after")
+    def _used(self) -> "MeanFlowSettings":
+        _check_times(self)
+        return self
 
 
 class OwnObjectiveSettings(OwnSettings, ObjectiveSettings):

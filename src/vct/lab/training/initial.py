@@ -14,6 +14,7 @@ from vct.lab.files.layout import RunId, pretrained_name
 from vct.lab.files.whole import file_sha256
 from vct.lab.records import PretrainedRecord, RunRecord
 from vct.lab.settings.train import TrainSettings
+from vct.networks.spans import SPANS
 
 
 def sha256(train: TrainSettings) -> str | None:
@@ -53,7 +54,10 @@ def load(train: TrainSettings, network: nn.Module) -> None:
         raise UserError(
             f"train.initial_weights: {path} is damaged ({error}); {_remedy(path)}"
         ) from None
-    differing = mismatches(tensors, network.state_dict())
+    state = network.state_dict()
+    # A network of one time starts one of two, whose second time adds nothing yet.
+    tensors = {**{name: state[name] for name in state if name in SPANS}, **tensors}
+    differing = mismatches(tensors, state)
     if differing:
         raise UserError(
             f"train.initial_weights: {path} is of another architecture than train.network: "

@@ -90,8 +90,10 @@ class BatchLoss:
             raise Misfit(f"{name} gives {type(levels).__name__}, not Levels")
         check(f"{name}: t", levels.t, (self.train.batch_size,))
         # Once: a look at values makes a GPU wait.
-        if step == 0 and not ((levels.r >= 0) & (levels.r < levels.t)).all():
-            raise Misfit(f"{name}: not everywhere is 0 <= r < t")
+        meets = self.objective.two_times
+        below = levels.r <= levels.t if meets else levels.r < levels.t
+        if step == 0 and not ((levels.r >= 0) & below).all():
+            raise Misfit(f"{name}: not everywhere is 0 <= r {'<=' if meets else '<'} t")
 
     def _parts(
         self, step: int, batch: Batch, eps: Tensor, levels: Levels
