@@ -45,6 +45,11 @@ def at_once(call: Call, eps: Tensor, labels: Tensor | None) -> Tensor:
     return in_parts(len(eps), call, eps, labels)
 
 
+def here(tensor: Tensor) -> Tensor:
+    """A tensor of the whole batch where there is one device: it is that already."""
+    return tensor
+
+
 @dataclass(frozen=True)
 class PairingContext:
     """What a coupling may look at beside the batch.
@@ -59,6 +64,8 @@ class PairingContext:
         labels: one-hot labels (B, K) of the data where training is conditional, else None.
         whole: calls `couple` with the whole batch where these are some of its samples, and gives
             back theirs.
+        indices: places of the data in the training set (B,), int64, where they are known.
+        gather: a tensor (B, ...) of these samples, from that of all devices in their order.
         divided: makes something of samples without gradients; each device does its share. Only for
             samples that all devices hold: in a function that is given to `whole`.
     """
@@ -71,6 +78,8 @@ class PairingContext:
     labels: Tensor | None = None
     whole: Callable[[Couple, Tensor, Tensor, Tensor | None], Tensor] = undivided
     divided: Callable[[Call, Tensor, Tensor | None], Tensor] = at_once
+    indices: Tensor | None = None
+    gather: Callable[[Tensor], Tensor] = here
 
 
 @dataclass(frozen=True)

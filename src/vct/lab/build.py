@@ -132,6 +132,7 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             settings.coupling,
             t_max=train.t_max,
             points=lambda: everything(dataset, train.conditional, train.flip),
+            count=dataset.meta.train,
             watched=lambda steps: counted(steps, len(steps), "steps to the plan"),
             **data,
         )

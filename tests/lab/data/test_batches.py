@@ -37,6 +37,7 @@ def test_images_and_labels_belong_together():
     for step in range(6):
         batch = batches.at(step)
         positions = batches.order.positions(step).numpy()
+        assert batch.indices.tolist() == positions.tolist()
         expected = data.train.x[positions].astype(np.float64) / 127.5 - 1
         np.testing.assert_allclose(batch.x, expected, atol=1e-6)
         assert batch.x.dtype == batch.labels.dtype == torch.float32

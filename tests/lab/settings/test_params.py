@@ -316,6 +316,17 @@ WRONG = [
     ),
     (
         {
+            f"{E}.couplings.ot": {
+                "kind": "generator_augmented",
+                "base": {"kind": "loom"},
+                "noise": "recouple",
+            },
+            f"{E}.variants": ["ot"],
+        },
+        "noise: replaced points would get the noises that images keep; choose 'keep'",
+    ),
+    (
+        {
             f"{E}.couplings.ot": {"kind": "model_ot", "pool": 4, "uses": 5},
             f"{E}.variants": ["ot"],
         },

@@ -18,6 +18,7 @@ PAIRINGS = {
     **COUPLINGS,
     "pooled-ot": {"kind": "ot", "pool": 4},
     "model-ot": {"kind": "model_ot", "pool": 4},
+    "loom": {"kind": "loom", "kept": 2},
     "gc-ot": {**GC, "base": {"kind": "ot"}},
     "gc-vc": {**GC, "base": COUPLINGS["variational"]},
 }

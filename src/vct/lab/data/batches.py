@@ -15,14 +15,17 @@ from vct.lab.data.prefetch import Prefetch
 
 @dataclass(frozen=True)
 class Batch:
-    """x (B, C, H, W) float32 and one-hot labels (B, K), or None when unconditional."""
+    """x (B, C, H, W) float32, one-hot labels (B, K) or None when unconditional, and places in the
+    training set (B,)."""
 
     x: Tensor
     labels: Tensor | None
+    indices: Tensor
 
     def part(self, part: slice) -> "Batch":
         """Some of the samples."""
-        return Batch(self.x[part], None if self.labels is None else self.labels[part])
+        labels = None if self.labels is None else self.labels[part]
+        return Batch(self.x[part], labels, self.indices[part])
 
 
 class Order:
@@ -59,11 +62,12 @@ class Order:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A batch in host memory: values as they are stored, which to mirror, class indices."""
+    """A batch in host memory: values as they are stored, which to mirror, class indices, places."""
 
     x: Tensor
     mirrored: Tensor | None
     labels: Tensor | None
+    indices: Tensor
 
 
 class Batches:
@@ -100,16 +104,18 @@ class Batches:
         if loaded.mirrored is not None:
             mirrored = self._on_device(loaded.mirrored)
             x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-        if loaded.labels is None:
-            return Batch(x, None)
-        return Batch(x, one_hot(self.dataset, self._on_device(loaded.labels)))
+        labels = None
+        if loaded.labels is not None:
+            labels = one_hot(self.dataset, self._on_device(loaded.labels))
+        return Batch(x, labels, self._on_device(loaded.indices))
 
     def close(self) -> None:
         """Read nothing more ahead."""
         self._loaded.close()
 
     def _load(self, step: int) -> _Loaded:
-        positions = self.order.positions(step)[self.share].numpy()
+        indices = self.order.positions(step)[self.share]
+        positions = indices.numpy()
         x = torch.from_numpy(np.array(self.dataset.train.x[positions]))
         mirrored = labels = None
         if self.flip:
@@ -118,7 +124,7 @@ class Batches:
             mirrored = self._pinned((coin < 0.5)[self.share])
         if self.conditional:
             labels = self._pinned(torch.from_numpy(self.dataset.train.labels[positions].copy()))
-        return _Loaded(self._pinned(x), mirrored, labels)
+        return _Loaded(self._pinned(x), mirrored, labels, self._pinned(indices))
 
     def _pinned(self, tensor: Tensor) -> Tensor:
         """In memory from which a GPU copies while the host goes on."""
@@ -144,10 +150,11 @@ def chosen(
 ) -> Batch:
     """Some of the training set."""
     x = to_float(dataset, torch.from_numpy(np.array(dataset.train.x[places])).to(device))
+    indices = torch.from_numpy(np.arange(len(dataset.train.x))[places]).to(device)
     if not conditional:
-        return Batch(x, None)
+        return Batch(x, None, indices)
     labels = torch.from_numpy(np.array(dataset.train.labels[places])).to(device)
-    return Batch(x, one_hot(dataset, labels))
+    return Batch(x, one_hot(dataset, labels), indices)
 
 
 def everything(

@@ -71,6 +71,7 @@ class Subject:
                 Draw(self.seed, first),
                 torch.cat(shown) if shown else None,
                 divided=partial(in_parts, self.micro_batch or self.train.batch_size),
+                indices=torch.cat([part.indices for part in parts]),
             )
             pair = self.model.coupling.pair(x, eps, context)
             z = pair.z

@@ -156,6 +156,18 @@ class ModelOTSettings(CouplingSettings):
         return 1 / self.uses
 
 
+class LoomSettings(CouplingSettings):
+    """Transport that looks out of the minibatch: each image keeps so many noises, and swaps them
+    within batches (arXiv 2603.15279)."""
+
+    target = "vct.couplings.loom:Loom"
+    label = "LOOM"
+    transports = True
+
+    kind: Literal["loom"]
+    kept: Annotated[int, Field(ge=1, le=10_000)] = 4
+
+
 class VariationalSettings(CouplingSettings):
     """An encoder gives the noise of each image (VCT, Section 4).
 
@@ -212,8 +224,8 @@ class SemidiscreteSettings(CouplingSettings):
 
 
 class OwnCouplingSettings(OwnSettings, CouplingSettings):
-    """A user's coupling, called as Class(**options); also with shape, sigma_data, t_max or classes
-    where its signature takes them."""
+    """A user's coupling, called as Class(**options); also with shape, sigma_data, t_max, classes or
+    count (of training points) where its signature takes them."""
 
     kind: DottedPath
 
@@ -241,6 +253,10 @@ class GeneratorAugmentedSettings(CouplingSettings):
             raise ValueError(
                 "noise: replaced points cannot be paired anew over several batches; choose 'keep', "
                 "or a base without pool"
+            )
+        if self.noise == "recouple" and self.base.member == "loom":
+            raise ValueError(
+                "noise: replaced points would get the noises that images keep; choose 'keep'"
             )
         if self.noise == "recouple" and self.base.member == "semidiscrete":
             raise ValueError(

@@ -111,8 +111,7 @@ class BatchLoss:
             here = slice(part.start - mine.start, part.stop - mine.start)
             labels = None if batch.labels is None else batch.labels[here]
             if paired is None:
-                share = Batch(batch.x[here], labels)
-                yield part, self._pair(step, part, share, eps[part], levels), labels
+                yield part, self._pair(step, part, batch.part(here), eps[part], levels), labels
             else:
                 yield part, paired.part(here), labels
 
@@ -127,6 +126,8 @@ class BatchLoss:
             batch.labels,
             self._gathered if self._plans is None and pool == 1 else partial(self._of_pool, step),
             self._divided,
+            batch.indices,
+            self.group.gather,
         )
         pair = self.model.coupling.pair(batch.x, eps, context)
         if not isinstance(pair, Pair):
