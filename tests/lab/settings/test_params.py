@@ -327,6 +327,16 @@ WRONG = [
     ),
     (
         {
+            f"{T}.objective": {"kind": "flow"},
+            f"{E}.sample.sampler": {"kind": "heun"},
+            f"{E}.sample.mid_times": [],
+            f"{E}.couplings.ot": {"kind": "model_ot"},
+            f"{E}.variants": ["ot"],
+        },
+        f"{E}: variants: objective flow trains a denoiser, which makes the mean of the data",
+    ),
+    (
+        {
             f"{E}.couplings.ot": {"kind": "model_ot", "pool": 4, "uses": 5},
             f"{E}.variants": ["ot"],
         },

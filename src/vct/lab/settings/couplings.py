@@ -39,7 +39,12 @@ class CouplingSettings(FamilySettings):
     clip_grad_norm: Positive | None = Field(default=None, exclude_if=default(None))
 
     def needs_teacher(self) -> bool:
-        """Whether it asks the averaged model, and so does nothing where none is trained."""
+        """Whether it asks the averaged model at the lower of two levels, and so does nothing where
+        an objective has none."""
+        return False
+
+    def needs_generator(self) -> bool:
+        """Whether it asks the averaged model what it makes of noise alone."""
         return False
 
     def calls(self) -> float:
@@ -149,7 +154,7 @@ class ModelOTSettings(CouplingSettings):
             )
         return self
 
-    def needs_teacher(self) -> bool:
+    def needs_generator(self) -> bool:
         return True
 
     def calls(self) -> float:
@@ -271,6 +276,9 @@ class GeneratorAugmentedSettings(CouplingSettings):
 
     def needs_teacher(self) -> bool:
         return True
+
+    def needs_generator(self) -> bool:
+        return self.base.needs_generator()
 
 
 if TYPE_CHECKING:

@@ -36,25 +36,34 @@ class ExperimentSettings(Section):
         self._check_times()
         self._check_sampler()
         self._check_diagnostics()
-        objective = self.train.objective
-        for name in self.variants:
-            if not objective.asks_lower and self.couplings[name].needs_teacher():
-                raise ValueError(
-                    f"variants: objective {objective.member} asks no network at a lower level, so "
-                    f"that coupling {self.couplings[name].member} would do nothing; remove it"
-                )
-            inner = getattr(self.couplings[name], "base", self.couplings[name])
-            if inner.needs_labels and not self.train.conditional:
-                raise ValueError(
-                    f"variants: without labels coupling {inner.member} is minibatch transport; "
-                    "take ot, or set train.conditional"
-                )
+        self._check_couplings()
         if self.sample.ema_width is not None and not self.train.ema.times_kept:
             raise ValueError(
                 "sample.ema_width: another width can be rebuilt only from the averages that "
                 "train.ema of kind post_hoc keeps"
             )
         return self
+
+    def _check_couplings(self) -> None:
+        objective = self.train.objective
+        for coupling in (self.couplings[name] for name in self.variants):
+            if not objective.asks_lower and coupling.needs_teacher():
+                raise ValueError(
+                    f"variants: objective {objective.member} asks no network at a lower level, so "
+                    f"that coupling {coupling.member} would do nothing; remove it"
+                )
+            if objective.trains == "denoiser" and coupling.needs_generator():
+                raise ValueError(
+                    f"variants: objective {objective.member} trains a denoiser, which makes the "
+                    f"mean of the data of any noise, so that coupling {coupling.member} would not "
+                    "know which to take; remove it"
+                )
+            inner = getattr(coupling, "base", coupling)
+            if inner.needs_labels and not self.train.conditional:
+                raise ValueError(
+                    f"variants: without labels coupling {inner.member} is minibatch transport; "
+                    "take ot, or set train.conditional"
+                )
 
     def _check_diagnostics(self) -> None:
         if self.diagnostics is None:
