@@ -31,8 +31,19 @@ def disagreement(text: str) -> str | None:
         YAMLError: if it is no YAML of version 1.2.
         yaml.YAMLError: if it is no YAML of version 1.1.
     """
-    older, newer = yaml.SafeLoader(text), YAML(typ="safe", pure=True)
-    pairs = _pairs(older.get_single_node(), newer.compose(text))
+    older = yaml.SafeLoader(text)
+    read = older.get_single_node()
+    # DVC changes settings with ruamel.yaml's own parser, and reads them with the compiled one.
+    plain, compiled = YAML(typ="safe", pure=True), YAML(typ="safe")
+    problem = _differing(older, read, plain, text)
+    if problem or compiled.Parser is plain.Parser:
+        return problem
+    return _differing(older, read, compiled, text)
+
+
+def _differing(older: yaml.SafeLoader, read: Any, newer: YAML, text: str) -> str | None:
+    """What the text, which `older` has read, is otherwise to a parser of version 1.2."""
+    pairs = _pairs(read, newer.compose(text))
     for one, other, is_key in pairs:
         line = f"line {(one or other).start_mark.line + 1}"
         if not _is_scalar(one, other):
