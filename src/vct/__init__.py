@@ -25,6 +25,7 @@ __getattr__ = exports(
         "vct.couplings.nearest_noise": "NearestNoise",
         "vct.couplings.weighted": "Weighted",
         "vct.couplings.loom": "Loom",
+        "vct.couplings.reflow": "Reflow",
         "vct.couplings.model_ot": "ModelOT",
         "vct.couplings.variational": "Variational",
         "vct.couplings.generator_augmented": "GeneratorAugmented",

@@ -19,10 +19,18 @@ COUNT, KEPT, SHAPE = 24, 3, (2, 1, 1)
 DATA = torch.randn(COUNT, *SHAPE, generator=torch.Generator().manual_seed(0))
 
 
-def pair(coupling, indices, step=0, seed=5):
-    context = replace(pairing(len(indices)), draw=Draw(seed, step), indices=torch.tensor(indices))
+def loom(kept=KEPT):
+    return Loom(COUNT, kept, noise_seed=5)
+
+
+def pair(coupling, indices, step=0, labels=None):
+    """Of a step of training, at the end of which it settles."""
+    context = pairing(len(indices), labels=labels)
+    context = replace(context, draw=Draw(0, step), indices=torch.tensor(indices))
     x = DATA[indices]
-    return coupling.pair(x, torch.zeros_like(x), context)
+    found = coupling.pair(x, torch.zeros_like(x), context)
+    coupling.settle()
+    return found
 
 
 def noise(numbers, seed=5):
@@ -41,7 +49,7 @@ def cost(coupling):
 
 
 def test_no_noise_is_lost_and_the_cost_of_all_pairs_never_rises():
-    coupling, before = Loom(COUNT, KEPT), float("inf")
+    coupling, before = loom(), float("inf")
     first = cost(coupling)
     draw = torch.Generator().manual_seed(1)
     for step in range(40):
@@ -53,7 +61,7 @@ def test_no_noise_is_lost_and_the_cost_of_all_pairs_never_rises():
 
 
 def test_a_batch_gets_the_best_plan_of_the_noises_that_its_points_kept():
-    coupling, indices = Loom(COUNT, 1), [3, 20, 7, 1, 11]
+    coupling, indices = loom(1), [3, 20, 7, 1, 11]
     kept = noise(coupling.numbers[indices, 0])
     z = pair(coupling, indices).z
     assert torch.equal(z, MinibatchOT().couple(DATA[indices], kept))
@@ -63,10 +71,11 @@ def test_a_batch_gets_the_best_plan_of_the_noises_that_its_points_kept():
 
 
 def test_each_of_the_noises_is_taken_equally_often():
-    coupling, taken = Loom(COUNT, KEPT).eval(), torch.zeros(COUNT, KEPT)
+    coupling, taken = loom(), torch.zeros(COUNT, KEPT)
     kept = noise(coupling.numbers)
     for step in range(300):
-        z = pair(coupling, [0, 1], step).z
+        context = replace(pairing(2), draw=Draw(0, step), indices=torch.arange(2))
+        z = coupling.pair(DATA[:2], DATA[:2], context).z
         for one in z:
             taken += (kept == one).flatten(2).all(dim=2)
     assert taken[2:].sum() == 0
@@ -74,7 +83,7 @@ def test_each_of_the_noises_is_taken_equally_often():
 
 
 def test_a_point_that_a_batch_has_twice_swaps_once():
-    coupling, points = Loom(COUNT, 1), [9, 4, 2]
+    coupling, points = loom(1), [9, 4, 2]
     kept = noise(coupling.numbers[points, 0])
     z = pair(coupling, [9, 9, 4, 4, 2]).z
     assert torch.equal(z[0], z[1]) and torch.equal(z[2], z[3])
@@ -83,12 +92,23 @@ def test_a_point_that_a_batch_has_twice_swaps_once():
     assert sorted(coupling.numbers.flatten().tolist()) == list(range(COUNT))
 
 
-def test_only_training_swaps_and_runs_have_noises_of_their_own():
-    coupling = Loom(COUNT, KEPT).eval()
+def test_a_pair_alone_swaps_nothing_and_runs_have_noises_of_their_own():
+    coupling, other = loom(), Loom(COUNT, KEPT, noise_seed=6)
     start = coupling.numbers.clone()
-    z = pair(coupling, list(range(8))).z
+    context = replace(pairing(8), indices=torch.arange(8))
+    z = coupling.pair(DATA[:8], DATA[:8], context).z
     assert torch.equal(coupling.numbers, start)
-    assert not torch.equal(pair(coupling, list(range(8)), seed=6).z, z)
+    assert not torch.equal(other.pair(DATA[:8], DATA[:8], context).z, z)
+    coupling.settle()
+    assert not torch.equal(coupling.numbers, start)
+
+
+def test_with_labels_noise_stays_in_its_class():
+    coupling, which = loom(1), torch.arange(8) % 2
+    for step in range(3):
+        pair(coupling, list(range(8)), step, torch.eye(2)[which])
+    assert coupling.numbers[:8, 0].tolist() != list(range(8))
+    assert (coupling.numbers[:8, 0] % 2).tolist() == which.tolist()
 
 
 def test_the_places_of_the_data_must_be_known():
@@ -101,6 +121,7 @@ def test_values_that_are_not_finite_give_no_pair():
     context = replace(pairing(4), indices=torch.arange(4))
     x = torch.full((4, *SHAPE), torch.inf)
     assert coupling.pair(x, x, context).z.isnan().all()
+    coupling.settle()
     assert sorted(coupling.numbers.flatten().tolist()) == list(range(COUNT * 4))
 
 
@@ -117,6 +138,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_bits(tmp_path):
     whole.run()
     start = torch.arange(2 * COUNT).reshape(COUNT, 2)
     assert not torch.equal(whole.model.coupling.numbers, start)
+    assert whole.model.coupling.noise_seed == 3  # that of the run
     assert torch.equal(whole.ema.module.coupling.numbers, whole.model.coupling.numbers)
     first = trainer(tmp_path / "parts")
     while first.step < 5:

@@ -24,6 +24,7 @@ COUPLINGS = {
     "gc": {"kind": "generator_augmented"},
     "model": {"kind": "model_ot", "pool": 2},
     "weighted": {"entropy": 0.5},
+    "loom": {"kept": 1},
 }
 SETTINGS = {
     "seeds": [0],
@@ -96,6 +97,30 @@ def test_numbers_order_the_couplings_as_theory_does(made):
     assert found("independent").numbers["noise_variance"] == pytest.approx(1, abs=0.3)
     # Weights shift the noise to x / tau: one of two dimensions, of variance 1/4, gets 1 + 2.
     assert found("weighted").numbers["noise_variance"] == pytest.approx(2, abs=0.3)
+
+
+def test_a_coupling_that_keeps_noises_is_looked_at_with_those(made):
+    """They are swapped by training alone, and have come near to their points."""
+    cost = {name: found(name).numbers["transport_share"] for name in ("loom", "ot")}
+    assert cost["loom"] < 0.7 * cost["ot"]
+
+
+def test_objectives_of_two_times_are_diagnosed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changes = {
+        "runtime.tracking": False,
+        "experiments.small.train.objective": {"kind": "mean_flow"},
+        "experiments.small.variants": ["independent"],
+        "experiments.small.seeds": [0],
+        "experiments.small.sample": {"num_samples": 64, "mid_times": [2.0]},
+        "experiments.small.diagnostics": SETTINGS,
+        "suites": {"all": ["small"]},
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(params(changes)))
+    assert cli.main(["data", "points"]) == 0 and cli.main(["floor", "small"]) == 0
+    for stage in ("train", "sample", "score", "diagnose"):
+        assert cli.main([stage, "small/independent/seed0"]) == 0
+    assert found("independent").numbers["gradient_trace"] > 0
 
 
 def test_the_same_run_gives_the_same_diagnostics(made):

@@ -15,7 +15,7 @@ from vct.networks.mlp import MLP
 from vct.objectives.base import Levels
 from vct.objectives.flow import Flow
 from vct.objectives.mean_flow import MeanFlow
-from vct.objectives.sct import derivative
+from vct.objectives.tangents import derivative
 from vct.preconditioning import ConsistencyFunction, plain_scalings
 from vct.rng import Draw
 

@@ -12,7 +12,8 @@ from vct.networks.adm import ADM
 from vct.networks.edm2 import EDM2
 from vct.networks.mlp import MLP
 from vct.networks.unet import DDPMpp
-from vct.objectives.sct import SCT, derivative
+from vct.objectives.sct import SCT
+from vct.objectives.tangents import derivative
 from vct.preconditioning import ConsistencyFunction, plain_scalings
 from vct.rng import Draw
 

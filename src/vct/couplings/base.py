@@ -64,8 +64,11 @@ class PairingContext:
         labels: one-hot labels (B, K) of the data where training is conditional, else None.
         whole: calls `couple` with the whole batch where these are some of its samples, and gives
             back theirs.
-        indices: places of the data in the training set (B,), int64, where they are known.
-        gather: a tensor (B, ...) of these samples, from that of all devices in their order.
+        indices: places of the data in the training set (B,), int64, where they are known; not for
+            couplings of a pool.
+        gather: makes of a tensor (B, ...) of these samples that of the whole batch, in its order.
+            All devices must call it equally often, so only for couplings without parameters, whose
+            pairs are made for all samples of a device at once.
         divided: makes something of samples without gradients; each device does its share. Only for
             samples that all devices hold: in a function that is given to `whole`.
     """

@@ -45,6 +45,14 @@ def assignment(x: Tensor, eps: Tensor) -> Tensor | None:
     return best_permutation((x.flatten(1) @ eps.flatten(1).T).double())
 
 
+def places_by_class(x: Tensor, labels: Tensor | None) -> list[Tensor]:
+    """The places of each class of the one-hot labels (B, K); all of x where there are none."""
+    if labels is None:
+        return [torch.arange(len(x), device=x.device)]
+    which = labels.argmax(dim=1)
+    return [torch.nonzero(which == label).flatten() for label in which.unique()]
+
+
 def best_permutation(gain: Tensor) -> Tensor | None:
     """pi (B,), int64, with the largest sum of gain_{i, pi(i)}; None if some gain (B, B) is not
     finite."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vct.couplings.base import Coupling, Pair, PairingContext
-from vct.couplings.minibatch_ot import MinibatchOT, assignment
+from vct.couplings.minibatch_ot import MinibatchOT, assignment, places_by_class
 
 
 class ModelOT(Coupling):
@@ -23,8 +23,9 @@ class ModelOT(Coupling):
     Args:
         t_max: T.
         pool: number of batches that are paired with the model as it is at the first.
-        uses: how often a pool uses each of its noises, at most `pool`: the noise of the first of
-            `uses` equal parts is permuted anew for each part.
+        uses: how often a pool uses each of its noises: the noise of the first of `uses` equal parts
+            is permuted anew for each part. Where it divides `pool`, no batch has a noise twice, but
+            in a last pool that is not full, and with labels.
     """
 
     def __init__(self, t_max: float, pool: int = 16, uses: int = 1) -> None:
@@ -41,7 +42,7 @@ class ModelOT(Coupling):
             return context.averaged(context.kernel(torch.zeros_like(eps), eps, t), t, labels)
 
         def couple(x: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
-            parts = [_parts(mine, self.uses) for mine in _classes(eps, labels)]
+            parts = [_parts(mine, self.uses) for mine in places_by_class(eps, labels)]
             # In the order of the batch, whatever the classes are.
             used = torch.cat([noises for noises, _ in parts]).sort().values
             shown = None if labels is None else labels[used]
@@ -55,14 +56,6 @@ class ModelOT(Coupling):
 
 Parts = tuple[Tensor, tuple[Tensor, ...]]
 """Places of the noises that are used, and of the images of each part: as many, or fewer at last."""
-
-
-def _classes(eps: Tensor, labels: Tensor | None) -> list[Tensor]:
-    """The places of each class of the one-hot labels (B, K); all of them where there are none."""
-    if labels is None:
-        return [torch.arange(len(eps), device=eps.device)]
-    which = labels.argmax(dim=1)
-    return [torch.nonzero(which == label).flatten() for label in which.unique()]
 
 
 def _parts(mine: Tensor, uses: int) -> Parts:

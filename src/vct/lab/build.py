@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vct.lab.errors import UserError, quoted
@@ -18,9 +19,12 @@ if TYPE_CHECKING:  # scores of points ask for a sampler's times, and do without 
     from torch import nn
 
     from vct.averages.ema import Average
+    from vct.couplings.base import Call
     from vct.kernels import Kernel
     from vct.lab.data.dataset import Dataset
+    from vct.lab.files.layout import RunId
     from vct.lab.model import Model
+    from vct.lab.reuse.model import LoadedModel
     from vct.lab.settings.averages import AverageSettings
     from vct.lab.settings.optimizer import OptimizerSettings
     from vct.lab.settings.run import RunSettings
@@ -133,6 +137,8 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             t_max=train.t_max,
             points=lambda: everything(dataset, train.conditional, train.flip),
             count=dataset.meta.train,
+            noise_seed=seed,
+            flow=_flow_of(settings.coupling.teacher_run(seed)),
             watched=lambda steps: counted(steps, len(steps), "steps to the plan"),
             **data,
         )
@@ -148,6 +154,18 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             'divided batch is paired alone; its scope must be "sample".'
         )
     return Model(net, coupling)
+
+
+def _flow_of(teacher: RunId | None) -> Call:
+    """What the sampler of a run makes of noise; the run is read when it is first asked."""
+
+    @cache
+    def loaded(device: torch.device) -> LoadedModel:
+        from vct.lab.reuse.model import LoadedModel
+
+        return LoadedModel.of(str(teacher and teacher.directory)).to(device)
+
+    return lambda eps, labels: loaded(eps.device).made_of(eps, labels)
 
 
 def _times(train: TrainSettings) -> dict[str, bool]:

@@ -175,7 +175,8 @@ class DivisionRecord(Record):
 class RunRecord(Record):
     """`config.json` of a run: what was trained, of what, and the hashes of what came out.
 
-    `initial_weights_license` is that of the published weights that it goes back to, if any.
+    `initial_weights_license` is that of the published weights that it goes back to, if any;
+    `teacher_sha256` the hash of the weights that made its pairs.
     """
 
     run: str
@@ -187,6 +188,7 @@ class RunRecord(Record):
     summary: dict[str, Number]
     initial_weights_sha256: str | None = optional()
     initial_weights_license: str | None = optional()
+    teacher_sha256: str | None = optional()
     own_code: dict[str, str] | None = optional()
     files: dict[str, str] | None = optional()
 
@@ -208,7 +210,7 @@ class RunRecord(Record):
     @property
     def origin(self) -> tuple[Any, ...]:
         """All that decides what a training makes: two of the same origin make the same."""
-        own = (self.initial_weights_sha256, self.own_code)
+        own = (self.initial_weights_sha256, self.teacher_sha256, self.own_code)
         return (self.run, self.settings_sha256, self.data_sha256, self.code.training, *own)
 
 
@@ -222,7 +224,8 @@ class WeightsRecord(Record):
 class CheckpointHeader(Record):
     """The second line of a checkpoint: after which step it was written, and what it belongs to.
 
-    `settings` are those of the run, with the hashes of initial weights and own classes.
+    `settings` are those of the run, with the hashes of initial weights, teachers and own
+    classes.
     """
 
     format: Literal[3]

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from vct.couplings.base import Pair
 from vct.kernels import expand
+from vct.objectives import tangents
 from vct.objectives.base import Levels
 from vct.objectives.flow import Flow
-from vct.objectives.sct import derivative
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
 
@@ -86,9 +86,9 @@ class MeanFlow(Flow):
     ) -> Tensor:
         x, z, ones = pair.x.detach(), pair.z.detach(), torch.ones_like(levels.t)
         with draw.dropout("network"):
-            there, change = derivative(
+            there, change = tangents.derivative(
                 lambda t: f(f.kernel(x, z, t), t, labels, levels.r), (levels.t,), (ones,)
             )
-        x_t, v = derivative(lambda t: f.kernel(x, z, t), (levels.t,), (ones,))
+        x_t, v = tangents.derivative(lambda t: f.kernel(x, z, t), (levels.t,), (ones,))
         u = (x_t - there) / expand(levels.t, x)
         return x + expand(levels.t - levels.r, x) * (v - u - change)

@@ -1,15 +1,11 @@
 """sCT: consistency training in continuous time (arXiv 2410.11081), the limit of iCT."""
 
-import warnings
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vct.couplings.base import Pair
 from vct.kernels import expand
+from vct.objectives import tangents
 from vct.objectives.base import Levels, Objective
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
@@ -94,7 +90,7 @@ class SCT(Objective):
         x_a, moving = cos * x + sd * sin * z, sd * cos * z - sin * x
         # c_noise = ln(t)/4, and d ln(t)/da = s / (cos sin).
         quarter = f.kernel.data_scale(t) / 4
-        raw, change = derivative(
+        raw, change = tangents.derivative(
             lambda scaled, c_noise: f.network(scaled, c_noise, labels),
             (x_a / sd, torch.log(t) / 4),
             (cos * sin * moving / sd, quarter),
@@ -106,18 +102,3 @@ class SCT(Objective):
         near, far = self.sigma_data * f.kernel.data_scale(t), t
         norm = torch.sqrt(near**2 + far**2)
         return near / norm, far / norm
-
-
-def derivative(
-    call: Callable[..., Tensor], at: tuple[Tensor, ...], along: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor]:
-    """The value of `call`, and its derivative in the direction `along`."""
-    # Of torch's kernels of attention, the plain one alone has a forward-mode derivative.
-    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
-        # torch's own formulas still use what it calls deprecated.
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-        pairs = zip(at, along, strict=True)
-        value, change = forward_ad.unpack_dual(
-            call(*(forward_ad.make_dual(*each) for each in pairs))
-        )
-    return value, torch.zeros_like(value) if change is None else change

@@ -111,11 +111,19 @@ def test_activations_are_those_of_a_real_step(coupling, network, precision, tmp_
     assert found.activations == pytest.approx(expected, rel=0 if precision == "float32" else 0.01)
 
 
+@pytest.mark.parametrize("network", ["mlp", "ddpmpp", "edm2"])
 @pytest.mark.parametrize("kind", ["sct", "flow", "consistency_flow", "mean_flow"])
-def test_activations_of_other_objectives(kind, tmp_path):
-    settings = settings_of("variational", "mlp", objective={"kind": kind}, conditional=True)
+def test_activations_of_other_objectives(kind, network, tmp_path):
+    settings = settings_of("variational", network, objective={"kind": kind}, conditional=True)
     found = count(settings, dataset(SHAPE), settings.train.batch_size)
     assert found.activations == held_by_a_real_step(tmp_path, settings)
+
+
+@pytest.mark.parametrize("kind", ["sct", "mean_flow"])
+def test_a_derivative_costs_two_calls(kind):
+    """A student's pass and its gradient take three, but for the first layer's input."""
+    found = count(settings_of(network="edm2", objective={"kind": kind}), dataset(SHAPE), 6)
+    assert found.step == pytest.approx(5 * found.forward, rel=0.02)
 
 
 class Oracle:

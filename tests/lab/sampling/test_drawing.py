@@ -1,5 +1,7 @@
 """samples.npz against a drawing by hand: labels, noise, evaluation mode, boundary, pools."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -236,3 +238,20 @@ def test_a_run_is_sampled_within_the_range_of_its_data(drawn, monkeypatch):
     monkeypatch.setattr(build, "FewStep", Recorded)
     assert cli.main(["sample", RUN]) == 0
     assert given == [(-1.0, 1.0)]
+
+
+def test_an_own_sampler_may_ask_at_two_times():
+    """f(x_t, t, labels, r) of a network that is given a few samples at a time."""
+    asked, net = [], randomise(Perceptron((1, 4, 4), 1, two_times=True))
+    drawn = drawing(MinibatchOT(), net=net)
+
+    class Midway(FewStep):
+        def __call__(self, f, coupling, noise, labels=None):
+            x_t, t = T * noise[0], torch.full((len(noise[0]),), T)
+            asked.append((f(x_t, t, labels, t / 2), drawn.f(x_t, t, labels, t / 2)))
+            yield from super().__call__(f, coupling, noise, labels)
+
+    replace(drawn, sampler=Midway([T, MID])).all_results()
+    assert max(len(found) for found, _ in asked) > drawn.sample.batch_size
+    for found, expected in asked:
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

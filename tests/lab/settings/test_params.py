@@ -337,10 +337,10 @@ WRONG = [
     ),
     (
         {
-            f"{E}.couplings.ot": {"kind": "model_ot", "pool": 4, "uses": 5},
+            f"{E}.couplings.ot": {"kind": "model_ot", "pool": 4, "uses": 3},
             f"{E}.variants": ["ot"],
         },
-        "uses: 5 uses of each noise in a pool of 4 batches would give a batch the same noise twice",
+        "uses: 3 uses of each noise in a pool of 4 batches would give a batch the same noise twice",
     ),
     (
         {f"{E}.sample.sampler": {"kind": "midpoint"}},

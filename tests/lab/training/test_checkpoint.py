@@ -224,6 +224,7 @@ OTHERS = {
     "code": {"code": CodeRecord(vct="1", training=2)},
     "seed": {"run": "small/ot/seed4"},
     "initial weights": {"initial_weights_sha256": "f"},
+    "teacher": {"teacher_sha256": "f"},
     "own code": {"own_code": {"mine.py": "f"}},
 }
 

@@ -18,6 +18,7 @@ PAIRINGS = {
     **COUPLINGS,
     "pooled-ot": {"kind": "ot", "pool": 4},
     "model-ot": {"kind": "model_ot", "pool": 4},
+    "model-ot-uses": {"kind": "model_ot", "pool": 4, "uses": 2},
     "loom": {"kind": "loom", "kept": 2},
     "gc-ot": {**GC, "base": {"kind": "ot"}},
     "gc-vc": {**GC, "base": COUPLINGS["variational"]},
@@ -88,6 +89,22 @@ def test_other_objectives_are_divided_too(kind, tmp_path):
             tmp_path, COUPLINGS["variational"], {"micro_batch": size}, "images", **given
         )
         assert_close(found, expected, 1e-5)
+
+
+def steps(state, runtime):
+    """Weights, averages and table after some steps of a coupling that keeps state."""
+    made = trainer(state, {"kind": "loom", "kept": 2}, runtime, conditional=True)
+    for step in range(5):
+        made._step(step)
+    return {**made.model.state_dict(), "average": made.ema.module.coupling.numbers}
+
+
+def test_what_a_coupling_keeps_is_the_same_on_all_devices(tmp_path):
+    expected = steps(tmp_path, {})
+    assert not torch.equal(expected["average"], torch.arange(74).reshape(37, 2))
+    for found in together(tmp_path / "g", 2, steps, tmp_path, {"micro_batch": 3}):
+        assert torch.equal(found["coupling.numbers"], expected["coupling.numbers"])
+        assert torch.equal(found["average"], expected["average"])
 
 
 def test_micro_batches_of_two_devices(tmp_path):

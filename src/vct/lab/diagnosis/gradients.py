@@ -57,6 +57,7 @@ class _Late(Objective):
     def __init__(self, whole: Objective, steps: int, given: Levels | None = None) -> None:
         self.whole, self.steps, self.given = whole, steps, given
         self.t_min, self.train_t_min = whole.t_min, whole.train_t_min
+        self.two_times = whole.two_times
 
     def levels(self, step: int, total: int, batch: int, generator: torch.Generator) -> Levels:
         if self.given is not None:

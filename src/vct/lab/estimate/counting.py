@@ -7,8 +7,8 @@ memory. FLOP are those of matrix products, convolutions and attention, two for e
 
 import weakref
 from collections import Counter
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from vct.lab.settings.couplings import (
     IndependentSettings,
 )
 from vct.lab.settings.run import RunSettings
+from vct.objectives import tangents
 from vct.objectives.base import Levels, Objective
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
@@ -138,7 +139,7 @@ class Step:
 
     def count(self) -> tuple[int, int]:
         """FLOP of forward and backward pass, and most bytes that the first keeps for the second."""
-        with Flops() as counter:
+        with Flops() as counter, _counted_derivatives():
             kept = Kept(self.model)
             with torch.autograd.graph.saved_tensors_hooks(kept.pack, kept.unpack):
                 total = self.loss()
@@ -148,10 +149,35 @@ class Step:
     def loss(self) -> Tensor:
         """The loss to differentiate."""
         levels, coupling, draw = self.levels, self.model.coupling, Draw(0, 0)
-        context = PairingContext(levels.t, levels.r, self.f.kernel, self.f, draw, self.labels)
+        context = PairingContext(
+            levels.t,
+            levels.r,
+            self.f.kernel,
+            self.f,
+            draw,
+            self.labels,
+            indices=torch.zeros(len(self.x), dtype=torch.int64),
+        )
         pair = coupling.pair(self.x, torch.empty_like(self.x), context)
         weight = coupling.kl_weight
         return self.objective.loss(self.f, pair, levels, self.labels, weight, draw).total
+
+
+@contextmanager
+def _counted_derivatives() -> Iterator[None]:
+    """A forward-mode derivative costs two calls, and torch has it for no tensors without values."""
+
+    @torch.no_grad()
+    def twice(
+        call: Callable[..., Tensor], at: tuple[Tensor, ...], along: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        return call(*at), torch.zeros_like(call(*at))
+
+    whole, tangents.derivative = tangents.derivative, twice
+    try:
+        yield
+    finally:
+        tangents.derivative = whole
 
 
 class Kept:

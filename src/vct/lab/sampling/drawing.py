@@ -187,11 +187,13 @@ class _InParts(nn.Module):
         super().__init__()
         self.network, self.batch_size = network, batch_size
 
-    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        width = self.batch_size
-        some = [slice(start, start + width) for start in range(0, len(x), width)]
-        parts = [(x[at], c_noise[at], None if labels is None else labels[at]) for at in some]
-        return torch.cat([self.network(*part) for part in parts])
+    def forward(self, x: Tensor, *others: Tensor | None) -> Tensor:
+        """The network's answer for x, c_noise, labels and perhaps a second time."""
+        width, found = self.batch_size, []
+        for start in range(0, len(x), width):
+            some = slice(start, start + width)
+            found.append(self.network(x[some], *(None if o is None else o[some] for o in others)))
+        return torch.cat(found)
 
 
 def bounds(data: Dataset, device: torch.device) -> Bounds:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from vct.lab.files.layout import NAME, RunId
 from vct.lab.settings.base import (
     Count,
     DottedPath,
@@ -25,7 +26,7 @@ class CouplingSettings(FamilySettings):
 
     family = "coupling"
     interface = "vct.couplings.base:Coupling"
-    aside = ("clip_grad_norm",)
+    aside: ClassVar[tuple[str, ...]] = ("clip_grad_norm",)
 
     transports: ClassVar[bool] = False
     """Whether it looks at values of data and noise, to plan a transport between them."""
@@ -46,6 +47,10 @@ class CouplingSettings(FamilySettings):
     def needs_generator(self) -> bool:
         """Whether it asks the averaged model what it makes of noise alone."""
         return False
+
+    def teacher_run(self, seed: int) -> RunId | None:
+        """The run whose weights a run with this seed takes its pairs from, if it does."""
+        return None
 
     def calls(self) -> float:
         """Calls of the averaged network that its plans take for each sample."""
@@ -147,10 +152,10 @@ class ModelOTSettings(CouplingSettings):
 
     @model_validator(mode="after")
     def _uses_no_noise_twice_in_a_batch(self) -> "ModelOTSettings":
-        if self.uses > self.pool:
+        if self.pool % self.uses:
             raise ValueError(
                 f"uses: {self.uses} uses of each noise in a pool of {self.pool} batches would give "
-                "a batch the same noise twice; use it at most once for each batch"
+                "a batch the same noise twice; choose a divisor of pool"
             )
         return self
 
@@ -171,6 +176,25 @@ class LoomSettings(CouplingSettings):
 
     kind: Literal["loom"]
     kept: Annotated[int, Field(ge=1, le=10_000)] = 4
+
+
+class ReflowSettings(CouplingSettings):
+    """Noise, and what a trained flow or diffusion network makes of it (arXiv 2209.03003).
+
+    `teacher` names the coupling of another experiment, of which each run takes the run of its seed.
+    """
+
+    target = "vct.couplings.reflow:Reflow"
+    label = "reflow"
+    aside: ClassVar[tuple[str, ...]] = ("clip_grad_norm", "teacher")
+    needs_values = True
+
+    kind: Literal["reflow"]
+    teacher: Annotated[str, Field(pattern=rf"^{NAME.pattern}/{NAME.pattern}$")]
+    pairs: Annotated[int, Field(ge=1, le=100_000_000)] = 50_000
+
+    def teacher_run(self, seed: int) -> RunId:
+        return RunId.parse(f"{self.teacher}/seed{seed}")
 
 
 class VariationalSettings(CouplingSettings):
@@ -263,9 +287,9 @@ class GeneratorAugmentedSettings(CouplingSettings):
             raise ValueError(
                 "noise: replaced points would get the noises that images keep; choose 'keep'"
             )
-        if self.noise == "recouple" and self.base.member == "semidiscrete":
+        if self.noise == "recouple" and self.base.member in ("semidiscrete", "reflow"):
             raise ValueError(
-                "noise: semidiscrete transport chooses the data points, and would undo the "
+                f"noise: {self.base.member} chooses the data points, and would undo the "
                 "replacement; choose 'keep'"
             )
         if self.base.clip_grad_norm is not None:
@@ -279,6 +303,9 @@ class GeneratorAugmentedSettings(CouplingSettings):
 
     def needs_generator(self) -> bool:
         return self.base.needs_generator()
+
+    def teacher_run(self, seed: int) -> RunId | None:
+        return self.base.teacher_run(seed)
 
 
 if TYPE_CHECKING:

@@ -136,7 +136,11 @@ class EDM2Settings(LevelsSettings):
 
 
 class OwnNetworkSettings(OwnSettings, NetworkSettings):
-    """A user's network, called as Class(shape=(C, H, W), outputs=..., classes=..., **options)."""
+    """A user's network, called as Class(shape=(C, H, W), outputs=..., classes=..., **options).
+
+    Where the objective asks it at two times, it is called with two_times=True too, and its forward
+    with a fourth argument c_span: r/t (B,), or None for r = 0.
+    """
 
     kind: DottedPath
 

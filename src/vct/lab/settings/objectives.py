@@ -201,7 +201,7 @@ class MeanFlowSettings(ObjectiveSettings):
     times: Literal["uniform", "logit-normal"] = "logit-normal"
     p_mean: Annotated[LogTime, Field(exclude_if=default(-0.4))] = -0.4
     p_std: Annotated[LogTimeSpread, Field(exclude_if=default(1.0))] = 1.0
-    apart: Annotated[float, Field(ge=0, le=1)] = 0.25
+    apart: Annotated[float, Field(gt=0, le=1)] = 0.25
     power: Annotated[float, Field(ge=0, le=2)] = 1.0
     c: Positive = 1e-3
 

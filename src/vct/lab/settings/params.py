@@ -139,6 +139,7 @@ class Params(Section):
                 f"training samples of data set '{dataset}'; make it smaller"
             )
         self._check_start(name)
+        self._check_teachers(name)
         form = self.datasets[dataset].form
         if form == "points" and train.flip:
             raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
@@ -164,6 +165,34 @@ class Params(Section):
         _refer(key, "coupling", run.coupling, self.experiments[run.experiment].couplings)
         if run.experiment == name:
             raise ValueError(f"{key}: an experiment cannot start from its own runs")
+
+    def _check_teachers(self, name: str) -> None:
+        """Runs that make pairs for experiment `name` must be flows of the same data and seeds."""
+        one = self.experiments[name]
+        for variant in one.variants:
+            key = f"experiments.{name}.couplings.{variant}.teacher"
+            run = one.couplings[variant].teacher_run(0)
+            if run is None:
+                continue
+            _refer(key, "experiment", run.experiment, self.experiments)
+            teacher = self.experiments[run.experiment]
+            _refer(key, "coupling", run.coupling, teacher.couplings)
+            if run.experiment == name:
+                raise ValueError(f"{key}: an experiment cannot be taught by its own runs")
+            if teacher.train.objective.trains == "consistency":
+                raise ValueError(
+                    f"{key}: objective {teacher.train.objective.member} trains no flow; name a run "
+                    "of objective flow or edm"
+                )
+            if teacher.train.dataset != one.train.dataset:
+                raise ValueError(f"{key}: {run.experiment} has other data; name one of the same")
+            if teacher.train.conditional != one.train.conditional:
+                raise ValueError(f"{key}: one of both is trained with labels; train both alike")
+            if missing := set(one.seeds) - set(teacher.seeds):
+                raise ValueError(
+                    f"{key}: {run.experiment} has no run with seed {min(missing)}, and each run is "
+                    "taught by that of its seed; add it there"
+                )
 
     def dataset(self, name: str) -> DatasetSettings:
         """The data set called `name`, or a UserError with the nearest names."""

@@ -15,7 +15,7 @@ from vct.lab.processes.streams import say
 from vct.lab.records import CodeRecord, DivisionRecord, RunRecord
 from vct.lab.settings.own_code import own_code
 from vct.lab.settings.run import RunSettings
-from vct.lab.training import initial
+from vct.lab.training import initial, teacher
 from vct.lab.training.outputs import PENDING
 
 PROBE = "writable.check"
@@ -68,9 +68,11 @@ def described(
     """The record of a training that begins: all but what comes out.
 
     Raises:
-        UserError: if the file of initial weights is missing.
+        UserError: if the file of initial weights or of a teacher is missing.
     """
     divided = group.size > 1 or micro_batch is not None
+    of = settings.coupling.teacher_run(run.seed)
+    taught = teacher.sha256(of)
     return RunRecord(
         run=str(run),
         settings=settings.model_dump(mode="json"),
@@ -80,7 +82,8 @@ def described(
         division=DivisionRecord(devices=group.size, micro_batch=micro_batch) if divided else None,
         summary={},
         initial_weights_sha256=initial.sha256(settings.train),
-        initial_weights_license=initial.license_of(settings.train),
+        initial_weights_license=initial.license_of(settings.train) or teacher.license_of(of),
+        teacher_sha256=taught,
         own_code=own_code(settings).get("own_code"),
     )
 

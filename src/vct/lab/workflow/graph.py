@@ -133,6 +133,12 @@ def inputs(params: Params, experiment: str) -> dict[str, list[str]]:
     one = params.experiment(experiment)
     data, start = str(dataset_dir(one.train.dataset)), one.train.initial_weights or ""
     made_by_a_stage = RunId.of_weights(start) or pretrained_name(start)
+    teachers = [teacher for name in one.variants if (teacher := one.couplings[name].teacher_run(0))]
+    taught = [
+        f"results/{each.experiment}/{each.coupling}/seed{{seed}}/{file}"
+        for each in dict.fromkeys(teachers)
+        for file in ("model.safetensors", "config.json")
+    ]
     averages = () if one.sample.ema_width is None else (AVERAGES_FILE,)
     to_sample = ("model.safetensors", "config.json", "snapshots.safetensors", *averages)
     priors = (PRIOR_FILE,) if fits_prior(params, experiment) else ()
@@ -144,7 +150,7 @@ def inputs(params: Params, experiment: str) -> dict[str, list[str]]:
     common = one.diagnostics and f"results/{experiment}/{one.diagnostics.common}/seed{{seed}}"
     others = [f"{common}/{file}" for file in to_sample] if common else []
     return {
-        "train": [data, *([start] if made_by_a_stage else [])],
+        "train": [data, *([start] if made_by_a_stage else []), *taught],
         "prior": [data, *(f"{{run}}/{file}" for file in to_sample)],
         "sample": [data, *weights],
         "diagnose": [data, *judge, *weights, "{run}/samples.npz", *others],

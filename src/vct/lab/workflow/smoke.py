@@ -97,9 +97,10 @@ def _with_starts(params: Params, names: list[str]) -> list[str]:
     """The experiments, and those from whose runs they start."""
     found = list(names)
     for name in found:
-        run = RunId.of_weights(params.experiments[name].train.initial_weights or "")
-        if run is not None and run.experiment not in found:
-            found.append(run.experiment)
+        one = params.experiments[name]
+        runs = [RunId.of_weights(one.train.initial_weights or "")]
+        runs += [coupling.teacher_run(0) for coupling in one.couplings.values()]
+        found += [run.experiment for run in runs if run and run.experiment not in found]
     return found
 
 
@@ -182,6 +183,11 @@ def _experiment(
         "snapshots": 0,
         "initial_weights": _start(one.train.initial_weights),
     }
+    for coupling in given["couplings"].values():
+        inner = coupling.get("base", coupling)
+        if "teacher" in inner:
+            experiment, _, of = inner["teacher"].partition("/")
+            inner |= {"teacher": f"{smoke_name(experiment)}/{of}", "pairs": SAMPLES}
     if isinstance(one.train.ema, PostHocSettings):
         train["ema"]["kept"] = min(one.train.ema.kept, max(2, steps))
     sample |= {

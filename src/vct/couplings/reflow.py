@@ -1,0 +1,83 @@
+"""Pairs of a trained flow (rectified flow, arXiv 2209.03003)."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from vct import rng
+from vct.couplings.base import Call, Coupling, Pair, PairingContext
+from vct.misfit import check
+
+
+class Reflow(Coupling):
+    """Noise and what a trained flow makes of it: pairs whose paths do not cross.
+
+    A fixed number of noises are turned into samples by the flow's own sampler, before the first
+    pair; each data point of a batch is then replaced by one of these samples, drawn at random, with
+    the noise that it was made of; with labels, by one of its class. So data are the flow's, and
+    noise a fixed sample of N(0, I). The sampler noises anew with independent noise: what the flow
+    would have started from is not known.
+
+    Args:
+        flow: makes samples (B, C, H, W) of noise and one-hot labels (B, K).
+        classes: number of classes K of a conditional training, else 0.
+        pairs: how many are made, as many of each class.
+        noise_seed: of their noise.
+    """
+
+    keeps_data = False
+    scope = "sample"
+
+    def __init__(
+        self, flow: Call, classes: int = 0, pairs: int = 50_000, noise_seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        self._made = _Made(flow, pairs, noise_seed)
+
+    def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
+        return eps
+
+    @torch.no_grad()
+    def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
+        made, noise = self._made.of(x, self.classes, context)
+        # Those of class k are k, k + K, k + 2 K, ...
+        kinds = max(self.classes, 1)
+        kind = 0 if context.labels is None else context.labels.argmax(dim=1)
+        level = context.draw.uniform("reflow", x).double()
+        each = len(made) // kinds
+        index = (level * each).long().clamp(max=each - 1) * kinds + kind
+        return Pair(made[index].to(x.dtype), noise[index].to(x.dtype), x.new_zeros(len(x)))
+
+
+@dataclass
+class _Made:
+    """Samples of the flow and their noise, made when they are first asked for.
+
+    Copies of a coupling share them, and checkpoints leave them out: they are made again.
+    """
+
+    flow: Call
+    count: int
+    seed: int
+    found: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+
+    def __deepcopy__(self, memo: object) -> "_Made":
+        return self
+
+    def of(self, like: Tensor, classes: int, context: PairingContext) -> tuple[Tensor, Tensor]:
+        """Samples and noise (N, C, H, W); N a multiple of the number of classes."""
+        if self.found is None:
+            kinds = max(classes, 1)
+            count = -(-self.count // kinds) * kinds
+            shape = (count, *like.shape[1:])
+            noise = rng.normal(shape, self.seed, "reflow", device=like.device)
+            labels = None
+            if classes:
+                which = torch.arange(count, device=like.device) % classes
+                labels = torch.nn.functional.one_hot(which, classes).to(like.dtype)
+            made = context.divided(self.flow, noise, labels)
+            check("Reflow.flow", made, shape)
+            self.found = made.to(like.dtype), noise
+        return self.found
