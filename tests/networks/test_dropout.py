@@ -3,6 +3,7 @@
 import pytest
 import torch
 from scipy import stats
+from torch.autograd import forward_ad
 
 from vct import rng
 from vct.networks.dropout import dropped
@@ -69,3 +70,17 @@ def test_images_in_another_memory_format_have_the_same_mask():
     with rng.dropout(0):
         channels = dropped(x.to(memory_format=torch.channels_last), 0.5, True)
     assert torch.equal(rows, channels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_kept_is_divided_and_what_changes_with_it_is_too(dtype):
+    """Also forward in mode: a derivative along a path has the mask of its value."""
+    x, change = torch.randn(2, 50, 7).to(dtype)
+    with rng.dropout(0), forward_ad.dual_level():
+        pair = forward_ad.make_dual(x, change)
+        value, moved = forward_ad.unpack_dual(dropped(pair, 0.25, True))
+    kept = value != 0
+    assert 0.1 < 1 - kept.double().mean() < 0.4
+    factor = 1 / (1 - 0.25)
+    assert torch.equal(value, torch.where(kept, x * factor, 0))
+    assert torch.equal(moved, torch.where(kept, change * factor, 0))

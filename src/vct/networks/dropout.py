@@ -1,5 +1,7 @@
 """Dropout whose masks cost little on a CPU."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -27,4 +29,35 @@ def dropped(x: Tensor, probability: float, training: bool) -> Tensor:
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     shorts = words.random_(torch.iinfo(torch.int64).min, None).view(torch.int16)
     kept = shorts[: x.numel()].view(x.shape) >= count - _LEVELS // 2
-    return torch.where(kept, x * (_LEVELS / (_LEVELS - count)), 0)
+    masked: Tensor = _Masked.apply(x, kept, _LEVELS / (_LEVELS - count))
+    return masked
+
+
+class _Masked(torch.autograd.Function):
+    """x where it is kept, times a factor.
+
+    As a product with numbers it takes less than half the time of torch's choice between two, which
+    uses no vector instructions; the truth values, which are kept, a quarter of the memory of them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kept: Tensor, factor: float) -> Tensor:
+        ctx.save_for_backward(kept)
+        ctx.save_for_forward(kept)
+        ctx.factor = factor
+        return _product(x, kept, factor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (kept,) = ctx.saved_tensors
+        return _product(gradients[0], kept, ctx.factor), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        (kept,) = ctx.saved_tensors
+        return _product(tangents[0], kept, ctx.factor)
+
+
+def _product(x: Tensor, kept: Tensor, factor: float) -> Tensor:
+    # Last the factor, which would be rounded in bfloat16.
+    return kept.to(x.dtype).mul_(x).mul_(factor)
