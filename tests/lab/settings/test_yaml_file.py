@@ -51,6 +51,8 @@ MERGES = lines(
         ("? {a: 1}\n: 2", "is no word"),
         ("[" * 99_999, "nested without end"),
         ("- " * 9999, "nested without end"),
+        ("- " * 120_000, "nested without end"),  # where a compiled parser would crash
+        ("? " * 120_000, "nested without end"),
         ("[" * 200 + "]" * 200, "nested deeper than 50"),
         ("a: " + "0x" + "f" * 9000, "a: the number is too large"),
         ("a: " + "9" * 9000, "no valid YAML"),

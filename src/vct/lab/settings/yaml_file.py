@@ -7,14 +7,14 @@ returns is plain: dictionaries with words as keys, lists, text, truth values, No
 """
 
 from collections.abc import Iterator
-from itertools import accumulate, count
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from vct.lab.errors import UserError, quoted
-from vct.lab.settings.yaml_versions import disagreement
+from vct.lab.settings.yaml_versions import SafeLoader, disagreement
 
 MOST_BYTES = 256 * 1024
 MOST_CHARACTERS = 10_000
@@ -53,10 +53,7 @@ def parse(text: str, source: str) -> Any:
         source: what a message calls the text.
     """
     try:
-        # PyYAML takes seconds for thousands of open brackets.
-        opened = accumulate((letter in "[{") - (letter in "]}") for letter in text)
-        if max(opened, default=0) > MOST_OPEN:
-            raise RecursionError
+        _check_depth(text)
         found = yaml.load(text, Loader=_Loader)
         problem = disagreement(text) or impurity(found)
     except RecursionError:
@@ -70,7 +67,21 @@ def parse(text: str, source: str) -> Any:
     return found
 
 
-class _Loader(yaml.SafeLoader):
+def _check_depth(text: str) -> None:
+    """Refuse what compiled parsers would go down in until they crash; they read events one by one.
+
+    Raises:
+        RecursionError: if something is open within more than MOST_OPEN others.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_OPEN:
+            raise RecursionError
+
+
+class _Loader(SafeLoader):
     """Refuses keys that stand twice, long scalars, and merges that grow without bound."""
 
     def __init__(self, stream: str) -> None:
