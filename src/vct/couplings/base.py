@@ -70,7 +70,8 @@ class PairingContext:
             All devices must call it equally often, so only for couplings without parameters, whose
             pairs are made for all samples of a device at once.
         divided: makes something of samples without gradients; each device does its share. Only for
-            samples that all devices hold: in a function that is given to `whole`.
+            samples that all devices hold, as in a function that is given to `whole`, and where all
+            devices call it equally often.
     """
 
     t: Tensor

@@ -38,8 +38,11 @@ class Loom(Coupling):
         self._swapped: list[tuple[Tensor, Tensor]] = []
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-        """As in minibatch transport: the sampler's x keep no noise."""
-        return MinibatchOT().couple(x, eps)
+        """As in minibatch transport, within each class: the sampler's x keep no noise."""
+        z = torch.empty_like(eps)
+        for mine in places_by_class(x, labels):
+            z[mine] = MinibatchOT().couple(x[mine], eps[mine])
+        return z
 
     @torch.no_grad()
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:

@@ -58,7 +58,7 @@ class _Made:
     Copies of a coupling share them, and checkpoints leave them out: they are made again.
     """
 
-    flow: Call
+    flow: Call | None
     count: int
     seed: int
     found: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
@@ -68,7 +68,7 @@ class _Made:
 
     def of(self, like: Tensor, classes: int, context: PairingContext) -> tuple[Tensor, Tensor]:
         """Samples and noise (N, C, H, W); N a multiple of the number of classes."""
-        if self.found is None:
+        if self.found is None and self.flow is not None:
             kinds = max(classes, 1)
             count = -(-self.count // kinds) * kinds
             shape = (count, *like.shape[1:])
@@ -79,5 +79,7 @@ class _Made:
                 labels = torch.nn.functional.one_hot(which, classes).to(like.dtype)
             made = context.divided(self.flow, noise, labels)
             check("Reflow.flow", made, shape)
-            self.found = made.to(like.dtype), noise
-        return self.found
+            self.found, self.flow = (made.to(like.dtype), noise), None
+        assert self.found is not None
+        made, noise = self.found
+        return made.to(like.device), noise.to(like.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vct.lab.errors import UserError, quoted
@@ -19,12 +18,9 @@ if TYPE_CHECKING:  # scores of points ask for a sampler's times, and do without 
     from torch import nn
 
     from vct.averages.ema import Average
-    from vct.couplings.base import Call
     from vct.kernels import Kernel
     from vct.lab.data.dataset import Dataset
-    from vct.lab.files.layout import RunId
     from vct.lab.model import Model
-    from vct.lab.reuse.model import LoadedModel
     from vct.lab.settings.averages import AverageSettings
     from vct.lab.settings.optimizer import OptimizerSettings
     from vct.lab.settings.run import RunSettings
@@ -122,8 +118,9 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
     from vct import rng
     from vct.lab.data.batches import everything
     from vct.lab.model import Model
+    from vct.lab.training.teacher import Flow
 
-    train = settings.train
+    train, taught = settings.train, settings.coupling.taught()
     classes = _classes(train, dataset) if train.conditional else 0
     network_rng, coupling_rng = rng.key(seed, "init", "network"), rng.key(seed, "init", "coupling")
     shape = dataset.shape
@@ -138,7 +135,7 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             points=lambda: everything(dataset, train.conditional, train.flip),
             count=dataset.meta.train,
             noise_seed=seed,
-            flow=_flow_of(settings.coupling.teacher_run(seed)),
+            **({} if taught is None else {"flow": Flow.of(taught, seed, dataset)}),
             watched=lambda steps: counted(steps, len(steps), "steps to the plan"),
             **data,
         )
@@ -154,18 +151,6 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             'divided batch is paired alone; its scope must be "sample".'
         )
     return Model(net, coupling)
-
-
-def _flow_of(teacher: RunId | None) -> Call:
-    """What the sampler of a run makes of noise; the run is read when it is first asked."""
-
-    @cache
-    def loaded(device: torch.device) -> LoadedModel:
-        from vct.lab.reuse.model import LoadedModel
-
-        return LoadedModel.of(str(teacher and teacher.directory)).to(device)
-
-    return lambda eps, labels: loaded(eps.device).made_of(eps, labels)
 
 
 def _times(train: TrainSettings) -> dict[str, bool]:

@@ -1,6 +1,8 @@
 """Runs whose pairs another run's flow makes."""
 
+import hashlib
 import json
+import pickle
 from copy import deepcopy
 from pathlib import Path
 
@@ -8,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from support import PARAMS, params
+from support import PARAMS, dataset, params
 
-import vct
-from vct.lab import cli
+from vct.lab import cli, records
 from vct.lab.errors import UserError
+from vct.lab.files.layout import RunId
+from vct.lab.records import RunRecord
 from vct.lab.settings import reading
-from vct.lab.workflow import dvc, graph
+from vct.lab.training import teacher
+from vct.lab.training.teacher import Flow
+from vct.lab.workflow import dvc, graph, smoke
 
 FLOW = PARAMS["experiments"]["small"] | {
     "train": PARAMS["experiments"]["small"]["train"] | {"objective": {"kind": "edm"}},
@@ -23,7 +28,8 @@ FLOW = PARAMS["experiments"]["small"] | {
     "seeds": [0, 1],
     "sample": {"num_samples": 32, "sampler": {"kind": "heun", "steps": 3}},
 }
-REFLOW = {"kind": "reflow", "teacher": "flow/independent", "pairs": 32}
+SAMPLER = {"kind": "heun", "steps": 3}
+REFLOW = {"kind": "reflow", "teacher": "flow/independent", "pairs": 32, "sampler": SAMPLER}
 CHANGES = {
     "experiments.flow": FLOW,
     "experiments.small.couplings": {"reflow": REFLOW},
@@ -58,13 +64,16 @@ def test_the_run_with_its_seed_teaches_it(project, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "loss", noted)
         assert cli.main(["train", "small/reflow/seed1"]) == 0
-    teacher = vct.load("results/flow/independent/seed1")
+    found = reading.load("params.yaml")
+    taught = found.experiments["small"].couplings["reflow"].taught()
+    flow = Flow.of(taught, 1, dataset((2, 1, 1)))
     for x, z in (seen[0], seen[-1]):
-        torch.testing.assert_close(x, teacher.made_of(z).float())
+        torch.testing.assert_close(x, flow(z, None).float())
     # Which is what the flow's own samples are made by.
     with np.load("results/flow/independent/seed1/samples.npz") as file:
-        made = teacher.made_of(torch.from_numpy(file["noise"])).float()
+        made = flow(torch.from_numpy(file["noise"]), None).float()
         torch.testing.assert_close(made, torch.from_numpy(file["heun3"]))
+    assert pickle.loads(pickle.dumps(flow)).run == flow.run
     record = json.loads(Path("results/small/reflow/seed1/config.json").read_text())
     assert len(record["teacher_sha256"]) == 64
     assert cli.main(["sample", "small/reflow/seed1"]) == 0
@@ -84,13 +93,28 @@ def test_a_training_goes_on_under_the_same_teacher_only(project, capsys, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", stop)
         assert cli.main(["train", "small/reflow/seed1"]) == 130
-    weights = Path("results/flow/independent/seed1/model.safetensors")
-    kept = weights.read_bytes()
+    folder = Path("results/flow/independent/seed1")
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    kept, said = weights.read_bytes(), config.read_text()
     weights.write_bytes(kept + b" ")
+    assert cli.main(["train", "small/reflow/seed1"]) == 2
+    assert "is not the file that config.json beside it records" in capsys.readouterr().err
+    # Weights that another training left there.
+    config.write_text(said.replace(file_sha256_of(kept), file_sha256_of(kept + b" ")))
     assert cli.main(["train", "small/reflow/seed1"]) == 2
     assert "teacher_sha256" in capsys.readouterr().err
     weights.write_bytes(kept)
+    config.write_text(said)
     assert cli.main(["train", "small/reflow/seed1"]) == 0
+    record = records.read(RunRecord, "results/small/reflow/seed1/config.json")
+    run = RunId.parse("flow/independent/seed1")
+    teacher.check(run, record)
+    with pytest.raises(UserError, match="was taught by other weights of flow/independent/seed1"):
+        teacher.check(run, record.model_copy(update={"teacher_sha256": "0"}))
+
+
+def file_sha256_of(content):
+    return hashlib.sha256(content).hexdigest()
 
 
 def test_both_engines_train_the_teacher_first():
@@ -100,7 +124,9 @@ def test_both_engines_train_the_teacher_first():
         for file in ("model.safetensors", "config.json")
     }
     assert needed <= set(graph.inputs(found, "small")["train"])
-    assert not any("results/flow" in path for path in graph.inputs(found, "flow")["train"])
+    assert needed <= set(graph.inputs(found, "small", "reflow")["diagnose"])
+    for other in (graph.inputs(found, "small", "ot"), graph.inputs(found, "flow")):
+        assert not any("results/flow" in path for path in other["train"])
     stage = yaml.safe_load(dvc.text(found, "cpu"))["stages"]["train-small"]
     assert "results/flow/independent/seed${item.seed}/model.safetensors" in stage["deps"]
 
@@ -110,19 +136,55 @@ def test_both_engines_train_the_teacher_first():
     [
         ({"experiments.small.couplings.reflow.teacher": "flaw/independent"}, "did you mean flow"),
         ({"experiments.small.couplings.reflow.teacher": "flow/ot"}, "no coupling 'ot'"),
-        ({"experiments.small.couplings.reflow.teacher": "small/reflow"}, "by its own runs"),
+        ({"experiments.small.couplings.reflow.teacher": "small/reflow"}, "trains no flow"),
         ({"experiments.small.couplings.reflow.teacher": "flow"}, "teacher"),
         (
             {
                 "experiments.flow.train.objective": {"kind": "ict"},
                 "experiments.flow.sample": {"num_samples": 32},
             },
-            "objective ict trains no flow",
+            "flow trains no flow",
+        ),
+        (
+            {
+                "experiments.flow.couplings.again": {**REFLOW, "teacher": "small/reflow"},
+                "experiments.small.train.objective": {"kind": "edm"},
+                "experiments.small.sample": FLOW["sample"],
+                "experiments.small.seeds": [0, 1],
+            },
+            "waits for its own runs",
+        ),
+        (
+            {
+                "experiments.small.couplings.reflow.sampler": {
+                    "kind": "euler",
+                    "steps": 10_000,
+                    "rho": 9,
+                }
+            },
+            "euler's last time",
+        ),
+        (
+            {
+                "experiments.small.couplings.reflow": {
+                    "kind": "generator_augmented",
+                    "base": {**REFLOW, "teacher": "nix/ot"},
+                }
+            },
+            r"couplings\.reflow\.base\.teacher",
         ),
         ({"experiments.small.seeds": [1, 2]}, "flow has no run with seed 2"),
-        ({"experiments.flow.train.conditional": True}, "one of both is trained with labels"),
+        ({"experiments.flow.train.conditional": True}, "not both trained with labels"),
     ],
 )
 def test_teachers_that_cannot_be_are_refused(changes, said):
     with pytest.raises(UserError, match=said):
         reading.validate(params({**deepcopy(CHANGES), **changes}))
+
+
+def test_a_smoke_suite_has_the_teachers_of_its_runs():
+    """Whatever the first seeds are."""
+    reduced = smoke.reduced_suite(reading.validate(params(deepcopy(CHANGES))), "cpu", 3)
+    flow, small = (reduced.experiments[smoke.smoke_name(name)] for name in ("flow", "small"))
+    assert small.seeds == [1] and set(flow.seeds) == {0, 1}
+    assert small.couplings["reflow"].pairs == smoke.SAMPLES

@@ -25,6 +25,7 @@ from vct.lab.sampling import priors
 from vct.lab.sampling.drawing import Drawing, bounds
 from vct.lab.settings.diagnostics import DiagnosticsSettings
 from vct.lab.settings.params import Params
+from vct.lab.training import teacher
 
 
 def write(params: Params, run: RunId) -> None:
@@ -40,6 +41,7 @@ def write(params: Params, run: RunId) -> None:
             f"experiments.{run.experiment} asks for no diagnostics; add the section diagnostics."
         )
     trained, record = provenance.checked_run(params, run)
+    teacher.check(trained.coupling.teacher_run(run.seed), record)
     data = provenance.checked_data(run, record)
     files = provenance.checked_weights(run, sample, record)
     arrays, drawn = samples.read(run)

@@ -24,11 +24,13 @@ def text(model: LoadedModel, record: ExportRecord, license: str | None) -> str:
     """The card in Markdown, with the header that the Hub reads."""
     run, train = record.run, model.settings.train
     coupling = model.settings.coupling.label or model.settings.coupling.member
+    teacher = model.settings.coupling.teacher_run(run.id.seed)
+    taught = "" if teacher is None else f", whose pairs the flow of {teacher} made,"
     parts = [
         _header(model, record, license),
         f"# {run.run}",
         f"A {_kind(model)} of {record.data.name}, trained from scratch with the coupling "
-        f"*{coupling}* for {train.steps:,} steps of {train.batch_size} samples, seed "
+        f"*{coupling}*{taught} for {train.steps:,} steps of {train.batch_size} samples, seed "
         f"{run.id.seed}; {run.summary['parameters']:,} parameters."
         if run.initial_weights_sha256 is None
         else f"A {_kind(model)} of {record.data.name}, tuned with the coupling *{coupling}* for "

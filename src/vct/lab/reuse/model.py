@@ -130,16 +130,6 @@ class LoadedModel(nn.Module):
         x = torch.cat(list(drawing.some_results(prior, key, n)))
         return x if self.description.data().is_points else x.clamp(-1, 1)
 
-    @torch.no_grad()
-    def made_of(self, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the run's own sampler makes of noise (B, C, H, W) and one-hot labels (B, K)."""
-        device = eps.device
-        sampler = build.sampler(
-            self.description.sample, self.settings.train.t_max, self.description.bounds(device)
-        )
-        *_, x = sampler(self.function, self.coupling, [eps], labels)
-        return x
-
     def _drawing(
         self, n: int, labels: Labels | None, seed: int, mid_times: Sequence[float] | None
     ) -> Drawing:

@@ -16,6 +16,7 @@ from vct.lab.settings.base import (
     default,
 )
 from vct.lab.settings.networks import Network, Outputs
+from vct.lab.settings.samplers import AnySampler, HeunSettings
 
 
 class CouplingSettings(FamilySettings):
@@ -48,9 +49,14 @@ class CouplingSettings(FamilySettings):
         """Whether it asks the averaged model what it makes of noise alone."""
         return False
 
-    def teacher_run(self, seed: int) -> RunId | None:
-        """The run whose weights a run with this seed takes its pairs from, if it does."""
+    def taught(self) -> "ReflowSettings | None":
+        """The part of it that takes its pairs from another run, if any."""
         return None
+
+    def teacher_run(self, seed: int) -> RunId | None:
+        """The run whose flow makes the pairs of a run with this seed, if one does."""
+        taught = self.taught()
+        return None if taught is None else RunId.parse(f"{taught.teacher}/seed{seed}")
 
     def calls(self) -> float:
         """Calls of the averaged network that its plans take for each sample."""
@@ -181,20 +187,23 @@ class LoomSettings(CouplingSettings):
 class ReflowSettings(CouplingSettings):
     """Noise, and what a trained flow or diffusion network makes of it (arXiv 2209.03003).
 
-    `teacher` names the coupling of another experiment, of which each run takes the run of its seed.
+    `teacher` names the coupling of another experiment, of which each run takes the run of its seed;
+    the `sampler` makes the pairs of its final weights.
     """
 
     target = "vct.couplings.reflow:Reflow"
     label = "reflow"
-    aside: ClassVar[tuple[str, ...]] = ("clip_grad_norm", "teacher")
+    aside: ClassVar[tuple[str, ...]] = ("clip_grad_norm", "teacher", "sampler")
     needs_values = True
 
     kind: Literal["reflow"]
     teacher: Annotated[str, Field(pattern=rf"^{NAME.pattern}/{NAME.pattern}$")]
-    pairs: Annotated[int, Field(ge=1, le=100_000_000)] = 50_000
+    sampler: AnySampler = HeunSettings(kind="heun")
+    # Of which a draw of 24 bits reaches each.
+    pairs: Annotated[int, Field(ge=1, le=2**24)] = 50_000
 
-    def teacher_run(self, seed: int) -> RunId:
-        return RunId.parse(f"{self.teacher}/seed{seed}")
+    def taught(self) -> "ReflowSettings":
+        return self
 
 
 class VariationalSettings(CouplingSettings):
@@ -253,8 +262,8 @@ class SemidiscreteSettings(CouplingSettings):
 
 
 class OwnCouplingSettings(OwnSettings, CouplingSettings):
-    """A user's coupling, called as Class(**options); also with shape, sigma_data, t_max, classes or
-    count (of training points) where its signature takes them."""
+    """A user's coupling, called as Class(**options); also with shape, sigma_data, t_max, classes,
+    count (of training points) or noise_seed (that of the run) where its signature takes them."""
 
     kind: DottedPath
 
@@ -304,8 +313,8 @@ class GeneratorAugmentedSettings(CouplingSettings):
     def needs_generator(self) -> bool:
         return self.base.needs_generator()
 
-    def teacher_run(self, seed: int) -> RunId | None:
-        return self.base.teacher_run(seed)
+    def taught(self) -> ReflowSettings | None:
+        return self.base.taught()
 
 
 if TYPE_CHECKING:

@@ -140,6 +140,7 @@ class Params(Section):
             )
         self._check_start(name)
         self._check_teachers(name)
+        self._check_rings(name)
         form = self.datasets[dataset].form
         if form == "points" and train.flip:
             raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
@@ -169,30 +170,43 @@ class Params(Section):
     def _check_teachers(self, name: str) -> None:
         """Runs that make pairs for experiment `name` must be flows of the same data and seeds."""
         one = self.experiments[name]
-        for variant in one.variants:
-            key = f"experiments.{name}.couplings.{variant}.teacher"
-            run = one.couplings[variant].teacher_run(0)
-            if run is None:
+        for coupling, settings in one.couplings.items():
+            taught = settings.taught()
+            if taught is None:
                 continue
-            _refer(key, "experiment", run.experiment, self.experiments)
-            teacher = self.experiments[run.experiment]
-            _refer(key, "coupling", run.coupling, teacher.couplings)
-            if run.experiment == name:
-                raise ValueError(f"{key}: an experiment cannot be taught by its own runs")
-            if teacher.train.objective.trains == "consistency":
-                raise ValueError(
-                    f"{key}: objective {teacher.train.objective.member} trains no flow; name a run "
-                    "of objective flow or edm"
-                )
-            if teacher.train.dataset != one.train.dataset:
-                raise ValueError(f"{key}: {run.experiment} has other data; name one of the same")
-            if teacher.train.conditional != one.train.conditional:
-                raise ValueError(f"{key}: one of both is trained with labels; train both alike")
-            if missing := set(one.seeds) - set(teacher.seeds):
-                raise ValueError(
-                    f"{key}: {run.experiment} has no run with seed {min(missing)}, and each run is "
-                    "taught by that of its seed; add it there"
-                )
+            inside = "" if taught is settings else ".base"
+            key = f"experiments.{name}.couplings.{coupling}{inside}.teacher"
+            experiment, _, variant = taught.teacher.partition("/")
+            _refer(key, "experiment", experiment, self.experiments)
+            teacher = self.experiments[experiment]
+            _refer(key, "coupling", variant, dict.fromkeys(teacher.variants))
+            if why := _unfit(teacher, one):
+                raise ValueError(f"{key}: {experiment} {why}")
+            if taught.sampler.takes == "consistency":
+                raise ValueError(f"{key}: the sampler {taught.sampler.member} asks for no flow")
+            taught.sampler.check(
+                teacher.train.t_max, teacher.train.objective.least_time(teacher.train.t_max)
+            )
+
+    def _check_rings(self, name: str) -> None:
+        """No experiment may wait for its own runs, by way of others."""
+        waits, seen = [name], set[str]()
+        while waits:
+            for other in self._started_from(waits.pop()) - seen:
+                if other == name:
+                    raise ValueError(
+                        f"experiments.{name}: it waits for its own runs, to start from them or to "
+                        f"be taught, by way of {', '.join(sorted(seen)) or 'itself'}; name others"
+                    )
+                seen.add(other)
+                waits.append(other)
+
+    def _started_from(self, name: str) -> set[str]:
+        """Experiments whose runs those of an experiment wait for."""
+        one = self.experiments[name]
+        runs = [RunId.of_weights(one.train.initial_weights or "")]
+        runs += [coupling.teacher_run(0) for coupling in one.couplings.values()]
+        return {run.experiment for run in runs if run is not None}
 
     def dataset(self, name: str) -> DatasetSettings:
         """The data set called `name`, or a UserError with the nearest names."""
@@ -270,3 +284,19 @@ def _as_number(word: str) -> str | None:
 def _refer(key: str, what: str, name: str, known: dict[str, Any]) -> None:
     if name not in known:
         raise ValueError(f"{key}: {registry.unknown(what, name, known)}")
+
+
+def _unfit(teacher: ExperimentSettings, taught: ExperimentSettings) -> str | None:
+    """Why runs of an experiment cannot make the pairs of another's."""
+    if teacher.train.objective.trains != "denoiser":
+        return "trains no flow; name a run of objective flow or edm"
+    if teacher.train.dataset != taught.train.dataset:
+        return "has other data; name one of the same"
+    if teacher.train.conditional != taught.train.conditional:
+        return "and this one are not both trained with labels; train both alike"
+    if missing := set(taught.seeds) - set(teacher.seeds):
+        return (
+            f"has no run with seed {min(missing)}, and each run is taught by that of its seed; "
+            "add it there"
+        )
+    return None

@@ -128,12 +128,17 @@ def statistics_inputs(place: StatisticsId) -> list[str]:
     return [str(dataset_dir(place.dataset)), str(extractor_dir(place.extractor))]
 
 
-def inputs(params: Params, experiment: str) -> dict[str, list[str]]:
-    """What the stages of an experiment read, by stage; `{run}` is the folder of a run."""
+def inputs(params: Params, experiment: str, coupling: str | None = None) -> dict[str, list[str]]:
+    """What the stages of an experiment read, by stage; `{run}` is the folder of a run.
+
+    Args:
+        coupling: of which; None lists what any of the variants reads.
+    """
     one = params.experiment(experiment)
     data, start = str(dataset_dir(one.train.dataset)), one.train.initial_weights or ""
     made_by_a_stage = RunId.of_weights(start) or pretrained_name(start)
-    teachers = [teacher for name in one.variants if (teacher := one.couplings[name].teacher_run(0))]
+    names = one.variants if coupling is None else one.couplings.keys() & {coupling}
+    teachers = [teacher for name in names if (teacher := one.couplings[name].teacher_run(0))]
     taught = [
         f"results/{each.experiment}/{each.coupling}/seed{{seed}}/{file}"
         for each in dict.fromkeys(teachers)
@@ -153,7 +158,7 @@ def inputs(params: Params, experiment: str) -> dict[str, list[str]]:
         "train": [data, *([start] if made_by_a_stage else []), *taught],
         "prior": [data, *(f"{{run}}/{file}" for file in to_sample)],
         "sample": [data, *weights],
-        "diagnose": [data, *judge, *weights, "{run}/samples.npz", *others],
+        "diagnose": [data, *judge, *weights, "{run}/samples.npz", *others, *taught],
         "floor": [data, *judge],
         "score": [data, *judge, *(f"{{run}}/{file}" for file in to_score)],
     }
@@ -164,7 +169,7 @@ def input_files(params: Params, stage: str, wildcards: Any) -> list[str]:
     names = [wildcards.get(key) for key in ("experiment", "coupling", "seed")]
     run = "results/{}/{}/seed{}".format(*names)
     paths = dict.fromkeys(
-        path.format(run=run, seed=names[2]) for path in inputs(params, names[0])[stage]
+        path.format(run=run, seed=names[2]) for path in inputs(params, names[0], names[1])[stage]
     )
     return files(*paths)
 

@@ -6,6 +6,7 @@ and data sets in whose place MNIST images stand `stand-in-...`.
 """
 
 import hashlib
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,14 @@ def reduced_suite(params: Params, suite: str, steps: int) -> Params:
         name: name if _at_hand(settings) else smoke_name(name, STAND_IN)
         for name, settings in sets.items()
     }
+    seeds = _seeds(experiments)
     content = {
         "datasets": {called[name]: _data(name, settings) for name, settings in sets.items()},
         "extractors": {
             smoke_name(name): _extractor(settings, called) for name, settings in extractors.items()
         },
         "experiments": {
-            smoke_name(name): _experiment(one, steps, called, extractors)
+            smoke_name(name): _experiment(one, seeds[name], steps, called, extractors)
             for name, one in experiments.items()
         },
         "suites": {smoke_name(suite): [smoke_name(name) for name in members]},
@@ -166,14 +168,26 @@ def _has_weights(settings: ExtractorSettings) -> bool:
 # --- experiments -----------------------------------------------------------------------------
 
 
+def _seeds(experiments: dict[str, ExperimentSettings]) -> dict[str, list[int]]:
+    """The first of each experiment, and of teachers those of the runs that they teach."""
+    found = {name: one.seeds[:1] for name, one in experiments.items()}
+    for name, one in experiments.items():  # teachers come after those that they teach
+        for coupling, seed in itertools.product(one.couplings.values(), found[name]):
+            run = coupling.teacher_run(seed)
+            if run is not None and seed not in found[run.experiment]:
+                found[run.experiment] = [*found[run.experiment], seed]
+    return found
+
+
 def _experiment(
     one: ExperimentSettings,
+    seeds: list[int],
     steps: int,
     called: dict[str, str],
     extractors: dict[str, ExtractorSettings],
 ) -> dict[str, Any]:
     given = one.model_dump(mode="json")
-    given["seeds"] = given["seeds"][:1]
+    given["seeds"] = seeds
     train, sample, score = given["train"], given["sample"], given["score"]
     train |= {
         "dataset": called[one.train.dataset],
@@ -188,6 +202,8 @@ def _experiment(
         if "teacher" in inner:
             experiment, _, of = inner["teacher"].partition("/")
             inner |= {"teacher": f"{smoke_name(experiment)}/{of}", "pairs": SAMPLES}
+            if "steps" in inner["sampler"]:
+                inner["sampler"]["steps"] = min(inner["sampler"]["steps"], HEUN_STEPS)
     if isinstance(one.train.ema, PostHocSettings):
         train["ema"]["kept"] = min(one.train.ema.kept, max(2, steps))
     sample |= {
