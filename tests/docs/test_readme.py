@@ -77,6 +77,16 @@ def test_the_verdict_is_the_committed_one():
         assert f"{one['mean']:.1f} ± {one['sd']:.1f}" in README and one["n"] == 12
     timed = found[(found.opponents == "study-digits-time")].set_index("row")["difference"]
     assert timed["model-ot"] > 0 and timed["variational"] > 0, "the leads that the README denies"
+    again = found[found.experiment == "study-digits-uses4"].iloc[0]
+    assert again.n == 12 and again.best == "ot" and again.difference < 0
+    assert f"(p = {again.p_holm:.4f})" in README
+    for experiment, row in (("study-digits-uses4", "model-ot"), ("study-digits-uses4-time", "ot")):
+        same = (frame.experiment == experiment) & (frame.coupling == row) & (frame.steps == 1)
+        one = frame[same].iloc[0]
+        assert f"{one['mean']:.1f} ± {one['sd']:.1f}" in README
+    small = found.set_index(["experiment", "row", "against"]).loc["study-mnist14"].loc["model-ot"]
+    assert f"leads by {-small.difference.iloc[0]:.1f} at equal" in README
+    assert found[found.experiment == "study-mnist14-uses4"].p_holm.iloc[0] > 0.05
 
 
 def test_the_loop_is_the_example():
