@@ -115,10 +115,19 @@ def _panel(
     axes.axhline(0, color=style.FAINT, linewidth=0.8)
     axes.set_xscale("log")
     places = sorted(set(rows[column]))
-    axes.set_xticks(places)
+    axes.set_xticks(_apart(places))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if places:
         axes.set_xlim(places[0] / 1.4, places[-1] * 1.4)
     axes.grid(True, axis="y", color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _apart(places: list[float]) -> list[float]:
+    """Those of rising places whose labels do not run into each other on a logarithmic axis."""
+    kept: list[float] = []
+    for place in places:
+        if not kept or place >= 1.15 * kept[-1]:
+            kept.append(place)
+    return kept
