@@ -79,6 +79,15 @@ def test_the_sampler_noises_anew_with_independent_noise():
     assert torch.equal(Reflow(Gaussian()).couple(x, eps), eps)
 
 
+def test_without_a_flow_it_says_so():
+    coupling = Reflow(pairs=4)
+    with pytest.raises(Misfit, match="Reflow needs a flow"):
+        pair(coupling)
+    copied = deepcopy(coupling)
+    coupling.learn_from(Gaussian())
+    assert torch.equal(pair(coupling).x, pair(copied).x)
+
+
 def test_a_flow_that_gives_something_else():
     with pytest.raises(Misfit, match=r"Reflow.flow has shape"):
         pair(Reflow(lambda eps, labels: eps[:, :1], pairs=8))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vct import rng
 from vct.couplings.base import Call, Coupling, Pair, PairingContext
-from vct.misfit import check
+from vct.misfit import Misfit, check
 
 
 class Reflow(Coupling):
@@ -20,7 +20,8 @@ class Reflow(Coupling):
     would have started from is not known.
 
     Args:
-        flow: makes samples (B, C, H, W) of noise and one-hot labels (B, K).
+        flow: makes samples (B, C, H, W) of noise and one-hot labels (B, K); it may be given later,
+            by `learn_from`.
         classes: number of classes K of a conditional training, else 0.
         pairs: how many are made, as many of each class.
         noise_seed: of their noise.
@@ -30,11 +31,15 @@ class Reflow(Coupling):
     scope = "sample"
 
     def __init__(
-        self, flow: Call, classes: int = 0, pairs: int = 50_000, noise_seed: int = 0
+        self, flow: Call | None = None, classes: int = 0, pairs: int = 50_000, noise_seed: int = 0
     ) -> None:
         super().__init__()
         self.classes = classes
         self._made = _Made(flow, pairs, noise_seed)
+
+    def learn_from(self, flow: Call) -> None:
+        """Have the pairs of this coupling, and of its copies, made by `flow`."""
+        self._made.flow = flow
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         return eps
@@ -68,7 +73,9 @@ class _Made:
 
     def of(self, like: Tensor, classes: int, context: PairingContext) -> tuple[Tensor, Tensor]:
         """Samples and noise (N, C, H, W); N a multiple of the number of classes."""
-        if self.found is None and self.flow is not None:
+        if self.found is None:
+            if self.flow is None:
+                raise Misfit("Reflow needs a flow, which makes its pairs")
             kinds = max(classes, 1)
             count = -(-self.count // kinds) * kinds
             shape = (count, *like.shape[1:])
@@ -80,6 +87,5 @@ class _Made:
             made = context.divided(self.flow, noise, labels)
             check("Reflow.flow", made, shape)
             self.found, self.flow = (made.to(like.dtype), noise), None
-        assert self.found is not None
         made, noise = self.found
         return made.to(like.device), noise.to(like.device)

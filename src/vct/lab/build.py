@@ -118,9 +118,8 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
     from vct import rng
     from vct.lab.data.batches import everything
     from vct.lab.model import Model
-    from vct.lab.training.teacher import Flow
 
-    train, taught = settings.train, settings.coupling.taught()
+    train = settings.train
     classes = _classes(train, dataset) if train.conditional else 0
     network_rng, coupling_rng = rng.key(seed, "init", "network"), rng.key(seed, "init", "coupling")
     shape = dataset.shape
@@ -135,7 +134,6 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             points=lambda: everything(dataset, train.conditional, train.flip),
             count=dataset.meta.train,
             noise_seed=seed,
-            **({} if taught is None else {"flow": Flow.of(taught, seed, dataset)}),
             watched=lambda steps: counted(steps, len(steps), "steps to the plan"),
             **data,
         )

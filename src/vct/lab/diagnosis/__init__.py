@@ -48,6 +48,7 @@ def write(params: Params, run: RunId) -> None:
     provenance.check_samples(run, drawn, sample, record)
     train, seed = trained.train, rng.key(run.seed, "diagnostics")
     model = weights.load(run, trained, data, device, sample.ema_width)
+    teacher.teach(model.coupling, trained.coupling, run.seed, data)
     f = build.consistency_function(train, model.network)
     subject = Subject(
         train=train,

@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vct.couplings.base import Coupling
 from vct.couplings.independent import Independent
+from vct.couplings.reflow import Reflow
 from vct.lab import build, records
 from vct.lab.data.dataset import Dataset, Split
 from vct.lab.errors import UserError
@@ -15,7 +17,7 @@ from vct.lab.files.whole import file_sha256
 from vct.lab.processes.streams import say
 from vct.lab.records import RunRecord
 from vct.lab.runs import weights
-from vct.lab.settings.couplings import ReflowSettings
+from vct.lab.settings.couplings import CouplingSettings, ReflowSettings
 from vct.lab.settings.run import RunSettings
 from vct.lab.settings.samplers import SamplerSettings
 from vct.preconditioning import ConsistencyFunction
@@ -61,6 +63,16 @@ class Flow:
         _, f, sampler = self._read
         *_, x = sampler(f, Independent(), [eps], labels)
         return x
+
+
+def teach(coupling: Coupling, settings: CouplingSettings, seed: int, data: Dataset) -> None:
+    """Have the pairs of a run's coupling made by its teacher, where it has one."""
+    taught = settings.taught()
+    if taught is None:
+        return
+    for part in coupling.modules():
+        if isinstance(part, Reflow):
+            part.learn_from(Flow.of(taught, seed, data))
 
 
 def sha256(teacher: RunId | None) -> str | None:

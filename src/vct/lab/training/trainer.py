@@ -20,7 +20,7 @@ from vct.lab.processes.progress import Progress
 from vct.lab.processes.streams import say
 from vct.lab.settings.run import RunSettings
 from vct.lab.settings.runtime import RuntimeSettings
-from vct.lab.training import checkpoint, gradients, initial
+from vct.lab.training import checkpoint, gradients, initial, teacher
 from vct.lab.training.divergence import Diverged, DivergenceWatch, all_finite, answers_finite
 from vct.lab.training.log import LogFile, MetricAccumulator, Speed
 from vct.lab.training.outputs import PendingFiles, TrainingResult
@@ -59,6 +59,7 @@ class Trainer:
         self.device = build.device(runtime)
         precision.set_float32(train.precision)
         self.model = build.model(settings, dataset, seed).to(self.device).train()
+        teacher.teach(self.model.coupling, settings.coupling, seed, dataset)
         initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)
