@@ -133,8 +133,9 @@ class Objective(ABC):
         draw: Draw,
     ) -> Tensor:
         """The answer (B, C, H, W) at the upper level, which is trained."""
+        second = {"r": levels.r} if self.two_times else {}
         with draw.dropout("network"):
-            return f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels)
+            return f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels, **second)
 
     def target(
         self,

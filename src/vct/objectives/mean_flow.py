@@ -64,17 +64,6 @@ class MeanFlow(Flow):
         error = super().weighted(distance, levels)
         return error / (error.detach() + self.c) ** self.power
 
-    def student(
-        self,
-        f: ConsistencyFunction,
-        pair: Pair,
-        levels: Levels,
-        labels: Tensor | None,
-        draw: Draw,
-    ) -> Tensor:
-        with draw.dropout("network"):
-            return f(f.kernel(pair.x, pair.z, levels.t), levels.t, labels, levels.r)
-
     @torch.no_grad()
     def target(
         self,
