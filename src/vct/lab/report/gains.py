@@ -115,7 +115,7 @@ def _panel(
     axes.axhline(0, color=style.FAINT, linewidth=0.8)
     axes.set_xscale("log")
     places = sorted(set(rows[column]))
-    axes.set_xticks(_apart(places))
+    axes.set_xticks(apart(places))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if places:
@@ -124,7 +124,7 @@ def _panel(
     axes.set_axisbelow(True)
 
 
-def _apart(places: list[float]) -> list[float]:
+def apart(places: list[float]) -> list[float]:
     """Those of rising places whose labels do not run into each other on a logarithmic axis."""
     kept: list[float] = []
     for place in places:
