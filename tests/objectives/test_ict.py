@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from support import KERNELS, tiny_network
 
+from vct.couplings.base import Pair
 from vct.objectives.ict import ICT
+from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 from vct.schedules import interval_probabilities
 
 SHAPE = (2, 3, 3)
@@ -97,3 +101,70 @@ def test_divergence_weighs_as_much_as_the_last_interval():
         drawn = objective.levels(step, 1000, 2, torch.Generator().manual_seed(0))
         grid = objective.grid(drawn.grid_points)
         assert 1 / drawn.kl_scale == pytest.approx((grid[-1] - grid[-2]).item(), rel=1e-6)
+
+
+def test_the_cauchy_distance_is_the_likelihood_of_that_distribution():
+    given = difference(0.01)
+    norms = given.flatten(1).norm(dim=1).numpy()
+    law = scipy.stats.cauchy(scale=C * math.sqrt(2))
+    torch.testing.assert_close(
+        distance("cauchy", given), torch.from_numpy(law.logpdf(0) - law.logpdf(norms))
+    )
+
+
+def test_outliers_pull_less_on_the_cauchy_distance_the_farther_they_are():
+    pulls = []
+    for scale in (1.0, 10.0, 100.0):
+        student = torch.full((1, *SHAPE), scale, requires_grad=True)
+        ICT(80.0, distance="cauchy").distance(student, torch.zeros(1, *SHAPE)).sum().backward()
+        pulls.append(student.grad.norm().item())
+    assert pulls[0] == pytest.approx(10 * pulls[1], rel=1e-3)
+    assert pulls[1] == pytest.approx(10 * pulls[2], rel=1e-3)
+
+
+PAIR = Pair(
+    *torch.randn(2, 40, 1, 4, 4, generator=torch.Generator().manual_seed(3)), torch.zeros(40)
+)
+
+
+def compared(objective, grid_points):
+    f = ConsistencyFunction(tiny_network(1), KERNELS["ve"], 0.5, objective.train_t_min)
+    grid = objective.grid(grid_points)
+    index = torch.arange(40) % (grid_points - 1)
+    levels = objective.levels_at(grid, index)
+    return objective.compared(f, PAIR, levels, None, Draw(0, 0)).detach(), levels, f
+
+
+@pytest.mark.parametrize("kind", ["per-element", "norm", "cauchy"])
+def test_the_constant_falls_with_the_number_of_intervals(kind):
+    """With four times the first number, that of a power of 1/2 is half of huber_c."""
+    falling, _, _ = compared(ICT(80.0, s0=10, s1=40, distance=kind, c_power=0.5), 41)
+    half, _, _ = compared(ICT(80.0, s0=10, s1=40, distance=kind, huber_c=0.00027), 41)
+    torch.testing.assert_close(falling, half)
+    first, _, _ = compared(ICT(80.0, s0=10, s1=40, distance=kind, c_power=0.5), 11)
+    assert torch.equal(first, compared(ICT(80.0, s0=10, s1=40, distance=kind), 11)[0])
+
+
+@pytest.mark.parametrize("points", [11, 41])
+def test_diffusion_loss_is_added_at_the_times_next_to_the_data(points):
+    objective = ICT(80.0, s0=10, s1=40, diffusion=3.0, early=0.4)
+    found, levels, f = compared(objective, points)
+    plain, _, _ = compared(ICT(80.0, s0=10, s1=40), points)
+    with torch.no_grad():
+        off = f(f.kernel(PAIR.x, PAIR.z, levels.t), levels.t) - PAIR.x
+    near = torch.arange(40) % (points - 1) < 0.4 * (points - 1)
+    added = levels.weight * (found - plain)
+    torch.testing.assert_close(
+        added[near], 3 * off.square().flatten(1).sum(dim=1)[near], rtol=2e-3, atol=1e-3
+    )
+    assert near.any() and not added[~near].any()
+
+
+class OwnDistance(ICT):
+    def distance(self, student, teacher):
+        return (student - teacher).flatten(1).abs().sum(dim=1)
+
+
+def test_a_distance_of_ones_own_takes_two_batches():
+    found, _, _ = compared(OwnDistance(80.0), 11)
+    assert (found > 0).all()

@@ -27,7 +27,7 @@ class Sinkhorn(Coupling):
             every T, dimension and scale of the data.
         iterations: most iterations of Sinkhorn's algorithm. The marginals are right after any
             number of them (`feasible`).
-        over: see `vct.couplings.minibatch_ot.MinibatchOT`.
+        over, pool: see `vct.couplings.minibatch_ot.MinibatchOT`.
     """
 
     plans_ahead = True
@@ -37,9 +37,11 @@ class Sinkhorn(Coupling):
         entropy: float = 0.1,
         iterations: int = 100,
         over: Literal["batch", "device"] = "batch",
+        pool: int = 1,
     ) -> None:
         super().__init__()
-        self.entropy, self.iterations, self.scope = entropy, iterations, over
+        self.entropy, self.iterations = entropy, iterations
+        self.scope, self.pool = over, pool
 
     @torch.no_grad()
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:

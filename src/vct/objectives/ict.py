@@ -5,7 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from vct.couplings.base import Pair
 from vct.objectives.base import Levels, Objective
+from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 from vct.schedules import grid_points, interval_probabilities, karras_grid
 
 
@@ -18,9 +21,17 @@ class ICT(Objective):
         rho: exponent of the grid.
         t_min: first point of the grid.
         p_mean, p_std: mean and standard deviation of ln t of the lognormal over the intervals.
-        huber_c: c of the pseudo-Huber distance is huber_c sqrt(D), D the dimension of the data.
-        distance: "per-element" sums sqrt(d^2 + c^2) - c over the elements, as the published VCT
-            code does; "norm" applies it to the vector norm, as the iCT paper does (eq. 8).
+        huber_c: c of the distance is huber_c sqrt(D), D the dimension of the data.
+        distance: "per-element" sums the pseudo-Huber sqrt(d^2 + c^2) - c over the elements, as the
+            published VCT code does; "norm" applies it to the vector norm, as the iCT paper does
+            (eq. 8); "cauchy" is log(1 + |d|^2 / 2 c^2), on which outliers pull the less the
+            farther they are (arXiv 2502.01441).
+        c_power: c falls with the number of intervals, as (s0 / (N-1))^c_power: neighbours of a
+            finer grid differ less, in proportion for 1 (that paper's adaptive c, by a power of
+            ours).
+        diffusion: weight of |f - x|^2, which is added at the times next to the data (that paper's
+            early diffusion loss).
+        early: share of the intervals where it is added.
     """
 
     def __init__(
@@ -34,11 +45,14 @@ class ICT(Objective):
         p_std: float = 2.0,
         huber_c: float = 0.00054,
         distance: str = "per-element",
+        c_power: float = 0.0,
+        diffusion: float = 0.0,
+        early: float = 0.25,
     ) -> None:
         self.t_max, self.s0, self.s1, self.rho = t_max, s0, s1, rho
         self.p_mean, self.p_std = p_mean, p_std
-        self.huber_c, self.per_element = huber_c, distance == "per-element"
-        self.t_min = t_min
+        self.huber_c, self.kind, self.c_power = huber_c, distance, c_power
+        self.t_min, self.diffusion, self.early = t_min, diffusion, early
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self._last: dict[int, float] = {}
 
@@ -72,10 +86,39 @@ class ICT(Objective):
             self._last = {n: float(grid[-1] - grid[-2])}
         return self._last[n]
 
-    def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Pseudo-Huber distance with c = huber_c sqrt(D) (iCT, eq. 8)."""
+    def compared(
+        self,
+        f: ConsistencyFunction,
+        pair: Pair,
+        levels: Levels,
+        labels: Tensor | None,
+        draw: Draw,
+    ) -> Tensor:
+        student = self.student(f, pair, levels, labels, draw)
+        target = self.target(f, pair, levels, labels, draw)
+        finer = (self.s0 / (levels.grid_points - 1)) ** self.c_power
+        # A distance of one's own need not know of it.
+        distance = self.distance(student, target, **({"finer": finer} if self.c_power else {}))
+        if self.diffusion:
+            # Times t - r, since the distance is divided by it.
+            gap = torch.where(levels.t <= self.latest, levels.t - levels.r, 0)
+            off = (student - pair.x).square().flatten(1).sum(dim=1)
+            distance = distance + self.diffusion * gap * off
+        return distance
+
+    @property
+    def latest(self) -> float:
+        """Time up to which the diffusion loss is added: the share `early` of any grid."""
+        low, high = (time ** (1 / self.rho) for time in (self.t_min, self.t_max))
+        return float((low + self.early * (high - low)) ** self.rho) * (1 + 1e-6)
+
+    def distance(self, student: Tensor, teacher: Tensor, finer: float = 1.0) -> Tensor:
+        """Pseudo-Huber (iCT, eq. 8) or Cauchy distance with c = huber_c sqrt(D) `finer`."""
         difference = (student - teacher).flatten(1)
-        c = self.huber_c * math.sqrt(difference.shape[1])
-        if self.per_element:
+        c = self.huber_c * math.sqrt(difference.shape[1]) * finer
+        if self.kind == "per-element":
             return (torch.sqrt(difference**2 + c**2) - c).sum(dim=1)
-        return torch.sqrt((difference**2).sum(dim=1) + c**2) - c
+        squared = (difference**2).sum(dim=1)
+        if self.kind == "cauchy":
+            return torch.log1p(squared / (2 * c**2))
+        return torch.sqrt(squared + c**2) - c

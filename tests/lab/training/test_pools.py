@@ -54,6 +54,17 @@ def test_a_pool_is_paired_at_the_least_cost_and_uses_every_noise_once(pairs, ste
     assert float((x * z).sum()) == pytest.approx(float((x @ eps.T).numpy()[best].sum()), rel=1e-5)
 
 
+def test_an_entropic_plan_is_one_of_all_batches_of_the_pool(pairs, tmp_path):
+    """At little entropy it is the exact plan, which no batch's own plan is."""
+    made = trainer(tmp_path, {"kind": "sinkhorn", "entropy": 0.005, "iterations": 5000, "pool": 3})
+    exact = trainer(tmp_path / "exact")
+    for training in (made, exact):
+        for step in range(3):
+            training.loss.backward(step, training.batches.at(step))
+    entropic, expected = (torch.cat([z for _, z in part]) for part in (pairs[:3], pairs[3:]))
+    torch.testing.assert_close(entropic, expected)
+
+
 def test_a_training_that_goes_on_inside_a_pool_pairs_as_one_that_was_not_stopped(pairs, tmp_path):
     first, other = trainer(tmp_path / "a"), trainer(tmp_path / "b")
     for step in (3, 4, 5):

@@ -71,37 +71,31 @@ class IndependentSettings(CouplingSettings):
     kind: Literal["independent"]
 
 
-# On the global batch, or on what each device holds.
-Over = Annotated[Literal["batch", "device"], Field(exclude_if=default("batch"))]
+class PlanSettings(CouplingSettings):
+    """A plan of the global batch, of what each device holds, or of `pool` batches together."""
+
+    transports = True
+
+    over: Annotated[Literal["batch", "device"], Field(exclude_if=default("batch"))] = "batch"
+    pool: Annotated[int, Field(ge=1, le=10_000, exclude_if=default(1))] = 1
+
+    @model_validator(mode="after")
+    def _pools_batches(self) -> "PlanSettings":
+        if self.pool > 1 and self.over == "device":
+            raise ValueError("pool: a pool is of whole batches; remove it, or over: device")
+        return self
 
 
-# So many batches are paired together.
-Pool = Annotated[int, Field(ge=1, le=10_000, exclude_if=default(1))]
-
-
-def _check_pool(pool: int, over: str) -> None:
-    if pool > 1 and over == "device":
-        raise ValueError("pool: a pool is of whole batches; remove it, or over: device")
-
-
-class MinibatchOTSettings(CouplingSettings):
+class MinibatchOTSettings(PlanSettings):
     """Optimal transport between the images and the noise of a batch, or of `pool` batches."""
 
     target = "vct.couplings.minibatch_ot:MinibatchOT"
     label = "minibatch OT"
-    transports = True
 
     kind: Literal["ot"]
-    over: Over = "batch"
-    pool: Pool = 1
-
-    @model_validator(mode="after")
-    def _pools_batches(self) -> "MinibatchOTSettings":
-        _check_pool(self.pool, self.over)
-        return self
 
 
-class ConditionalOTSettings(CouplingSettings):
+class ConditionalOTSettings(PlanSettings):
     """Optimal transport in which noise that changes its class has a price (arXiv 2503.10636).
 
     `weight` is that price, in the unit of `sinkhorn`'s entropy; only for conditional trainings.
@@ -109,18 +103,10 @@ class ConditionalOTSettings(CouplingSettings):
 
     target = "vct.couplings.conditional_ot:ConditionalOT"
     label = "conditional OT"
-    transports = True
     needs_labels = True
 
     kind: Literal["c2ot"]
     weight: Weight = 1.0
-    over: Over = "batch"
-    pool: Pool = 1
-
-    @model_validator(mode="after")
-    def _pools_batches(self) -> "ConditionalOTSettings":
-        _check_pool(self.pool, self.over)
-        return self
 
 
 class NearestNoiseSettings(CouplingSettings):
@@ -231,17 +217,15 @@ class VariationalSettings(CouplingSettings):
         return self
 
 
-class SinkhornSettings(CouplingSettings):
-    """Entropic optimal transport between the images and the noise of a batch."""
+class SinkhornSettings(PlanSettings):
+    """Entropic transport between the images and the noise of a batch, or of `pool` batches."""
 
     target = "vct.couplings.sinkhorn:Sinkhorn"
     label = "minibatch OT (Sinkhorn)"
-    transports = True
 
     kind: Literal["sinkhorn"]
     entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 0.1
     iterations: Count = 100
-    over: Over = "batch"
 
 
 class SemidiscreteSettings(CouplingSettings):

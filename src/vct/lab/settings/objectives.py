@@ -63,12 +63,18 @@ class ICTSettings(ObjectiveSettings):
     p_mean: LogTime = -1.1
     p_std: LogTimeSpread = 2.0
     huber_c: Annotated[float, Field(ge=1e-9, le=1e3)] = 0.00054
-    distance: Literal["per-element", "norm"] = "per-element"
+    distance: Literal["per-element", "norm", "cauchy"] = "per-element"
+    # Of arXiv 2502.01441.
+    c_power: Annotated[float, Field(ge=0, le=4, exclude_if=default(0.0))] = 0.0
+    diffusion: Annotated[Weight, Field(exclude_if=default(0.0))] = 0.0
+    early: Annotated[float, Field(gt=0, le=1, exclude_if=default(0.25))] = 0.25
 
     @model_validator(mode="after")
     def _order(self) -> "ICTSettings":
         if self.s1 < self.s0:
             raise ValueError(f"s1 ({self.s1}) must not be smaller than s0 ({self.s0})")
+        if not self.diffusion and "early" in self.model_fields_set:
+            raise ValueError("early: is of the diffusion loss; remove it, or set diffusion")
         return self
 
     def check(self, t_max: float) -> None:
