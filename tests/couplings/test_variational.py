@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from support import KERNELS, MLP, UNET, dataset, pairing, randomise, run_settings
 from torch.distributions import Normal, kl_divergence
 
+from vct.couplings.minibatch_ot import MinibatchOT
 from vct.couplings.variational import Variational, gaussian_kl
 from vct.lab import build
+from vct.misfit import Misfit
 from vct.objectives.base import Levels
 from vct.objectives.ict import ICT
 from vct.rng import Draw
@@ -188,3 +191,64 @@ def test_dropout_of_the_encoder_depends_on_the_step():
 
     assert torch.equal(z(1), z(1))
     assert not torch.equal(z(1), z(2))
+
+
+def over(base, **options):
+    return randomise(built(initial_std=0.6, base=base, **options)).eval()
+
+
+def test_over_a_base_it_moves_and_scales_the_noise_of_the_base():
+    coupling, x, eps = over({"kind": "ot"}), images(5), torch.randn(5, *SHAPE)
+    mean, std = coupling.encoded(x)
+    plan = MinibatchOT().couple(x, eps)
+    assert not torch.equal(plan, eps)
+    pair = coupling.pair(x, eps, context(5))
+    torch.testing.assert_close(pair.z, mean + std * plan)
+    torch.testing.assert_close(coupling.couple(x, eps), pair.z)
+    torch.testing.assert_close(pair.kl, gaussian_kl(mean, std))
+
+
+def test_over_a_base_it_pairs_as_many_samples_together_as_the_base():
+    """The sampler and the training step go by these."""
+    assert built().scope == "sample"
+    pooled = over({"kind": "ot", "pool": 4})
+    assert (pooled.scope, pooled.pool) == ("batch", 4)
+    assert over({"kind": "knn"}).scope == "sample"
+
+
+def test_noise_that_depends_on_the_data_has_no_posterior():
+    assert over({"kind": "ot"}).posterior(images(2)) is None
+    assert randomise(built()).posterior(images(2)) is not None
+
+
+def test_points_and_weights_of_the_base_are_kept():
+    coupling, x, eps = over({"kind": "weighted"}), images(5), torch.randn(5, *SHAPE)
+    torch.testing.assert_close(
+        coupling.pair(x, eps, context(5)).weight, coupling.base.pair(x, eps, context(5)).weight
+    )
+    other = over({"kind": "semidiscrete", "iterations": 5})
+    pair = other.pair(x, eps, context(5))
+    torch.testing.assert_close(pair.x, other.base.pair(x, eps, context(5)).x)
+    assert not torch.equal(pair.x, x)
+    mean, std = other.encoded(pair.x)
+    torch.testing.assert_close(pair.z, mean + std * eps)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base": {"kind": "loom"}}, "base: the noises that images keep cannot be moved"),
+        ({"base": {"kind": "ot"}, "prior": "moments"}, "prior: moments are those of independent"),
+        ({"base": {"kind": "ot", "clip_grad_norm": 1.0}}, "base.clip_grad_norm would do nothing"),
+        ({"base": {"kind": "variational", "kl_weight": 1, "encoder": MLP}}, "unknown member"),
+    ],
+)
+def test_bases_that_would_do_nothing_or_harm_are_refused(options, message):
+    with pytest.raises(ValidationError, match=message):
+        built(**options)
+
+
+def test_a_library_user_is_told_which_bases_fit():
+    for base, prior in ((built(), "standard"), (MinibatchOT(), "moments")):
+        with pytest.raises(Misfit, match="must learn nothing"):
+            Variational(torch.nn.Identity(), 1.0, prior=prior, shape=SHAPE, base=base)

@@ -123,7 +123,7 @@ class Coupling(nn.Module, ABC):
 
     A subclass defines `couple`; one whose pairing needs the noise levels or the averaged model,
     or which adds a KL term, overrides `pair` too. Parameters of the module are trained and averaged
-    along with the network; its `scope` is then "sample".
+    along with the network; its `scope` is then "sample", or it `learns_apart`.
 
     Args:
         shape: (C, H, W) of the data, for couplings that need it.
@@ -142,6 +142,10 @@ class Coupling(nn.Module, ABC):
     """Whether `couple` depends on x, eps and labels alone, and takes its time: where the scope is
     "batch", a training then pairs its next batches in a thread while it works on this one. It is of
     the class whose `couple` it stands beside, and holds where `pair` is the one of this class."""
+
+    learns_apart: bool = False
+    """Whether parameters are no part of what `whole` of a context is given, so that they learn from
+    parts of a batch while the pairs are those of all of it."""
 
     independent: bool = False
     """Whether z is eps, whatever x is."""

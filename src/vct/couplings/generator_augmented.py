@@ -40,6 +40,7 @@ class GeneratorAugmented(Coupling):
         self.base, self.mu, self.recouple = base, mu, noise == "recouple"
         self.kl_weight, self.scope = base.kl_weight, base.scope
         self.independent, self.pool = base.independent, base.pool
+        self.learns_apart = base.learns_apart
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The base's noise: what the sampler re-noises is generated already."""

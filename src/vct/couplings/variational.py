@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vct.couplings.base import Coupling, Pair, PairingContext, alone
+from vct.couplings.base import Coupling, Pair, PairingContext, Scope, alone
 from vct.misfit import Misfit
 from vct.moments import RunningMoments
 
@@ -18,6 +18,9 @@ MIN_STD = 1e-6
 
 class Variational(Coupling):
     """z = mu(x) + std(x) eps with q(z|x) = N(mu, std^2) from an encoder, trained jointly with F.
+
+    Over a base, eps is the noise that the base gives x, such as that of minibatch transport; the KL
+    term stays that of N(mu, std^2), which is then no law of z.
 
     Args:
         encoder: network G(x, c_noise, labels) with 2C output channels; its time input is 0, and
@@ -31,9 +34,11 @@ class Variational(Coupling):
             classes. Sampling should then start from the fitted prior (`vct.priors`).
         anchor: share of N(0, I) in the latter, in (0, 1].
         shape: (C, H, W) of the data, which "moments" needs.
+        base: gives eps, a coupling that learns nothing; None is independent noise.
     """
 
-    scope = "sample"
+    scope: Scope = "sample"
+    learns_apart = True
 
     def __init__(
         self,
@@ -44,8 +49,14 @@ class Variational(Coupling):
         prior: Literal["standard", "moments"] = "standard",
         anchor: float = 0.1,
         shape: tuple[int, int, int] | None = None,
+        base: Coupling | None = None,
     ) -> None:
         super().__init__(shape, sigma_data)
+        self.base = base
+        if base is not None:
+            if next(base.parameters(), None) is not None or prior != "standard":
+                raise Misfit("a base of Variational must learn nothing, and goes with no moments")
+            self.scope, self.pool, self.keeps_data = base.scope, base.pool, base.keeps_data
         self.encoder = encoder
         self.kl_weight = kl_weight
         self.shift = math.log(math.expm1(initial_std))
@@ -57,28 +68,39 @@ class Variational(Coupling):
             raise Misfit('Variational needs the shape of the data for prior "moments"')
         return RunningMoments(math.prod(self.shape), anchor)
 
-    def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """mu(x), std(x) >= MIN_STD of q(z|x), each of the shape of x."""
+    def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
+        """mu(x), std(x) >= MIN_STD of q(z|x), each of the shape of x; None over a base, whose noise
+        depends on x too."""
+        return self.encoded(x, labels) if self.base is None else None
+
+    def encoded(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mu(x), std(x) >= MIN_STD, each of the shape of x."""
         time = torch.zeros(len(x), device=x.device)
         raw = self.encoder((x / self.sigma_data).float(), time, labels).to(x.dtype)
         mean, raw_std = raw.chunk(2, dim=1)
         return mean, functional.softplus(raw_std + self.shift).clamp(min=MIN_STD)
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-        mean, std = self.posterior(x, labels)
-        return mean + std * eps
+        mean, std = self.encoded(x, labels)
+        return mean + std * (eps if self.base is None else self.base.couple(x, eps, labels))
 
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
+        weight = None
+        if self.base is not None:
+            under = self.base.pair(x, eps, context)
+            x, eps, weight = under.x, under.z, under.weight
         with context.draw.dropout("encoder"):
-            mean, std = self.posterior(x, context.labels)
+            mean, std = self.encoded(x, context.labels)
         if self.moments is None:
-            return Pair(x, mean + std * eps, gaussian_kl(mean, std))
+            return Pair(x, mean + std * eps, gaussian_kl(mean, std), weight)
         # By place in the batch: samples that are paired anew replace themselves.
         self._shown[context.draw.start] = mean.detach(), std.detach()
         return Pair(x, mean + std * eps, self.moments.divergence(mean, std))
 
     def settle(self, add: Callable[[Tensor], None] = alone) -> None:
         """Take the posteriors of the step into the running moments, in the order of the batch."""
+        if self.base is not None:
+            self.base.settle(add)
         if self.moments is not None and self._shown:
             parts = [self._shown[start] for start in sorted(self._shown)]
             mean, std = (torch.cat(each) for each in zip(*parts, strict=True))
@@ -87,12 +109,13 @@ class Variational(Coupling):
 
     @torch.no_grad()
     def summary(self, x: Tensor, labels: Tensor | None = None) -> dict[str, float]:
-        """Mean over dimensions of the variance of the aggregate posterior E_x q(z|x).
+        """Mean over dimensions of the variance of the aggregate posterior E_x q(z|x), as if the
+        noise of a base did not depend on x.
 
         Sampling starts from N(0, I): far from 1, the model is asked for what it was not trained on.
         """
         places = [slice(start, start + 500) for start in range(0, len(x), 500)]
-        parts = [self.posterior(x[at], None if labels is None else labels[at]) for at in places]
+        parts = [self.encoded(x[at], None if labels is None else labels[at]) for at in places]
         mean = torch.cat([part[0] for part in parts]).double()
         std = torch.cat([part[1] for part in parts]).double()
         variance = mean.var(dim=0, correction=0) + (std**2).mean(dim=0)

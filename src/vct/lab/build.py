@@ -143,7 +143,8 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
                 f"the {section.family} '{section.member}' does not call super().__init__(); let it "
                 "do so first."
             )
-    if coupling.scope != "sample" and next(coupling.parameters(), None) is not None:
+    learns = next(coupling.parameters(), None) is not None
+    if learns and coupling.scope != "sample" and not coupling.learns_apart:
         raise UserError(
             f"the coupling '{settings.coupling.member}' learns parameters, so that each part of a "
             'divided batch is paired alone; its scope must be "sample".'

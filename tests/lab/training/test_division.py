@@ -22,6 +22,14 @@ PAIRINGS = {
     "loom": {"kind": "loom", "kept": 2},
     "gc-ot": {**GC, "base": {"kind": "ot"}},
     "gc-vc": {**GC, "base": COUPLINGS["variational"]},
+    "vc-ot": {**COUPLINGS["variational"], "base": {"kind": "ot"}},
+    "vc-pooled-ot": {**COUPLINGS["variational"], "base": {"kind": "ot", "pool": 4}},
+    "vc-model-ot": {**COUPLINGS["variational"], "base": {"kind": "model_ot", "pool": 2}},
+    "gc-vc-ot": {
+        **GC,
+        "noise": "keep",
+        "base": {**COUPLINGS["variational"], "base": {"kind": "ot"}},
+    },
 }
 IMAGES = {"network": UNET, "flip": True, "conditional": True, "objective": {"kind": "ecm"}}
 

@@ -25,11 +25,7 @@ from vct.couplings.base import PairingContext
 from vct.lab import build
 from vct.lab.data.dataset import Dataset
 from vct.lab.model import Model
-from vct.lab.settings.couplings import (
-    CouplingSettings,
-    GeneratorAugmentedSettings,
-    IndependentSettings,
-)
+from vct.lab.settings.couplings import CouplingSettings, IndependentSettings
 from vct.lab.settings.run import RunSettings
 from vct.objectives import tangents
 from vct.objectives.base import Levels, Objective
@@ -104,9 +100,8 @@ def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
 
 def calls_of(coupling: CouplingSettings) -> float:
     """Calls of the averaged network for each sample that `without_transport` leaves out."""
-    if isinstance(coupling, GeneratorAugmentedSettings):
-        return calls_of(coupling.base) * (2 if coupling.noise == "recouple" else 1)
-    return coupling.calls()
+    twice = getattr(coupling, "noise", "keep") == "recouple"
+    return sum(part.calls() for part in coupling.parts()) * (2 if twice else 1)
 
 
 def without_transport(coupling: CouplingSettings) -> CouplingSettings:
@@ -116,9 +111,10 @@ def without_transport(coupling: CouplingSettings) -> CouplingSettings:
     """
     if coupling.transports or coupling.needs_values:
         return IndependentSettings(kind="independent")
-    if isinstance(coupling, GeneratorAugmentedSettings):
-        return coupling.model_copy(update={"base": without_transport(coupling.base)})
-    return coupling
+    base = getattr(coupling, "base", None)
+    if base is None:
+        return coupling
+    return coupling.model_copy(update={"base": without_transport(base)})
 
 
 def _without_values(levels: Levels, mode: FakeTensorMode) -> Levels:

@@ -189,10 +189,8 @@ def _in_words(experiment: ExperimentSettings) -> Iterator[str]:
 def _parts(experiment: ExperimentSettings) -> Iterator[tuple[CouplingSettings, CouplingSettings]]:
     """The coupling of each row, with itself and with each that it is built over."""
     for row in (experiment.couplings[name] for name in experiment.variants):
-        part: CouplingSettings | None = row
-        while part is not None:
+        for part in row.parts():
             yield row, part
-            part = getattr(part, "base", None)
 
 
 def _text(value: float | str) -> str:

@@ -1,5 +1,6 @@
 """Section `couplings` of an experiment."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -40,18 +41,23 @@ class CouplingSettings(FamilySettings):
 
     clip_grad_norm: Positive | None = Field(default=None, exclude_if=default(None))
 
-    def needs_teacher(self) -> bool:
-        """Whether it asks the averaged model at the lower of two levels, and so does nothing where
-        an objective has none."""
-        return False
+    needs_teacher: ClassVar[bool] = False
+    """Whether it asks the averaged model at the lower of two levels, and so does nothing where an
+    objective has none."""
 
-    def needs_generator(self) -> bool:
-        """Whether it asks the averaged model what it makes of noise alone."""
-        return False
+    needs_generator: ClassVar[bool] = False
+    """Whether it asks the averaged model what it makes of noise alone."""
+
+    def parts(self) -> "Iterator[CouplingSettings]":
+        """The coupling, and those that it is built over."""
+        yield self
+        base = getattr(self, "base", None)
+        if base is not None:
+            yield from base.parts()
 
     def taught(self) -> "ReflowSettings | None":
         """The part of it that takes its pairs from another run, if any."""
-        return None
+        return next((part for part in self.parts() if isinstance(part, ReflowSettings)), None)
 
     def teacher_run(self, seed: int) -> RunId | None:
         """The run whose flow makes the pairs of a run with this seed, if one does."""
@@ -137,6 +143,7 @@ class ModelOTSettings(CouplingSettings):
     target = "vct.couplings.model_ot:ModelOT"
     label = "model OT"
     transports = True
+    needs_generator = True
 
     kind: Literal["model_ot"]
     pool: Annotated[int, Field(ge=1, le=10_000)] = 16
@@ -150,9 +157,6 @@ class ModelOTSettings(CouplingSettings):
                 "a batch the same noise twice; choose a divisor of pool"
             )
         return self
-
-    def needs_generator(self) -> bool:
-        return True
 
     def calls(self) -> float:
         return 1 / self.uses
@@ -187,34 +191,6 @@ class ReflowSettings(CouplingSettings):
     sampler: AnySampler = HeunSettings(kind="heun")
     # Of which a draw of 24 bits reaches each.
     pairs: Annotated[int, Field(ge=1, le=2**24)] = 50_000
-
-    def taught(self) -> "ReflowSettings":
-        return self
-
-
-class VariationalSettings(CouplingSettings):
-    """An encoder gives the noise of each image (VCT, Section 4).
-
-    It is held near to N(0, I), or near to a Gaussian with the running `moments` of the noise, which
-    a share of N(0, I) anchors.
-    """
-
-    target = "vct.couplings.variational:Variational"
-
-    kind: Literal["variational"]
-    kl_weight: Weight
-    encoder: Annotated[Network, Outputs(2)]
-    initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
-    prior: Annotated[Literal["standard", "moments"], Field(exclude_if=default("standard"))] = (
-        "standard"
-    )
-    anchor: Annotated[float, Field(ge=1e-3, le=1, exclude_if=default(0.1))] = 0.1
-
-    @model_validator(mode="after")
-    def _anchors_moments(self) -> "VariationalSettings":
-        if self.prior == "standard" and "anchor" in self.model_fields_set:
-            raise ValueError("anchor: is of prior: moments; remove it, or set prior")
-        return self
 
 
 class SinkhornSettings(PlanSettings):
@@ -253,6 +229,58 @@ class OwnCouplingSettings(OwnSettings, CouplingSettings):
 
 
 if TYPE_CHECKING:
+    NoiseCoupling = CouplingSettings
+else:
+    NoiseCoupling = any_of(CouplingSettings)
+
+
+def _check_clip(base: CouplingSettings) -> None:
+    if base.clip_grad_norm is not None:
+        raise ValueError(
+            "base.clip_grad_norm would do nothing; set clip_grad_norm beside base instead"
+        )
+
+
+class VariationalSettings(CouplingSettings):
+    """An encoder gives the noise of each image (VCT, Section 4).
+
+    It is held near to N(0, I), or near to a Gaussian with the running `moments` of the noise, which
+    a share of N(0, I) anchors. The noise that it moves and scales is independent, or that of a
+    `base`.
+    """
+
+    target = "vct.couplings.variational:Variational"
+
+    kind: Literal["variational"]
+    kl_weight: Weight
+    encoder: Annotated[Network, Outputs(2)]
+    initial_std: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
+    prior: Annotated[Literal["standard", "moments"], Field(exclude_if=default("standard"))] = (
+        "standard"
+    )
+    anchor: Annotated[float, Field(ge=1e-3, le=1, exclude_if=default(0.1))] = 0.1
+
+    base: Annotated[NoiseCoupling | None, Field(exclude_if=default(None))] = None
+
+    @model_validator(mode="after")
+    def _fits_base(self) -> "VariationalSettings":
+        if self.base is None:
+            return self
+        if self.base.member == "loom":
+            raise ValueError("base: the noises that images keep cannot be moved; choose another")
+        if self.prior == "moments":
+            raise ValueError("prior: moments are those of independent noise; remove it, or base")
+        _check_clip(self.base)
+        return self
+
+    @model_validator(mode="after")
+    def _anchors_moments(self) -> "VariationalSettings":
+        if self.prior == "standard" and "anchor" in self.model_fields_set:
+            raise ValueError("anchor: is of prior: moments; remove it, or set prior")
+        return self
+
+
+if TYPE_CHECKING:
     BaseCoupling = CouplingSettings
 else:
     BaseCoupling = any_of(CouplingSettings)
@@ -263,6 +291,7 @@ class GeneratorAugmentedSettings(CouplingSettings):
 
     target = "vct.couplings.generator_augmented:GeneratorAugmented"
     label = "generator-augmented"
+    needs_teacher = True
 
     kind: Literal["generator_augmented"]
     base: BaseCoupling = IndependentSettings(kind="independent")
@@ -271,6 +300,11 @@ class GeneratorAugmentedSettings(CouplingSettings):
 
     @model_validator(mode="after")
     def _fits_base(self) -> "GeneratorAugmentedSettings":
+        if self.noise == "recouple" and getattr(self.base, "base", None) is not None:
+            raise ValueError(
+                "noise: replaced points would get noise that was paired with others; choose "
+                "'keep', or a base without a base"
+            )
         if self.noise == "recouple" and getattr(self.base, "pool", 1) > 1:
             raise ValueError(
                 "noise: replaced points cannot be paired anew over several batches; choose 'keep', "
@@ -285,20 +319,8 @@ class GeneratorAugmentedSettings(CouplingSettings):
                 f"noise: {self.base.member} chooses the data points, and would undo the "
                 "replacement; choose 'keep'"
             )
-        if self.base.clip_grad_norm is not None:
-            raise ValueError(
-                "base.clip_grad_norm would do nothing; set clip_grad_norm beside base instead"
-            )
+        _check_clip(self.base)
         return self
-
-    def needs_teacher(self) -> bool:
-        return True
-
-    def needs_generator(self) -> bool:
-        return self.base.needs_generator()
-
-    def taught(self) -> ReflowSettings | None:
-        return self.base.taught()
 
 
 if TYPE_CHECKING:

@@ -46,22 +46,21 @@ class ExperimentSettings(Section):
 
     def _check_couplings(self) -> None:
         objective = self.train.objective
-        for coupling in (self.couplings[name] for name in self.variants):
-            if not objective.asks_lower and coupling.needs_teacher():
+        for part in (part for name in self.variants for part in self.couplings[name].parts()):
+            if not objective.asks_lower and part.needs_teacher:
                 raise ValueError(
                     f"variants: objective {objective.member} asks no network at a lower level, so "
-                    f"that coupling {coupling.member} would do nothing; remove it"
+                    f"that coupling {part.member} would do nothing; remove it"
                 )
-            if objective.trains == "denoiser" and coupling.needs_generator():
+            if objective.trains == "denoiser" and part.needs_generator:
                 raise ValueError(
                     f"variants: objective {objective.member} trains a denoiser, which makes the "
-                    f"mean of the data of any noise, so that coupling {coupling.member} would not "
+                    f"mean of the data of any noise, so that coupling {part.member} would not "
                     "know which to take; remove it"
                 )
-            inner = getattr(coupling, "base", coupling)
-            if inner.needs_labels and not self.train.conditional:
+            if part.needs_labels and not self.train.conditional:
                 raise ValueError(
-                    f"variants: without labels coupling {inner.member} is minibatch transport; "
+                    f"variants: without labels coupling {part.member} is minibatch transport; "
                     "take ot, or set train.conditional"
                 )
 

@@ -174,7 +174,7 @@ class Params(Section):
             taught = settings.taught()
             if taught is None:
                 continue
-            inside = "" if taught is settings else ".base"
+            inside = ".base" * list(settings.parts()).index(taught)
             key = f"experiments.{name}.couplings.{coupling}{inside}.teacher"
             experiment, _, variant = taught.teacher.partition("/")
             _refer(key, "experiment", experiment, self.experiments)

@@ -116,7 +116,9 @@ class BatchLoss:
                 yield part, paired.part(here), labels
 
     def _pair(self, step: int, part: slice, batch: Batch, eps: Tensor, levels: Levels) -> Pair:
-        mine, pool = levels.part(part), self.model.coupling.pool
+        mine, here = levels.part(part), self.group.share(self.train.batch_size)
+        # One batch may be gathered where all that is here is paired at once.
+        one = self._plans is None and self.model.coupling.pool == 1
         context = PairingContext(
             mine.t,
             mine.r,
@@ -124,7 +126,7 @@ class BatchLoss:
             self._f(self.averaged.network),
             self._draw(step, part),
             batch.labels,
-            self._gathered if self._plans is None and pool == 1 else partial(self._of_pool, step),
+            self._gathered if one and part == here else partial(self._of_pool, step, part),
             self._divided,
             batch.indices,
             self.group.gather,
@@ -177,9 +179,15 @@ class BatchLoss:
             self._plans.close()
 
     def _of_pool(
-        self, step: int, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None
+        self,
+        step: int,
+        part: slice,
+        couple: Couple,
+        x: Tensor,
+        eps: Tensor,
+        labels: Tensor | None,
     ) -> Tensor:
-        """z of this process's samples, from the samples of all batches of the step's pool."""
+        """z of part of the step's batch, from the samples of all batches of the step's pool."""
         total, pool = self.train.batch_size, self.model.coupling.pool
         first = step - step % pool
         if first not in self.pooled:
@@ -187,7 +195,7 @@ class BatchLoss:
             plans = self._plans
             self.pooled[first] = plans.at(first // pool) if plans else self._planned(couple, first)
         start = (step - first) * total
-        return self.pooled[first][start : start + total][self.group.share(total)]
+        return self.pooled[first][start : start + total][part]
 
     @torch.no_grad()
     def _planned(self, couple: Couple, first: int) -> Tensor:
