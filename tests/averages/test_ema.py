@@ -110,6 +110,33 @@ def test_buffers_and_integers_are_followed():
     assert ema.module[1].num_batches_tracked == 1
 
 
+class Noting(nn.Module):
+    """Keeps a state of its own: what it saw last, which is not averaged, and a weight."""
+
+    unaveraged = ("seen",)
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+        self.register_buffer("seen", torch.zeros(3))
+        self.register_buffer("mean", torch.zeros(3))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_buffers_that_a_part_names_are_taken_over(nested):
+    made = Noting()
+    model = nn.ModuleDict({"inner": made}) if nested else made
+    ema = PowerAverage(model, 0.1)
+    found = ema.module["inner"] if nested else ema.module
+    for step in range(4):
+        for tensor in (made.seen, made.mean, made.weight.data):
+            tensor.fill_(step + 1.0)
+        ema.update(step)
+    assert torch.equal(found.seen, made.seen)
+    assert not torch.equal(found.mean, made.mean)
+    torch.testing.assert_close(found.mean[:2], found.weight)
+
+
 def test_average_is_a_frozen_copy_in_evaluation_mode():
     model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)).train()
     ema = ConstantAverage(model, 0.9)

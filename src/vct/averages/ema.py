@@ -58,15 +58,26 @@ class Average(ABC, Generic[M]):
         """Go on from `state`."""
 
 
+def copied(module: nn.Module) -> set[str]:
+    """Names of the tensors that averages take over as they are: those of whole numbers, and the
+    buffers that a part of the module names in its attribute `unaveraged`."""
+    named = [*module.named_parameters(), *module.named_buffers()]
+    found = {name for name, tensor in named if not tensor.is_floating_point()}
+    for prefix, part in module.named_modules():
+        found |= {f"{prefix}.{name}".lstrip(".") for name in getattr(part, "unaveraged", ())}
+    return found
+
+
 class EMA(Average[M]):
-    """An exponential average: module <- beta_k module + (1 - beta_k) trained."""
+    """An exponential average: module <- beta_k module + (1 - beta_k) trained; see `copied`."""
 
     def __init__(self, trained: M) -> None:
         self.module = copy.deepcopy(trained).eval().requires_grad_(False)
         # Walking through the modules at every step would cost more than a small average.
-        pairs = list(zip(_tensors(self.module), _tensors(trained), strict=True))
-        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._others = [pair for pair in pairs if not pair[0].is_floating_point()]
+        mine, theirs, others = _tensors(self.module), _tensors(trained), copied(trained)
+        pairs = {name: (tensor, theirs[name]) for name, tensor in mine.items()}
+        self._floats = [pair for name, pair in pairs.items() if name not in others]
+        self._others = [pair for name, pair in pairs.items() if name in others]
 
     @abstractmethod
     def decay_at(self, step: int) -> float:
@@ -121,5 +132,5 @@ class PowerAverage(EMA[M]):
         return power_decay(step, self.exponent)
 
 
-def _tensors(module: nn.Module) -> list[torch.Tensor]:
-    return [*module.parameters(), *module.buffers()]
+def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}

@@ -147,6 +147,10 @@ class Coupling(nn.Module, ABC):
     """Whether parameters are no part of what `whole` of a context is given, so that they learn from
     parts of a batch while the pairs are those of all of it."""
 
+    unaveraged: tuple[str, ...] = ()
+    """Names of buffers that the averaged model takes over as they are, such as moments of what was
+    seen; whole numbers are never averaged."""
+
     independent: bool = False
     """Whether z is eps, whatever x is."""
 
@@ -186,7 +190,8 @@ class Coupling(nn.Module, ABC):
 
     def settle(self, add: Callable[[Tensor], None] = alone) -> None:
         """Note what the pairs of a step have shown, once a step and after its loss: for state that
-        is not learned by gradients. Buffers of the module are averaged and saved as parameters are.
+        is not learned by gradients. Buffers of the module are saved, and averaged unless they are
+        `unaveraged`.
 
         Args:
             add: replaces a tensor by its sum over the devices, so that each settles on the same.

@@ -9,12 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import vct
 from vct.lab import cli
 from vct.lab.commands import sample, score, train
+from vct.lab.data.dataset import load
 from vct.lab.errors import UserError
 from vct.lab.files.layout import AVERAGES_FILE, RunId
 from vct.lab.runs import weights
+from vct.lab.settings.run import run_settings
 from vct.lab.workflow import graph
+from vct.moments import RunningMoments
 
 RUN = RunId("small", "variational", 0)
 KEPT = {"kind": "post_hoc", "widths": [0.05, 0.1], "kept": 40}
@@ -34,7 +38,7 @@ def test_rebuilt_average_is_the_one_of_a_training_with_that_width(make_project):
     made = {file.name for file in RUN.directory.iterdir()}
     assert made == {*graph.train_files(make_project(changes(KEPT)), "small")}
     assert not list(RUN.state.glob("average-*"))
-    rebuilt = weights.rebuilt(RUN.directory / AVERAGES_FILE, 0.08)
+    rebuilt = weights.rebuilt(RUN.directory / AVERAGES_FILE, 0.08, ())
     plain = load_file(RUN.directory / "model.safetensors")
     assert rebuilt.keys() == direct.keys()
     moved, error = torch.zeros(2), torch.zeros(2)
@@ -66,6 +70,24 @@ def test_width_is_a_choice_of_sampling(make_project):
         0.1: "power 0.1, rebuilt",
         0.07: "power 0.07, rebuilt",
     }
+
+
+def test_state_that_is_not_averaged_is_that_of_the_end(make_project, monkeypatch):
+    """Of a rebuilt width too, whether the project or a user loads it."""
+    monkeypatch.setattr(RunningMoments, "unaveraged", ("mean",), raising=False)
+    moments = {"experiments.small.couplings.variational.prior": "moments"}
+    loaded = make_project(changes(KEPT, **{"experiments.small.sample.ema_width": 0.07}, **moments))
+    train.run(loaded, RUN)
+    sample.sample(loaded, str(RUN))
+    kept = load_file(RUN.directory / AVERAGES_FILE)
+    name = "coupling.moments.mean"
+    last, first = kept[f"80/0.05/{name}"], kept[f"2/0.05/{name}"]
+    assert not torch.equal(last, first) and torch.equal(last, kept[f"80/0.1/{name}"])
+    here = weights.load(RUN, run_settings(loaded, RUN), load("points"), torch.device("cpu"), 0.07)
+    for module in (here, vct.load(str(RUN.directory))):
+        assert torch.equal(module.state_dict()[name], last)
+        other = module.state_dict()["coupling.moments.covariance"]
+        assert not torch.equal(other, kept["80/0.05/coupling.moments.covariance"])
 
 
 def test_a_width_out_of_reach_is_refused(make_project):

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from vct.averages.ema import copied
 from vct.lab import records
 from vct.lab.data import dataset
 from vct.lab.data.dataset import Dataset
@@ -87,8 +88,8 @@ class Description:
         nothing = Split(np.zeros((0, *meta.shape), meta.dtype), np.zeros(0, np.int64))
         return Dataset(meta.name, nothing, nothing, meta)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Weights of network and coupling.
+    def tensors(self, module: nn.Module) -> dict[str, Tensor]:
+        """Weights of network and coupling, for a module that has them.
 
         Raises:
             UserError: if the file is missing or damaged.
@@ -100,7 +101,7 @@ class Description:
                 f"{path} is not the file that {CONFIG} beside it records; copy the whole folder "
                 "again."
             )
-        return weights.read(path) if width is None else weights.rebuilt(path, width)
+        return weights.read(path) if width is None else weights.rebuilt(path, width, copied(module))
 
     def prior(self) -> GaussianPrior | None:
         """The Gaussian that was fitted to the aggregate posterior, where there is one.

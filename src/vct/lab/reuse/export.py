@@ -52,7 +52,7 @@ def fill(model: LoadedModel, folder: Path, license: str | None = None) -> None:
     else:
         run = found.record.run
         of = WeightsRecord(run=run.run, settings_sha256=run.settings_sha256)
-        save_tensors(folder / WEIGHTS, found.tensors(), {"vct": of.text()})
+        save_tensors(folder / WEIGHTS, found.tensors(model), {"vct": of.text()})
     kept = [WEIGHTS]
     if found.prior() is not None:
         _copy(found.folder / PRIOR_FILE, folder / PRIOR_FILE)

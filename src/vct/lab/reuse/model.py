@@ -49,7 +49,7 @@ class LoadedModel(nn.Module):
                 "here; put that code back."
             )
         model = build.model(self.settings, description.data(), description.record.run.id.seed)
-        weights.fill(model, description.tensors(), description.folder / WEIGHTS)
+        weights.fill(model, description.tensors(model), description.folder / WEIGHTS)
         self.network, self.coupling = model.network, model.coupling
         self._prior = description.prior()
         self.eval().requires_grad_(False)

@@ -1,6 +1,6 @@
 """The final weights of a run on disk, and back."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from vct.averages.ema import copied
 from vct.averages.post_hoc import Profile, combine
 from vct.lab import build
 from vct.lab.data.dataset import Dataset
@@ -83,10 +84,10 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
         raise UserError(f"{path} is of another architecture: {problem[0].strip()}") from None
 
 
-def rebuilt(path: Path, width: float) -> dict[str, Tensor]:
+def rebuilt(path: Path, width: float, last_ones: Container[str]) -> dict[str, Tensor]:
     """Tensors of the power-function average of `width` at the end of the training.
 
-    Summed in double precision, tensor by tensor. Tensors without fractions are the last ones.
+    Summed in double precision, tensor by tensor, but for `last_ones`, which are not averaged.
 
     Raises:
         UserError: if the file is missing or damaged, or the averages in it cannot give that width.
@@ -106,7 +107,7 @@ def rebuilt(path: Path, width: float) -> dict[str, Tensor]:
         for name in dict.fromkeys(name for _, _, name in keys):
             parts = [file.get_tensor(f"{step}/{text}/{name}") for step, text in kept]
             total = parts[-1]
-            if total.is_floating_point():
+            if name not in last_ones:
                 terms = zip(found.coefficients.tolist(), parts, strict=True)
                 total = sum(factor * part.double() for factor, part in terms).to(total.dtype)
             tensors[name] = total
@@ -123,5 +124,5 @@ def load(
     """The trained model, for sampling; with `ema_width`, the average of that width, rebuilt."""
     path = run.directory / ("model.safetensors" if ema_width is None else AVERAGES_FILE)
     model = build.model(settings, data, run.seed)
-    fill(model, read(path) if ema_width is None else rebuilt(path, ema_width), path)
+    fill(model, read(path) if ema_width is None else rebuilt(path, ema_width, copied(model)), path)
     return model.to(device).eval().requires_grad_(False)
