@@ -1,7 +1,7 @@
 """The interface of a coupling."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any, Literal, get_args
@@ -115,6 +115,19 @@ class Pair:
         return Pair(self.x[part], self.z[part], self.kl[part], weight)
 
 
+@dataclass(frozen=True)
+class PreparingContext:
+    """What a coupling may use before training.
+
+    Args:
+        like: an empty tensor (0, C, H, W), of the shape and type of the data and on their device.
+        divided: as in `PairingContext`; all devices must call it equally often.
+    """
+
+    like: Tensor
+    divided: Callable[[Call, Tensor, Tensor | None], Tensor] = at_once
+
+
 Scope = Literal["sample", "device", "batch"]
 
 
@@ -168,6 +181,8 @@ class Coupling(nn.Module, ABC):
             signature(cls.couple).bind("self", "x", "eps", "labels")
         except TypeError:
             raise Misfit(f"{cls.__name__}.couple must take x, eps and labels=None") from None
+        if (cls.prepare is Coupling.prepare) != (cls.accept is Coupling.accept):
+            raise Misfit(f"{cls.__name__} must define both prepare and accept, or neither")
 
     def __init__(self, shape: tuple[int, int, int] | None = None, sigma_data: float = 0.5) -> None:
         super().__init__()
@@ -187,6 +202,16 @@ class Coupling(nn.Module, ABC):
         """The pair that training uses at the noise levels of `context`."""
         whole = context.whole if self.scope == "batch" else undivided
         return Pair(x, whole(self.couple, x, eps, context.labels), x.new_zeros(len(x)))
+
+    def prepare(self, context: PreparingContext) -> dict[str, Tensor]:
+        """What is made once before training, of what the coupling was given, by names without dots;
+        nothing here. Its copies share it with it, and no buffer holds it, as it is kept beside
+        the weights. A coupling asks for it itself where it was given nothing by `accept`; couplings
+        inside of it are asked for themselves (`vct.couplings.preparation`)."""
+        return {}
+
+    def accept(self, prepared: Mapping[str, Tensor]) -> None:
+        """Pair with what `prepare` of such a coupling gave, in place of making it."""
 
     def settle(self, add: Callable[[Tensor], None] = alone) -> None:
         """Note what the pairs of a step have shown, once a step and after its loss: for state that

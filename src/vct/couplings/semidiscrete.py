@@ -1,15 +1,16 @@
 """Semidiscrete optimal transport, from N(0, I) to the whole training set at once (Flow matching
 with semidiscrete couplings, arXiv 2509.25519)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from vct import rng
-from vct.couplings.base import Coupling, Pair, PairingContext
+from vct.couplings.base import Coupling, Pair, PairingContext, PreparingContext
 from vct.couplings.minibatch_ot import MinibatchOT
 from vct.couplings.sinkhorn import Sinkhorn
+from vct.misfit import check
 
 Points = Callable[[], tuple[Tensor, Tensor | None]]
 """Gives all training data x (N, C, H, W) in [-1, 1] and their labels (N,), or None."""
@@ -25,8 +26,8 @@ class Semidiscrete(Coupling):
     minibatch plans come near to as the batch grows, for the cost of one product of B x N; noise and
     data keep their distributions. With labels, each class has cells of its own.
 
-    The potentials g are solved for once, before the first pair, by averaged stochastic gradient
-    ascent of the dual: cells that are hit too often are lowered.
+    The potentials g are solved for once, by `prepare` or before the first pair, by averaged
+    stochastic gradient ascent of the dual: cells that are hit too often are lowered.
 
     Args:
         points: the data; asked once, in training alone.
@@ -59,6 +60,14 @@ class Semidiscrete(Coupling):
         return batch.couple(x, eps)
 
     @torch.no_grad()
+    def prepare(self, context: PreparingContext) -> dict[str, Tensor]:
+        """`potentials` g (N,) of all points, in their order."""
+        return {"potentials": self._cells.potentials(context.like.device)}
+
+    def accept(self, prepared: Mapping[str, Tensor]) -> None:
+        self._cells.accept(prepared["potentials"])
+
+    @torch.no_grad()
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         labels = context.labels
         which = x.new_zeros(len(x), dtype=torch.int64) if labels is None else labels.argmax(dim=1)
@@ -89,21 +98,46 @@ class _Cells:
         self.points, self.classes, self.watched = points, classes, watched
         self.iterations, self.draws, self.entropy = iterations, draws, entropy
         self.made: list[tuple[Tensor, Tensor, float]] = []
+        self.solved: Tensor | None = None
 
     def __deepcopy__(self, memo: object) -> "_Cells":
         return self
 
+    def accept(self, solved: Tensor) -> None:
+        """Take the potentials (N,) of all points, in place of solving for them."""
+        self.solved = solved
+        self.made.clear()
+
+    def potentials(self, device: torch.device) -> Tensor:
+        """Potentials (N,) of all points; points of no class have none, and so zero."""
+        if self.solved is None:
+            self.of(0, device)
+        assert self.solved is not None
+        return self.solved
+
     def of(self, label: int, device: torch.device) -> tuple[Tensor, Tensor, float]:
         """x (N, D) and g (N,) of a class, and what its gains are divided by."""
         if not self.made:
-            x, labels = self.points()
-            labels = torch.zeros(len(x), dtype=torch.int64) if labels is None else labels
-            for each in range(self.classes):
-                mine = x[labels == each].flatten(1).to(device)
-                scale = self.entropy * spread(mine)
-                g = potentials(mine, self.iterations, self.draws, scale, self.watched)
-                self.made.append((mine, g, scale))
+            self._make(device)
         return self.made[label]
+
+    def _make(self, device: torch.device) -> None:
+        x, labels = self.points()
+        labels = torch.zeros(len(x), dtype=torch.int64) if labels is None else labels
+        known, solved = self.solved, torch.zeros(len(x))
+        if known is not None:
+            check("Semidiscrete.potentials", known, (len(x),))
+        for each in range(self.classes):
+            places = labels == each
+            mine = x[places].flatten(1).to(device)
+            scale = self.entropy * spread(mine)
+            if known is None:
+                g = potentials(mine, self.iterations, self.draws, scale, self.watched)
+                solved[places] = g.cpu()
+            else:
+                g = known[places].to(device)
+            self.made.append((mine, g, scale))
+        self.solved = solved if known is None else known
 
 
 def spread(x: Tensor) -> float:
