@@ -42,7 +42,7 @@ def test_the_cluster_profile_names_rules_that_exist():
     with_gpus = set(
         re.findall(r"^rule (\w+):(?:(?!^rule ).)*?gpu=", text, re.MULTILINE | re.DOTALL)
     )
-    stages = {"train", "prior", "sample", "statistics", "score", "floor", "diagnose"}
+    stages = {"prepare", "train", "prior", "sample", "statistics", "score", "floor", "diagnose"}
     assert with_gpus == stages
     assert set(profile["set-resources"]) <= rules
     assert set(profile["set-resources"]) >= with_gpus

@@ -45,6 +45,7 @@ OTHERS = {
 }
 VERSIONS = {
     "DATA": ["data mixture", "data digits"],
+    "PREPARATION": [],  # of no coupling here
     "TRAINING": [f"train {run}" for run in EVERY_RUN],
     "TRAINING_WITH_DROPOUT": [],  # which no network here has
     "SAMPLING": [f"sample {run}" for run in EVERY_RUN],

@@ -1,3 +1,32 @@
+rule prepare:
+    input:
+        lambda wildcards: graph.input_files(PARAMS, "prepare", wildcards),
+    output:
+        f"results/{{experiment}}/{{coupling}}/seed{{seed}}/{layout.PREPARED_FILE}",
+    log:
+        "logs/prepare/{experiment}/{coupling}/seed{seed}.log",
+    benchmark:
+        "logs/prepare/{experiment}/{coupling}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PARAMS.runtime.cores
+    resources:
+        gpu=PARAMS.runtime.gpus,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        settings=lambda wildcards: config["experiments"][wildcards.experiment]["train"],
+        coupling=lambda wildcards: config["experiments"][wildcards.experiment][
+            "couplings"
+        ][wildcards.coupling],
+        version=versions.PREPARATION,
+    message:
+        "prepare {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"
+    shell:
+        "exec vct prepare {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed} "
+        "> {log} 2>&1"
+
+
 rule train:
     input:
         lambda wildcards: graph.input_files(PARAMS, "train", wildcards),

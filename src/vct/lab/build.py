@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # scores of points ask for a sampler's times, and do without 
     from torch import nn
 
     from vct.averages.ema import Average
+    from vct.couplings.base import Coupling
     from vct.kernels import Kernel
     from vct.lab.data.dataset import Dataset
     from vct.lab.model import Model
@@ -149,7 +150,26 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             f"the coupling '{settings.coupling.member}' learns parameters, so that each part of a "
             'divided batch is paired alone; its scope must be "sample".'
         )
+    _check_preparing(settings, coupling)
     return Model(net, coupling)
+
+
+def _check_preparing(settings: RunSettings, coupling: Coupling) -> None:
+    """Refuse a user's coupling of which params.yaml and its class do not say the same."""
+    from vct.couplings.preparation import prepares
+
+    *_, own = settings.coupling.parts()  # a user's class is built over none
+    does, says = prepares(coupling), bool(settings.coupling.prepared_parts())
+    if does and not says:
+        raise UserError(
+            f"the coupling '{own.member}' prepares something before training, for which both "
+            "engines have a stage; say so in params.yaml by prepares: true beside its kind."
+        )
+    if says and not does:
+        raise UserError(
+            f"the coupling '{own.member}' has prepares: true in params.yaml, and does not define "
+            "prepare; define it, or remove that setting."
+        )
 
 
 def _times(train: TrainSettings) -> dict[str, bool]:

@@ -14,7 +14,7 @@ from vct import __version__
 from vct.lab.errors import LOST, PeerLost, UserError, out_of_memory
 from vct.lab.processes import launch, stops, streams
 
-DIVIDED = ("train", "prior", "sample", "statistics", "score", "floor")
+DIVIDED = ("prepare", "train", "prior", "sample", "statistics", "score", "floor")
 """Stages whose work several processes share."""
 ON_DEVICE = (*DIVIDED, "diagnose")
 """Stages that use the GPUs, if there are any."""
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("check-data", "Hash a data set again.", "DATASET", "a name under datasets")
     add("extractor", "Make a feature extractor.", "EXTRACTOR", "a name under extractors")
+    add("prepare", "Make what a run's coupling needs before its training.", "RUN", RUN)
     train = add("train", "Train a run, or go on where it stopped.", "RUN", RUN)
     train.add_argument(
         "--fresh", action="store_true", help="start anew; the old state is moved aside"

@@ -176,7 +176,8 @@ class RunRecord(Record):
     """`config.json` of a run: what was trained, of what, and the hashes of what came out.
 
     `initial_weights_license` is that of the published weights that it goes back to, if any;
-    `teacher_sha256` the hash of the weights that made its pairs.
+    `teacher_sha256` the hash of the weights that made its pairs, `prepared_sha256` that of the file
+    `prepared.safetensors` beside it, where the coupling has one.
     """
 
     run: str
@@ -189,6 +190,7 @@ class RunRecord(Record):
     initial_weights_sha256: str | None = optional()
     initial_weights_license: str | None = optional()
     teacher_sha256: str | None = optional()
+    prepared_sha256: str | None = optional()
     own_code: dict[str, str] | None = optional()
     files: dict[str, str] | None = optional()
 
@@ -210,8 +212,9 @@ class RunRecord(Record):
     @property
     def origin(self) -> tuple[Any, ...]:
         """All that decides what a training makes: two of the same origin make the same."""
-        own = (self.initial_weights_sha256, self.teacher_sha256, self.own_code)
-        return (self.run, self.settings_sha256, self.data_sha256, self.code.training, *own)
+        given = (self.initial_weights_sha256, self.teacher_sha256, self.prepared_sha256)
+        made = (self.settings_sha256, self.data_sha256, self.code.training, self.own_code)
+        return (self.run, *made, *given)
 
 
 class WeightsRecord(Record):
@@ -224,8 +227,8 @@ class WeightsRecord(Record):
 class CheckpointHeader(Record):
     """The second line of a checkpoint: after which step it was written, and what it belongs to.
 
-    `settings` are those of the run, with the hashes of initial weights, teachers and own
-    classes.
+    `settings` are those of the run, with the hashes of initial weights, teachers, what was prepared
+    and own classes.
     """
 
     format: Literal[3]
@@ -281,6 +284,26 @@ class SampleRecord(Record):
     data_sha256: str
     files: dict[str, str]
     priors: list[str] | None = optional()
+
+
+class PreparedRecord(Record):
+    """In `prepared.safetensors` of a run: all that decides what its coupling prepared.
+
+    Args:
+        settings_sha256: of those that it depends on.
+        seed: of the run, where it depends on that.
+        teacher_sha256: of the weights whose flow made it, if any.
+        license: of the published weights that these go back to, if any.
+        own_code: hashes of the user's couplings.
+    """
+
+    data_sha256: str
+    settings_sha256: str
+    seed: int | None = optional()
+    teacher_sha256: str | None = optional()
+    license: str | None = optional()
+    own_code: dict[str, str] | None = optional()
+    version: int
 
 
 class PriorRecord(Record):

@@ -5,6 +5,7 @@ Cosmetic edits leave them alone, and nothing retrains.
 """
 
 DATA = 2
+PREPARATION = 1
 TRAINING = 2
 TRAINING_WITH_DROPOUT = 3  # of networks that drop; raise it along with TRAINING
 SAMPLING = 3

@@ -10,7 +10,7 @@ from vct.lab.settings.changes import changed
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
 from vct.lab.tracking.watch import following
-from vct.lab.training import outputs, session
+from vct.lab.training import outputs, preparation, session
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.signals import Interrupted
 from vct.lab.training.trainer import Trainer
@@ -42,9 +42,10 @@ def run(params: Params, run_id: RunId, fresh: bool = False) -> None:
     data = dataset.load(settings.train.dataset)
     session.check_batch(settings, len(data.train.x), group)
     with session.owned(run_id, group, fresh):
-        record = session.described(run_id, settings, data.sha256, group, runtime.micro_batch)
-        identity = Identity.of(record)
-        trainer = Trainer(settings, run_id.seed, data, runtime, run_id.state, identity)
+        made = preparation.of_training(run_id, settings, data, runtime)
+        record = session.described(run_id, settings, data.sha256, group, runtime.micro_batch, made)
+        identity, tensors = Identity.of(record), None if made is None else made.tensors
+        trainer = Trainer(settings, run_id.seed, data, runtime, run_id.state, identity, tensors)
         if group.any(group.main and outputs.restored(run_id, record)):
             say(f"{run_id} was trained to its end; its files are put back (--fresh trains again)")
             return

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vct import rng
+from vct.couplings.preparation import accept
 from vct.lab import build, records, versions
 from vct.lab.data.dataset import Dataset
 from vct.lab.diagnosis.coupling import coupling
@@ -25,7 +26,7 @@ from vct.lab.sampling import priors
 from vct.lab.sampling.drawing import Drawing, bounds
 from vct.lab.settings.diagnostics import DiagnosticsSettings
 from vct.lab.settings.params import Params
-from vct.lab.training import teacher
+from vct.lab.training import preparation
 
 
 def write(params: Params, run: RunId) -> None:
@@ -41,14 +42,15 @@ def write(params: Params, run: RunId) -> None:
             f"experiments.{run.experiment} asks for no diagnostics; add the section diagnostics."
         )
     trained, record = provenance.checked_run(params, run)
-    teacher.check(trained.coupling.teacher_run(run.seed), record)
     data = provenance.checked_data(run, record)
+    prepared = preparation.checked(run, trained, data, record)
     files = provenance.checked_weights(run, sample, record)
     arrays, drawn = samples.read(run)
     provenance.check_samples(run, drawn, sample, record)
     train, seed = trained.train, rng.key(run.seed, "diagnostics")
     model = weights.load(run, trained, data, device, sample.ema_width)
-    teacher.teach(model.coupling, trained.coupling, run.seed, data)
+    if prepared is not None:
+        accept(model.coupling, prepared.tensors)
     f = build.consistency_function(train, model.network)
     subject = Subject(
         train=train,

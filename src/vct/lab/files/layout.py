@@ -15,6 +15,8 @@ EXTRACTOR_FILES = ("weights.safetensors", "metrics.json")
 TRAIN_FILES = ("model.safetensors", "snapshots.safetensors", "training.csv", "config.json")
 AVERAGES_FILE = "averages.safetensors"
 """What training writes too where it keeps averages, to rebuild others from."""
+PREPARED_FILE = "prepared.safetensors"
+"""What a coupling needs before its training, in experiments where some variant does."""
 PRIOR_FILE = "prior.safetensors"
 DIAGNOSTICS_FILE = "diagnostics.json"
 SAMPLE_FILES = ("samples.npz", "preview.png")
@@ -90,6 +92,11 @@ class RunId:
     def trial(self) -> "RunId":
         """The same run with other settings than those of params.yaml, apart from all results."""
         return replace(self, root=SCRATCH / "results")
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether no engine makes it, nor anything before it."""
+        return self.root == self.trial.root
 
     @property
     def state(self) -> Path:

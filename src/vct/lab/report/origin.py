@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from vct.lab.files.layout import RunId, dataset_dir, extractor_dir
+from vct.lab.files.layout import PREPARED_FILE, RunId, dataset_dir, extractor_dir
 from vct.lab.records import RunRecord
 from vct.lab.runs.audit import Check, Records
 
@@ -40,7 +40,8 @@ def _license(config: RunRecord) -> list[str]:
 def parents(found: Records) -> list[str]:
     """Which files each file was made from."""
     data = str(dataset_dir(found.config.dataset))
-    lines = [f"model.safetensors <- {data}"]
+    prepared = "" if found.config.prepared_sha256 is None else f", {PREPARED_FILE}"
+    lines = [f"model.safetensors <- {data}{prepared}"]
     if found.samples:
         lines.append(f"samples.npz <- model.safetensors, snapshots.safetensors, {data}")
     if found.protocol:

@@ -9,7 +9,7 @@ from vct.lab import records, versions
 from vct.lab.data import dataset
 from vct.lab.errors import UserError
 from vct.lab.files.differences import differences
-from vct.lab.files.layout import TRAIN_FILES, RunId, dataset_dir, extractor_dir
+from vct.lab.files.layout import PREPARED_FILE, TRAIN_FILES, RunId, dataset_dir, extractor_dir
 from vct.lab.files.whole import file_sha256
 from vct.lab.records import ProtocolRecord, RunRecord, SampleRecord
 from vct.lab.runs import samples
@@ -59,6 +59,7 @@ def check_all(params: Params, found: Records) -> list[Check]:
         *_settings(params, found),
         *_versions(found),
         _data(found),
+        *_prepared(found),
         *_files(found, "config.json", found.config.files, TRAIN_FILES[:-1]),
         *_samples(found),
         *_scores(found),
@@ -105,6 +106,13 @@ def _data(found: Records) -> Check:
         return _compared(str(folder), known, dataset.load(found.config.dataset).sha256)
     except UserError as error:
         return Check("differs", str(folder), str(error))
+
+
+def _prepared(found: Records) -> Iterator[Check]:
+    """What the training went by, of runs that have recorded it."""
+    known = found.config.prepared_sha256
+    if known is not None:
+        yield _file(found.run.directory / PREPARED_FILE, "config.json", known)
 
 
 def _samples(found: Records) -> Iterator[Check]:

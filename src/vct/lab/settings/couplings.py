@@ -48,6 +48,19 @@ class CouplingSettings(FamilySettings):
     needs_generator: ClassVar[bool] = False
     """Whether it asks the averaged model what it makes of noise alone."""
 
+    needs_preparation: ClassVar[bool] = False
+    """Whether it makes something before training, which a stage of its own keeps."""
+
+    def prepared_parts(self) -> "list[CouplingSettings]":
+        """Of the coupling and those that it is built over, those that make something before
+        training."""
+        return [each for each in self.parts() if each.needs_preparation or each.says_prepares]
+
+    @property
+    def says_prepares(self) -> bool:
+        """Whether params.yaml says that it does, of a user's class."""
+        return False
+
     def parts(self) -> "Iterator[CouplingSettings]":
         """The coupling, and those that it is built over."""
         yield self
@@ -185,6 +198,7 @@ class ReflowSettings(CouplingSettings):
     label = "reflow"
     aside: ClassVar[tuple[str, ...]] = ("clip_grad_norm", "teacher", "sampler")
     needs_values = True
+    needs_preparation = True
 
     kind: Literal["reflow"]
     teacher: Annotated[str, Field(pattern=rf"^{NAME.pattern}/{NAME.pattern}$")]
@@ -214,6 +228,7 @@ class SemidiscreteSettings(CouplingSettings):
     target = "vct.couplings.semidiscrete:Semidiscrete"
     label = "semidiscrete OT"
     transports = True
+    needs_preparation = True
 
     kind: Literal["semidiscrete"]
     iterations: Count = 1000
@@ -223,9 +238,15 @@ class SemidiscreteSettings(CouplingSettings):
 
 class OwnCouplingSettings(OwnSettings, CouplingSettings):
     """A user's coupling, called as Class(**options); also with shape, sigma_data, t_max, classes,
-    count (of training points) or noise_seed (that of the run) where its signature takes them."""
+    count (of training points), points (which gives them) or noise_seed (that of the run) where its
+    signature takes them. One that defines `prepare` says `prepares: true`."""
 
     kind: DottedPath
+    prepares: bool = Field(default=False, exclude_if=default(False))
+
+    @property
+    def says_prepares(self) -> bool:
+        return self.prepares
 
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ class Identity:
     @classmethod
     def of(cls, record: RunRecord) -> "Identity":
         """That of the training which `record` describes."""
-        files = {"initial_weights_sha256", "teacher_sha256", "own_code"}
+        files = {"initial_weights_sha256", "teacher_sha256", "prepared_sha256", "own_code"}
         used = record.model_dump(include=files, exclude_none=True)
         code = record.code.training
         return cls(record.settings | used, record.data_sha256, code, record.id.seed)

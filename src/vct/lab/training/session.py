@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vct import __version__
 from vct.lab.errors import UserError
-from vct.lab.files.layout import RunId, train_files
+from vct.lab.files.layout import PREPARED_FILE, RunId, train_files
 from vct.lab.files.locks import lock
 from vct.lab.files.whole import atomic, remove_temporary
 from vct.lab.processes.group import Group
@@ -15,8 +15,9 @@ from vct.lab.processes.streams import say
 from vct.lab.records import CodeRecord, DivisionRecord, RunRecord
 from vct.lab.settings.own_code import own_code
 from vct.lab.settings.run import RunSettings
-from vct.lab.training import initial, teacher
+from vct.lab.training import initial
 from vct.lab.training.outputs import PENDING
+from vct.lab.training.preparation import Prepared
 
 PROBE = "writable.check"
 """Written and removed at once, to find out whether results can be kept."""
@@ -26,7 +27,8 @@ PROBE = "writable.check"
 def owned(run: RunId, group: Group, fresh: bool) -> Iterator[None]:
     """Let the main process of a group hold the lock of a run's state; the others wait for it.
 
-    What killed trainings left half written is removed; `fresh` moves all that they left aside.
+    What killed trainings left half written is removed, and what was half prepared for them; `fresh`
+    moves all that they left aside.
 
     Raises:
         UserError: if another training holds the lock, or the run's folder cannot be written to.
@@ -36,7 +38,7 @@ def owned(run: RunId, group: Group, fresh: bool) -> Iterator[None]:
         yield
         return
     with lock(run.state):
-        remove_temporary(run.directory, (*train_files(averages=True), PROBE))
+        remove_temporary(run.directory, (*train_files(averages=True), PREPARED_FILE, PROBE))
         remove_temporary(run.state, ("checkpoint-*.ckpt", "log.jsonl", *PENDING))
         # Before hours of work, not after: can its result be kept?
         with atomic(run.directory / PROBE) as temporary:
@@ -63,16 +65,20 @@ def _move_aside(state: Path) -> None:
 
 
 def described(
-    run: RunId, settings: RunSettings, data_sha256: str, group: Group, micro_batch: int | None
+    run: RunId,
+    settings: RunSettings,
+    data_sha256: str,
+    group: Group,
+    micro_batch: int | None,
+    prepared: Prepared | None,
 ) -> RunRecord:
     """The record of a training that begins: all but what comes out.
 
     Raises:
-        UserError: if the file of initial weights or of a teacher is missing.
+        UserError: if the file of initial weights is missing.
     """
     divided = group.size > 1 or micro_batch is not None
-    of = settings.coupling.teacher_run(run.seed)
-    taught = teacher.sha256(of)
+    license_of_teacher = None if prepared is None else prepared.record.license
     return RunRecord(
         run=str(run),
         settings=settings.model_dump(mode="json"),
@@ -82,8 +88,9 @@ def described(
         division=DivisionRecord(devices=group.size, micro_batch=micro_batch) if divided else None,
         summary={},
         initial_weights_sha256=initial.sha256(settings.train),
-        initial_weights_license=initial.license_of(settings.train) or teacher.license_of(of),
-        teacher_sha256=taught,
+        initial_weights_license=initial.license_of(settings.train) or license_of_teacher,
+        teacher_sha256=None if prepared is None else prepared.record.teacher_sha256,
+        prepared_sha256=None if prepared is None else prepared.sha256,
         own_code=own_code(settings).get("own_code"),
     )
 

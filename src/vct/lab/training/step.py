@@ -151,14 +151,7 @@ class BatchLoss:
     def _divided(self, call: Call, eps: Tensor, labels: Tensor | None) -> Tensor:
         """What `call` makes of samples (N, ...) that every process has, in parts of a micro-batch;
         the processes tell each other."""
-        here = self.group.share(self.train.batch_size)
-        width = self.micro_batch or here.stop - here.start
-        # Shares of one size; where they do not come out even, the last ones begin anew.
-        share = -(-len(eps) // self.group.size)
-        first = torch.arange(share, device=eps.device) + self.group.rank * share
-        mine = first % len(eps)
-        made = in_parts(width, call, eps[mine], None if labels is None else labels[mine])
-        return self.group.gather(made)[: len(eps)]
+        return divided(self.group, self.train.batch_size, self.micro_batch, call, eps, labels)
 
     def state(self, step: int) -> dict[int, Tensor]:
         """What a training needs to go on before `step`: the pairs of a pool that is not used up."""
@@ -253,6 +246,26 @@ def _foreseen(kind: type[Coupling]) -> bool:
     `pair` does no more than call it. What a class inherits may not hold for it."""
     (owner, *_) = (each for each in kind.__mro__ if "couple" in vars(each))
     return kind.pair is Coupling.pair and bool(vars(owner).get("plans_ahead", False))
+
+
+def divided(
+    group: Group,
+    batch: int,
+    micro_batch: int | None,
+    call: Call,
+    eps: Tensor,
+    labels: Tensor | None,
+) -> Tensor:
+    """What `call` makes of samples (N, ...) that every process has, as many at a time as of a batch
+    of `batch`; the processes tell each other."""
+    here = group.share(batch)
+    width = micro_batch or here.stop - here.start
+    # Shares of one size; where they do not come out even, the last ones begin anew.
+    share = -(-len(eps) // group.size)
+    first = torch.arange(share, device=eps.device) + group.rank * share
+    mine = first % len(eps)
+    made = in_parts(width, call, eps[mine], None if labels is None else labels[mine])
+    return group.gather(made)[: len(eps)]
 
 
 @torch.no_grad()

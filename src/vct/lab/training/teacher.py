@@ -94,19 +94,6 @@ def sha256(teacher: RunId | None) -> str | None:
     return found
 
 
-def check(teacher: RunId | None, record: RunRecord) -> None:
-    """Refuse pairs of other weights than those that a run was trained with.
-
-    Raises:
-        UserError: if the teacher's weights are others now.
-    """
-    if sha256(teacher) != record.teacher_sha256:
-        raise UserError(
-            f"{record.run} was taught by other weights of {teacher}; train it again: vct train "
-            f"{record.run} --fresh"
-        )
-
-
 def license_of(teacher: RunId | None) -> str | None:
     """Licence of the published weights that it goes back to, if any."""
     if teacher is None:

@@ -2,14 +2,16 @@
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from vct.couplings import preparation
 from vct.lab import build
 from vct.lab.data.batches import Batches
 from vct.lab.data.dataset import Dataset
@@ -39,6 +41,7 @@ class Trainer:
         runtime: device, threads, how often to save.
         state: folder for checkpoints, snapshots and the log.
         identity: what checkpoints belong to.
+        prepared: what the coupling made before, by place and name; None has it made now.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Trainer:
         runtime: RuntimeSettings,
         state: Path,
         identity: checkpoint.Identity,
+        prepared: Mapping[str, Tensor] | None = None,
     ) -> None:
         torch.set_num_threads(runtime.threads)
         train = settings.train
@@ -59,7 +63,10 @@ class Trainer:
         self.device = build.device(runtime)
         precision.set_float32(train.precision)
         self.model = build.model(settings, dataset, seed).to(self.device).train()
-        teacher.teach(self.model.coupling, settings.coupling, seed, dataset)
+        if prepared is None:
+            teacher.teach(self.model.coupling, settings.coupling, seed, dataset)
+        else:
+            preparation.accept(self.model.coupling, prepared)
         initial.load(train, self.model.network)
         self.parameters = list(self.model.parameters())
         self.optimizer = build.optimizer(train.optimizer, self.parameters)

@@ -17,6 +17,7 @@ from vct.lab.files.layout import (
     DIAGNOSTICS_FILE,
     EXPLANATION_FILES,
     FIGURES,
+    PREPARED_FILE,
     PRIOR_FILE,
     SAMPLE_FILES,
     SCORE_FILES,
@@ -175,11 +176,13 @@ def _experiment(params: Params, name: str) -> Stages:
     dropping = ["TRAINING_WITH_DROPOUT"] if graph.drops(params, name) else []
     scored = (f"{here}.score", f"{here}.sample")
     metrics, *others = SCORE_FILES
+    prepared = of_runs("prepare", [PREPARED_FILE], *trained, version="PREPARATION")
     prior = of_runs("prior", [PRIOR_FILE], f"{here}.sample", version="SAMPLING")
     looked_at = (f"{here}.diagnostics", f"{here}.sample")
     diagnosed = of_runs("diagnose", [DIAGNOSTICS_FILE], *looked_at, version="DIAGNOSTICS")
     diagnosed["matrix"] = diagnosed["matrix"] | {"seed": f"${{{here}.diagnostics.seeds}}"}
     return {
+        **({f"prepare-{name}": prepared} if graph.prepares(params, name) else {}),
         f"train-{name}": of_runs(
             "train",
             graph.train_files(params, name),

@@ -16,6 +16,7 @@ from vct.lab.files.layout import (
     EXTRACTOR_FILES,
     FIGURES,
     NAME,
+    PREPARED_FILE,
     PRIOR_FILE,
     RAW,
     REPORT_FILE,
@@ -144,6 +145,7 @@ def inputs(params: Params, experiment: str, coupling: str | None = None) -> dict
         for each in dict.fromkeys(teachers)
         for file in ("model.safetensors", "config.json")
     ]
+    prepared = [f"{{run}}/{PREPARED_FILE}"] if prepares(params, experiment) else []
     averages = () if one.sample.ema_width is None else (AVERAGES_FILE,)
     to_sample = ("model.safetensors", "config.json", "snapshots.safetensors", *averages)
     priors = (PRIOR_FILE,) if fits_prior(params, experiment) else ()
@@ -155,10 +157,11 @@ def inputs(params: Params, experiment: str, coupling: str | None = None) -> dict
     common = one.diagnostics and f"results/{experiment}/{one.diagnostics.common}/seed{{seed}}"
     others = [f"{common}/{file}" for file in to_sample] if common else []
     return {
-        "train": [data, *([start] if made_by_a_stage else []), *taught],
+        "prepare": [data, *taught],
+        "train": [data, *([start] if made_by_a_stage else []), *prepared],
         "prior": [data, *(f"{{run}}/{file}" for file in to_sample)],
         "sample": [data, *weights],
-        "diagnose": [data, *judge, *weights, "{run}/samples.npz", *others, *taught],
+        "diagnose": [data, *judge, *weights, "{run}/samples.npz", *others, *prepared],
         "floor": [data, *judge],
         "score": [data, *judge, *(f"{{run}}/{file}" for file in to_score)],
     }
@@ -184,6 +187,12 @@ def drops(params: Params, experiment: str) -> bool:
     """Whether some run of an experiment has dropout."""
     runs = (RunId(experiment, name, 0) for name in params.experiment(experiment).variants)
     return any(run_settings(params, run).drops for run in runs)
+
+
+def prepares(params: Params, experiment: str) -> bool:
+    """Whether a coupling of an experiment makes something before training, by a stage."""
+    one = params.experiment(experiment)
+    return any(one.couplings[name].prepared_parts() for name in one.variants)
 
 
 def fits_prior(params: Params, experiment: str) -> bool:

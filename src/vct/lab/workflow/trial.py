@@ -19,7 +19,7 @@ from vct.lab.workflow.smoke import checkpoint_files
 SNAKEFILE, PROFILE = Path("Snakefile"), Path("profiles/default")
 TRAINING = 9000
 MEMORY = {"train": TRAINING, "train_keeping_averages": TRAINING} | dict.fromkeys(
-    ("prior", "sample", "statistics", "score", "floor", "diagnose"), 4000
+    ("prepare", "prior", "sample", "statistics", "score", "floor", "diagnose"), 4000
 )
 """Of a stage in MB; the largest training of the paper suite, EDM2-S with an encoder, took 8,650."""
 
