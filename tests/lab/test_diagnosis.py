@@ -59,7 +59,7 @@ def made(tmp_path_factory):
         Path("params.yaml").write_text(yaml.safe_dump(params(changes)))
         assert cli.main(["data", "points"]) == 0 and cli.main(["floor", "small"]) == 0
         for coupling in COUPLINGS:
-            for stage in ("train", "prior", "sample", "score"):
+            for stage in ("prepare", "train", "prior", "sample", "score"):
                 assert cli.main([stage, f"small/{coupling}/seed0"]) == 0
         for coupling in COUPLINGS:
             assert cli.main(["diagnose", f"small/{coupling}/seed0"]) == 0

@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from support import PARAMS, dataset, params
 
 from vct.lab import cli, records
+from vct.lab.data.dataset import load as data_of
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
+from vct.lab.files.tensors import save_tensors
 from vct.lab.records import RunRecord
 from vct.lab.settings import reading
-from vct.lab.training import teacher
+from vct.lab.settings.run import run_settings
+from vct.lab.training import preparation
 from vct.lab.training.teacher import Flow
 from vct.lab.workflow import dvc, graph, smoke
 
@@ -51,10 +55,11 @@ def project(tmp_path, monkeypatch):
 def test_the_run_with_its_seed_teaches_it(project, capsys, monkeypatch):
     from vct.objectives.base import Objective
 
-    assert cli.main(["train", "small/reflow/seed1"]) == 2
+    assert cli.main(["prepare", "small/reflow/seed1"]) == 2
     assert "train that run first: vct train flow/independent/seed1" in capsys.readouterr().err
     assert cli.main(["train", "flow/independent/seed1"]) == 0
     assert cli.main(["sample", "flow/independent/seed1"]) == 0
+    assert cli.main(["prepare", "small/reflow/seed1"]) == 0
     seen, whole = [], Objective.loss
 
     def noted(objective, f, pair, *others):
@@ -83,6 +88,7 @@ def test_a_training_goes_on_under_the_same_teacher_only(project, capsys, monkeyp
     from vct.lab.training.trainer import Trainer
 
     assert cli.main(["train", "flow/independent/seed1"]) == 0
+    assert cli.main(["prepare", "small/reflow/seed1"]) == 0
     step = Trainer._step
 
     def stop(self, number):
@@ -96,21 +102,28 @@ def test_a_training_goes_on_under_the_same_teacher_only(project, capsys, monkeyp
     folder = Path("results/flow/independent/seed1")
     weights, config = folder / "model.safetensors", folder / "config.json"
     kept, said = weights.read_bytes(), config.read_text()
-    weights.write_bytes(kept + b" ")
+    save_tensors(weights, {name: 2 * tensor for name, tensor in load_file(weights).items()})
     assert cli.main(["train", "small/reflow/seed1"]) == 2
     assert "is not the file that config.json beside it records" in capsys.readouterr().err
     # Weights that another training left there.
-    config.write_text(said.replace(file_sha256_of(kept), file_sha256_of(kept + b" ")))
+    config.write_text(said.replace(file_sha256_of(kept), file_sha256_of(weights.read_bytes())))
+    assert cli.main(["train", "small/reflow/seed1"]) == 2
+    assert "is of other weights of its teacher; make it again" in capsys.readouterr().err
+    assert cli.main(["prepare", "small/reflow/seed1"]) == 0
     assert cli.main(["train", "small/reflow/seed1"]) == 2
     assert "teacher_sha256" in capsys.readouterr().err
     weights.write_bytes(kept)
     config.write_text(said)
+    assert cli.main(["prepare", "small/reflow/seed1"]) == 0
     assert cli.main(["train", "small/reflow/seed1"]) == 0
     record = records.read(RunRecord, "results/small/reflow/seed1/config.json")
-    run = RunId.parse("flow/independent/seed1")
-    teacher.check(run, record)
-    with pytest.raises(UserError, match="was taught by other weights of flow/independent/seed1"):
-        teacher.check(run, record.model_copy(update={"teacher_sha256": "0"}))
+    run, found = RunId.parse("small/reflow/seed1"), reading.load()
+    given = run, run_settings(found, run), data_of("points")
+    assert record.teacher_sha256 == file_sha256_of(kept)
+    assert preparation.checked(*given, record) is not None
+    other = {"teacher_sha256": "0", "prepared_sha256": None}  # of before it was recorded
+    with pytest.raises(UserError, match="small/reflow/seed1 was trained with another"):
+        preparation.checked(*given, record.model_copy(update=other))
 
 
 def file_sha256_of(content):
@@ -123,11 +136,10 @@ def test_both_engines_train_the_teacher_first():
         f"results/flow/independent/seed{{seed}}/{file}"
         for file in ("model.safetensors", "config.json")
     }
-    assert needed <= set(graph.inputs(found, "small")["train"])
-    assert needed <= set(graph.inputs(found, "small", "reflow")["diagnose"])
+    assert needed <= set(graph.inputs(found, "small")["prepare"])
     for other in (graph.inputs(found, "small", "ot"), graph.inputs(found, "flow")):
-        assert not any("results/flow" in path for path in other["train"])
-    stage = yaml.safe_load(dvc.text(found, "cpu"))["stages"]["train-small"]
+        assert not any("results/flow" in path for path in other["prepare"])
+    stage = yaml.safe_load(dvc.text(found, "cpu"))["stages"]["prepare-small"]
     assert "results/flow/independent/seed${item.seed}/model.safetensors" in stage["deps"]
 
 

@@ -73,7 +73,11 @@ def write(run: RunId, settings: RunSettings, data: Dataset, runtime: RuntimeSett
     # The teacher's hash before its weights are read: a training may end meanwhile.
     record, group = _record(run, settings, data), current_group()
     prepares = bool(settings.coupling.prepared_parts())
-    tensors = _made(run, settings, data, runtime, group) if prepares else {}
+    tensors: dict[str, Tensor] = {}
+    if prepares:
+        tensors = _made(run, settings, data, runtime, group)
+    elif any(part.is_own for part in settings.coupling.parts()):
+        build.model(settings, data, run.seed)  # which refuses one that does, and does not say so
     if group.main:
         save_sealed(run.directory / PREPARED_FILE, "prepared", record.content(), tensors)
     group.wait()
