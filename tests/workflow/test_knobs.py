@@ -19,17 +19,24 @@ from vct.lab import versions
 from vct.lab.errors import UserError
 from vct.lab.settings import reading
 
-RUNS = ("digits/ot/seed0", "digits/variational/seed0")
+RUNS = ("digits/ot/seed0", "digits/variational/seed0", "digits/semidiscrete/seed0")
 EVERY_RUN = ("mixture/variational/seed0", *RUNS)
-TRAIN, SAMPLE, SCORE = (
-    [f"{stage} {run}" for run in RUNS] for stage in ("train", "sample", "score")
+PREPARE, TRAIN, SAMPLE, SCORE = (
+    [f"{stage} {run}" for run in RUNS] for stage in ("prepare", "train", "sample", "score")
 )
 REPORTS = ["table cpu", "figures cpu/digits", "report cpu"]
 DECIDED = {
-    ("train",): TRAIN,
+    ("train",): [*PREPARE, *TRAIN],
     ("couplings", "independent"): [],  # of no run
-    ("couplings", "ot"): ["train digits/ot/seed0"],
-    ("couplings", "variational"): ["train digits/variational/seed0"],
+    ("couplings", "ot"): ["prepare digits/ot/seed0", "train digits/ot/seed0"],
+    ("couplings", "variational"): [
+        "prepare digits/variational/seed0",
+        "train digits/variational/seed0",
+    ],
+    ("couplings", "semidiscrete"): [
+        "prepare digits/semidiscrete/seed0",
+        "train digits/semidiscrete/seed0",
+    ],
     ("sample",): [*SAMPLE, *SCORE, "floor digits"],
     ("score",): [*SCORE, "floor digits"],
 }
@@ -38,14 +45,14 @@ OTHERS = {
     ("datasets", "digits", "test"): (400, ["data digits"]),
     ("extractors", "digits-classifier", "epochs"): (2, ["extractor digits-classifier"]),
     ("experiments", "digits", "seeds"): ([0, 1], REPORTS),
-    ("experiments", "digits", "variants"): (["variational", "ot"], REPORTS),
+    ("experiments", "digits", "variants"): (["semidiscrete", "variational", "ot"], REPORTS),
     ("runtime", "threads"): (2, []),
     ("runtime", "tracking"): (False, []),
     ("runtime", "checkpoint_every"): (7, []),
 }
 VERSIONS = {
     "DATA": ["data mixture", "data digits"],
-    "PREPARATION": [],  # of no coupling here
+    "PREPARATION": PREPARE,
     "TRAINING": [f"train {run}" for run in EVERY_RUN],
     "TRAINING_WITH_DROPOUT": [],  # which no network here has
     "SAMPLING": [f"sample {run}" for run in EVERY_RUN],
@@ -61,6 +68,18 @@ VERSIONS = {
 }
 UNCHANGED = {"train.dataset", "score.extractor", "score.metric"}
 """Knobs that have no other value for these data."""
+
+
+@pytest.fixture(scope="module")
+def project(project):
+    """With a coupling that prepares something."""
+    params = project.params()
+    digits = params["experiments"]["digits"]
+    digits["variants"].append("semidiscrete")
+    digits["couplings"]["semidiscrete"] = {"iterations": 10}
+    project.write_params(params)
+    project.run("vct", "dvc", "cpu")
+    return project
 
 
 # --- every knob of a run, and another value for it ------------------------------------------------
@@ -232,7 +251,7 @@ def first(cmd):
 def test_both_engines_were_asked_about_all_stages_and_versions(cases):
     asked = {stage for *_, stages in cases for stage in stages}
     assert {stage.split()[0] for stage in asked} - {"prior"} == {
-        *("data", "extractor", "statistics", "train", "sample", "floor", "score"),
+        *("data", "extractor", "statistics", "prepare", "train", "sample", "floor", "score"),
         *("table", "figures", "report"),
     }
     assert set(VERSIONS) == {name for name in vars(versions) if name.isupper()}
