@@ -15,6 +15,8 @@ from support import PARAMS, params
 from vct.couplings import semidiscrete
 from vct.lab import cli, records, versions
 from vct.lab.data import dataset
+from vct.lab.estimate.costs import Device
+from vct.lab.estimate.rows import rows
 from vct.lab.files.layout import RunId
 from vct.lab.files.tensors import load_sealed, save_sealed
 from vct.lab.records import RunRecord
@@ -391,6 +393,25 @@ def test_mistakes_in_a_coupling_of_ones_own_are_one_sentence(project, refused, o
     Path("own_prepared.py").write_text(OWN.replace(old, new))
     sys.modules.pop("own_prepared", None)
     assert said in refused("prepare", "small/mine/seed0")
+
+
+def test_the_page_of_a_suite_says_how_to_prepare(project):
+    for coupling in ("independent", "cut"):
+        for stage in ("train", "sample", "score"):
+            assert cli.main([stage, f"small/{coupling}/seed0"]) == 0
+    assert cli.main(["floor", "small"]) == 0
+    assert cli.main(["report", "cpu", "--finished"]) == 0
+    html = Path("results/cpu/report.html").read_text(encoding="utf-8")
+    assert "vct prepare small/independent/seed0\nvct train small/independent/seed0" in html
+
+
+def test_the_estimate_counts_the_disk_of_what_is_prepared(project):
+    every = rows(reading.load(), "cpu", Device(1.0, 1.0))
+    found = {row.coupling: row for row in every if row.experiment == "small"}
+    path = Path("results/small/taught/seed0/prepared.safetensors")
+    size = sum(tensor.nbytes for tensor in load_file(path).values())
+    more = found["taught"].cost.disk.results - found["independent"].cost.disk.results
+    assert more == size == 2 * 30 * 2 * 4
 
 
 def test_both_engines_prepare_before_they_train():

@@ -9,6 +9,7 @@ from torch import nn
 from vct.lab import build
 from vct.lab.estimate.counting import Counts
 from vct.lab.settings.averages import PostHocSettings
+from vct.lab.settings.couplings import CouplingSettings
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.optimizer import OptimizerSettings
 from vct.lab.settings.sample import SampleSettings
@@ -58,7 +59,7 @@ class Disk:
     """Bytes of one run.
 
     Args:
-        results: final weights, snapshots, averages and samples, in results/.
+        results: what was prepared, final weights, snapshots, averages and samples, in results/.
         checkpoints: in state/ while it trains.
     """
 
@@ -95,13 +96,20 @@ def _copies(train: TrainSettings) -> int:
 
 
 def disk(
-    experiment: ExperimentSettings, counts: Counts, shape: tuple[int, int, int], held: Memory
+    experiment: ExperimentSettings,
+    coupling: CouplingSettings,
+    counts: Counts,
+    shape: tuple[int, int, int],
+    held: Memory,
 ) -> Disk:
     """Tensors and samples that a run writes; headers, logs and previews are small."""
     train = experiment.train
     kept = train.ema.kept * _copies(train) if isinstance(train.ema, PostHocSettings) else 0
     weights = counts.model_bytes * (1 + kept) + counts.network_bytes * train.snapshots
-    written = weights + _sample_bytes(experiment, starts(experiment.sample, counts), shape)
+    size = math.prod(shape)
+    prepared = FLOAT * sum(part.prepared_numbers(size) for part in coupling.parts())
+    samples = _sample_bytes(experiment, starts(experiment.sample, counts), shape)
+    written = prepared + weights + samples
     return Disk(results=written, checkpoints=KEEP * held.checkpoint)
 
 

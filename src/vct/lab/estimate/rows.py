@@ -73,7 +73,7 @@ def _row(params: Params, name: str, coupling: str, device: Device, counter: "_Co
     except Unknown as reason:
         return Row(name, coupling, seeds, unknown=str(reason))
     held = costs.memory(train, counts)
-    disk = costs.disk(experiment, counts, dataset.shape, held)
+    disk = costs.disk(experiment, settings.coupling, counts, dataset.shape, held)
     flop = costs.training_flop(train, counts)
     flop += costs.sampling_flop(train, experiment.sample, counts)
     hours = device.hours(flop, train.precision)

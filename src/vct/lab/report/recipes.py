@@ -61,11 +61,13 @@ class CouplingRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """An experiment: what its runs share, and its couplings."""
+    """An experiment: what its runs share, and its couplings; whether one of these prepares
+    something, and whether samples start from a fitted prior too."""
 
     experiment: str
     training: str
     protocol: str
+    prepares: bool
     fits_prior: bool
     kept: str
     couplings: tuple[CouplingRecipe, ...]
@@ -114,6 +116,7 @@ def recipes(collected: Collected, found: Mapping[RunId, RunRecord], timed: Timed
                 name,
                 _yaml(first.settings["train"]),
                 _yaml(conditions(protocol)),
+                any(record.prepared_sha256 for record in mine.values()),
                 protocol.priors is not None,
                 ", ".join(sorted(kept)),
                 tuple(_couplings(collected, name, mine, timed)),

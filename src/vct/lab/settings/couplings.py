@@ -61,6 +61,10 @@ class CouplingSettings(FamilySettings):
         """Whether params.yaml says that it does, of a user's class."""
         return False
 
+    def prepared_numbers(self, size: int) -> int:
+        """How many numbers it prepares, for samples of `size` of them; without what is little."""
+        return 0
+
     def parts(self) -> "Iterator[CouplingSettings]":
         """The coupling, and those that it is built over."""
         yield self
@@ -205,6 +209,9 @@ class ReflowSettings(CouplingSettings):
     sampler: AnySampler = HeunSettings(kind="heun")
     # Of which a draw of 24 bits reaches each.
     pairs: Annotated[int, Field(ge=1, le=2**24)] = 50_000
+
+    def prepared_numbers(self, size: int) -> int:
+        return 2 * self.pairs * size
 
 
 class SinkhornSettings(PlanSettings):
