@@ -5,7 +5,7 @@ which no engine runs a stage, makes it itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -121,13 +121,18 @@ def of_training(
 ) -> Prepared | None:
     """What a training goes by; None where its coupling prepares nothing. See `read`.
 
-    A trial makes what is missing, or is of other settings.
+    A trial takes what the run itself goes by, and makes its own where that is missing or of other
+    settings.
     """
     if not settings.coupling.prepared_parts():
         return None
     group = current_group()
-    if run.is_trial and group.any(group.main and not _fits(run, settings, data)):
-        write(run, settings, data, runtime)
+    if run.is_trial:
+        itself = replace(run, root=RunId.root)
+        if group.any(group.main and _fits(itself, settings, data)):
+            return read(itself, settings, data)
+        if group.any(group.main and not _fits(run, settings, data)):
+            write(run, settings, data, runtime)
     return read(run, settings, data)
 
 
