@@ -172,11 +172,21 @@ def test_what_is_no_named_tensor_is_refused(given, said):
 
 
 def test_each_part_is_given_its_own():
-    coupling = GeneratorAugmented(Own())
-    coupling.base.given = {"a": torch.ones(2)}
-    other = GeneratorAugmented(Own())
+    coupling, other = Own(), Own()
+    for each in (coupling, other):
+        each.inner = GeneratorAugmented(Own())
+    coupling.given, coupling.inner.base.given = {"a": torch.ones(2)}, {"a": torch.zeros(3)}
     accept(other, prepare(coupling, PreparingContext(LIKE)))
-    assert torch.equal(other.base.taken["a"], torch.ones(2))
+    for part, expected in ((other, torch.ones(2)), (other.inner.base, torch.zeros(3))):
+        assert part.taken.keys() == {"a"} and torch.equal(part.taken["a"], expected)
+
+
+def test_what_is_handed_over_replaces_what_was_made():
+    coupling, potentials = semidiscrete(), torch.zeros(24)
+    pair(coupling, 0)
+    potentials[7] = 1000.0  # a cell that is all of the space
+    accept(coupling, {"potentials": potentials})
+    assert torch.equal(pair(coupling, 0).x, points()[0][7].expand(24, *SHAPE))
 
 
 def test_who_prepares_takes_it_too():

@@ -188,6 +188,10 @@ def test_a_seed_is_a_fact_where_it_decides(project):
             for seed in (0, 1)
         )
         assert (one == other) == (coupling == "cut")
+        path = Path(f"results/small/{coupling}/seed1/prepared.safetensors")
+        assert load_sealed(path, "prepared", "")[0].get("seed") == (
+            1 if coupling != "cut" else None
+        )
 
 
 @pytest.mark.parametrize(
@@ -210,6 +214,20 @@ def test_settings_that_decide_what_is_prepared_ask_for_it_again(project, refused
         said = refused("train", RUN)
         assert f"{FILE} is of other {other}; make it again: vct prepare {RUN}" in said
         assert cli.main(["prepare", RUN]) == 0 and cli.main(["train", RUN]) == 0
+
+
+def test_mirrored_images_have_potentials_of_their_own(project, refused):
+    run, pictures = "pictures/cut/seed3", "experiments.pictures"
+    given = {f"{pictures}.variants": ["cut"], f"{pictures}.couplings": {"cut": {**CUT}}}
+    write_params(given)
+    assert cli.main(["data", "images"]) == cli.main(["prepare", run]) == 0
+    path = Path(f"results/{run}/prepared.safetensors")
+    (before,) = load_file(path).values()
+    write_params({**given, f"{pictures}.train.flip": True})
+    assert "is of other settings" in refused("train", run)
+    assert cli.main(["prepare", run]) == 0
+    (after,) = load_file(path).values()
+    assert len(after) == 2 * len(before)
 
 
 def damage(path):
