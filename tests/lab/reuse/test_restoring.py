@@ -14,6 +14,7 @@ from vct import rng
 from vct.lab import cli
 from vct.lab.data import dataset
 from vct.lab.data.batches import to_float
+from vct.lab.diagnosis.scores import scores
 from vct.lab.errors import UserError
 from vct.lab.reuse import export
 from vct.lab.sampling.drawing import to_uint8
@@ -34,7 +35,12 @@ def changes(**more):
         "experiments.pictures.variants": ["restored"],
         "experiments.pictures.couplings": {"restored": COUPLING},
         "experiments.pictures.seeds": [3],
-        "experiments.pictures.sample": {"num_samples": 23, "batch_size": 5, "mid_times": [0.5]},
+        "experiments.pictures.sample": {
+            "num_samples": 23,
+            "batch_size": 5,
+            "mid_times": [0.5],
+            "snapshot_samples": 23,
+        },
         **more,
     }
 
@@ -72,6 +78,10 @@ def test_the_workflow_restores_held_out_images_of_the_class(here):
     with torch.no_grad():
         made = model(z, torch.ones(23), one_hot)
     assert np.abs(found.astype(int) - to_uint8(made).numpy()).max() <= 1
+    # So does what the averaged network made along training.
+    with np.load(f"results/{RUN}/samples.npz") as file:
+        np.testing.assert_array_equal(file["snapshot4"], found)
+        assert not np.array_equal(file["snapshot2"], found)
 
 
 def given(count, size):
@@ -95,6 +105,9 @@ def test_given_images_are_restored_in_their_order(here, tmp_path, size):
     more = vct.load(RUN).sample(5, labels=2, seed=7, inputs=images)
     again = vct.load(RUN).sample(5, labels=2, seed=7, inputs=images[[0, 1, 2, 0, 1]])
     torch.testing.assert_close(more, again)
+    alone = vct.load(RUN).sample(5, labels=2, seed=7, inputs=images[[1]])
+    torch.testing.assert_close(more[[1, 4]], alone[[1, 4]])
+    assert not torch.allclose(more[0], alone[0])
     other = vct.load(RUN).sample(5, labels=2, seed=7, inputs=255 - images)
     assert not torch.allclose(more, other)
 
@@ -138,13 +151,22 @@ def test_an_export_shows_what_the_run_restored(here, tmp_path):
     )
 
 
-def test_diagnostics_look_at_it(here, capsys):
+def test_diagnostics_start_from_held_out_images_too(here, capsys, monkeypatch):
+    seen = []
+
+    def noted(drawing, *others):
+        seen.append(drawing.starts)
+        return scores(drawing, *others)
+
+    monkeypatch.setattr("vct.lab.diagnosis.scores", noted)
     looked = {"seeds": [3], "common": "restored", "batches": 8, "points": 4, "pairs": 64}
     more = {"experiments.pictures.diagnostics": {**looked, "permutations": 19, "redraws": 2}}
     here.joinpath("params.yaml").write_text(yaml.safe_dump(params(changes(**more))))
     statistics = ["statistics", "images/judge/moments"]
     for stage in (["extractor", "judge"], statistics, ["diagnose", RUN]):
         assert cli.main(stage) == 0, capsys.readouterr().err
+    (starts,) = seen
+    assert len(starts["standard"].data.train.x) == 500
     found = json.loads((here / "results" / RUN / "diagnostics.json").read_text())
     assert found["numbers"]["sampling_sd"] > 0
 
