@@ -10,7 +10,7 @@ from support import real_params
 def fresh(project):
     """The project with its own params.yaml; neither raw images nor checkpoints are there."""
     project.write_params(real_params())
-    for suite in ("cpu", "mnist", "pilot", "study", "paper"):
+    for suite in ("cpu", "mnist", "study", "couplings", "paper"):
         project.run("vct", "dvc", suite)
     return project
 
@@ -26,7 +26,7 @@ def commands(pattern, text):
     [
         ("paper", 30, "ict-cifar10-ve/gc-vc/seed0"),
         ("study", 298, "study-mnist14/ot/seed17"),
-        ("pilot", 30, "study-digits/semidiscrete/seed5"),
+        ("couplings", 280, "couplings-digits-mean-flow/loom/seed4"),
     ],
 )
 def test_both_engines_list_the_same_stages(fresh, suite, count, one):
@@ -38,9 +38,12 @@ def test_both_engines_list_the_same_stages(fresh, suite, count, one):
     trained = {command.split()[-1] for command in by_snakemake if command.startswith("vct train")}
     assert len(trained) == count and one in trained
     prepared = {command.split()[-1] for command in by_snakemake if "vct prepare" in command}
-    assert prepared == (trained if suite == "pilot" else set())
+    experiments = real_params()["experiments"]
+    prepare = {name for name, one in experiments.items() if "semidiscrete" in one["variants"]}
+    assert prepared == {run for run in trained if run.partition("/")[0] in prepare}
+    assert bool(prepared) == (suite == "couplings")
     diagnosed = [each for each in by_snakemake if each.startswith("vct diagnose")]
-    assert bool(diagnosed) == (f"vct explain {suite}" in by_snakemake) == (suite == "study")
+    assert bool(diagnosed) == (f"vct explain {suite}" in by_snakemake) == (suite != "paper")
 
 
 def test_missing_files_are_one_sentence_of_their_stage(fresh):

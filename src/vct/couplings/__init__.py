@@ -15,6 +15,7 @@ __getattr__ = exports(
         "vct.couplings.weighted": "Weighted",
         "vct.couplings.loom": "Loom",
         "vct.couplings.reflow": "Reflow",
+        "vct.couplings.conditional": "Conditional",
         "vct.couplings.model_ot": "ModelOT",
         "vct.couplings.variational": "Variational",
         "vct.couplings.generator_augmented": "GeneratorAugmented",

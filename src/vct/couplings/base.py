@@ -167,6 +167,9 @@ class Coupling(nn.Module, ABC):
     independent: bool = False
     """Whether z is eps, whatever x is."""
 
+    from_data: bool = False
+    """Whether sampling starts from z of data, such as images to restore, and not from N(0, I)."""
+
     keeps_data: bool = True
     """Whether x of a pair is always a data point."""
 
@@ -197,6 +200,11 @@ class Coupling(nn.Module, ABC):
         Args:
             labels: one-hot labels (B, K) of x where training is conditional, else None.
         """
+
+    def begin(self, y: Tensor, eps: Tensor) -> Tensor:
+        """z (B, C, H, W) that sampling starts from, of data to restore y and base noise eps, where
+        it starts `from_data`; what is known of them may come in another shape."""
+        return self.couple(y, eps)
 
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         """The pair that training uses at the noise levels of `context`."""

@@ -40,11 +40,14 @@ class GeneratorAugmented(Coupling):
         self.base, self.mu, self.recouple = base, mu, noise == "recouple"
         self.kl_weight, self.scope = base.kl_weight, base.scope
         self.independent, self.pool = base.independent, base.pool
-        self.learns_apart = base.learns_apart
+        self.learns_apart, self.from_data = base.learns_apart, base.from_data
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The base's noise: what the sampler re-noises is generated already."""
         return self.base.couple(x, eps, labels)
+
+    def begin(self, y: Tensor, eps: Tensor) -> Tensor:
+        return self.base.begin(y, eps)
 
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         pair = self.base.pair(x, eps, context)

@@ -174,8 +174,11 @@ def potentials(
     # In units of <x, eps>, whose deviation over eps is |x|.
     rate = 0.5 * count**0.5 * x.square().sum(dim=1).mean().sqrt()
     g, mean = torch.zeros(count, device=device), torch.zeros(count, device=device)
+    # A new one each time would cost more than the product.
+    gain = torch.empty(draws, count, device=device)
     for k in watched(range(iterations)):
-        gain = torch.randn(draws, x.shape[1], generator=generator, device=device) @ x.T + g
+        eps = torch.randn(draws, x.shape[1], generator=generator, device=device)
+        torch.mm(eps, x.T, out=gain).add_(g)
         if scale == 0:
             mass = torch.bincount(gain.argmax(dim=1), minlength=count) / draws
         else:

@@ -10,6 +10,7 @@ from vct.lab.processes.progress import counted
 from vct.lab.settings import own_failure, registry
 from vct.lab.settings.base import FamilySettings
 from vct.lab.settings.networks import Outputs
+from vct.misfit import Misfit
 from vct.samplers.base import parse_key
 from vct.samplers.few_step import FewStep
 
@@ -54,7 +55,12 @@ def instantiate(section: FamilySettings, **offered: Any) -> Any:
     for name, value in section.arguments().items():
         nested = isinstance(value, FamilySettings)
         given[name] = instantiate(value, **_inside(section, name, offered)) if nested else value
-    return _own(section, target, given) if section.is_own else target(**given)
+    if section.is_own:
+        return _own(section, target, given)
+    try:
+        return target(**given)
+    except Misfit as error:
+        raise UserError(f"the {section.family} '{section.member}': {error}.") from None
 
 
 def _own(section: FamilySettings, target: Any, given: dict[str, Any]) -> Any:

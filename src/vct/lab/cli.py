@@ -121,7 +121,8 @@ def _add_pictures(sample: argparse.ArgumentParser) -> None:
     """Options of `vct sample` for samples to look at."""
     only = sample.add_argument_group("to look at samples; the run's own files stay as they are")
     only.add_argument("--out", metavar="FOLDER", help="write PNG files to this new folder")
-    only.add_argument("--num", type=int, help="of samples (64)")
+    only.add_argument("--num", type=int, help="of samples (64; of images to restore, all)")
+    only.add_argument("--inputs", metavar="FOLDER", help="images to restore, by a model that does")
     only.add_argument("--grid", action="store_const", const=True, help="one picture of them too")
     only.add_argument("--steps", type=int, help="of the sampler; the fewest if left out")
     only.add_argument("--labels", metavar="CLASS", help="number or name; all in turn if left out")
@@ -134,7 +135,7 @@ def _add_pictures(sample: argparse.ArgumentParser) -> None:
 
 def _pictures(options: argparse.Namespace) -> dict[str, Any]:
     """What is asked of samples to look at; the rest of the options is the stage's."""
-    words = ("out", "num", "grid", "steps", "labels", "seed", "prior", "device")
+    words = ("out", "num", "grid", "steps", "labels", "seed", "prior", "inputs", "device")
     found = {word: value for word in words if (value := vars(options).pop(word)) is not None}
     if found and "out" not in found:
         raise UserError(

@@ -1,5 +1,6 @@
 """What was measured outlives the machine: tables are made of the small files that git keeps."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 
 from vct.lab import cli, versions
 from vct.lab.files.layout import KEPT_FILES, RunId
+from vct.lab.files.whole import file_sha256
 from vct.lab.settings import reading
 from vct.lab.workflow import graph
 
@@ -37,6 +39,55 @@ def test_the_table_is_made_of_what_was_kept(kept):
     assert Path("results/one/table.csv").read_bytes() == kept
     # Nothing was run again, so that nothing is verified.
     assert cli.main(["verify", "one", "--against", "results/one/table.csv"]) == 2
+
+
+STAGES = ("train", "prior", "sample", "score")
+
+
+@pytest.fixture
+def two_kept(project):
+    """Two couplings with two seeds each, kept, and then gone; the data stay."""
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    names = ["independent", "variational"]
+    settings["experiments"]["small"] |= {"variants": names, "seeds": [0, 1]}
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    for run in [f"small/{name}/seed{seed}" for name in names for seed in (0, 1)]:
+        for stage in STAGES:
+            assert cli.main([stage, run]) == 0
+    assert cli.main(["floor", "small"]) == 0
+    assert cli.main(["keep", "one"]) == 0
+    for folder in ("results/small", "state"):
+        shutil.rmtree(folder)
+
+
+def test_runs_that_are_made_again_are_compared_with_what_is_kept_of_them(two_kept, capsys):
+    assert cli.main(["verify", "one"]) == 2
+    said = capsys.readouterr().err
+    assert "none of the 4 runs that results/one/runs keeps was made here" in said
+    assert "results/small/independent/seed0/metrics.json" in said
+    for stage in STAGES:
+        assert cli.main([stage, "small/variational/seed1"]) == 0
+    capsys.readouterr()
+    assert cli.main(["verify", "one"]) == 0
+    said = capsys.readouterr().out
+    assert "reproduced, as far as 1 of 4 runs were made again" in said
+    assert "identical       small/variational w2, 1 step" in said and "independent" not in said
+
+
+def test_a_number_that_is_another_than_the_kept_one_is_seen(two_kept, capsys):
+    for stage in STAGES:
+        assert cli.main([stage, "small/variational/seed1"]) == 0
+    again = Path("results/small/variational/seed1")
+    scores = json.loads((again / "metrics.json").read_text())
+    scores["steps1"]["w2"] += 100
+    (again / "metrics.json").write_text(json.dumps(scores))
+    protocol = json.loads((again / "protocol.json").read_text())
+    protocol["files"]["metrics.json"] = file_sha256(again / "metrics.json")
+    (again / "protocol.json").write_text(json.dumps(protocol))
+    capsys.readouterr()
+    assert cli.main(["verify", "one"]) == 2
+    said = capsys.readouterr().out
+    assert "disagrees       small/variational w2, 1 step" in said and "NOT reproduced" in said
 
 
 def test_engines_do_not_make_kept_runs_again(kept):

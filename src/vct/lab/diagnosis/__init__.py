@@ -68,8 +68,10 @@ def write(params: Params, run: RunId) -> None:
     fitted = None if sample.priors == ["standard"] else priors.read(run, sample, data, files)
     sampler = build.sampler(sample, train.t_max, bounds(data, device))
     classes = data.meta.classes if train.conditional else 0
+    plain = sample.model_copy(update={"priors": [samples.STANDARD], "late_start": None})
+    first = priors.starts(run, train, plain, model.coupling, data, files, device)
     drawing = Drawing(
-        f, model.coupling, sampler, data, sample, experiment.pool, {}, classes, device
+        f, model.coupling, sampler, data, sample, experiment.pool, first, classes, device
     )
     metric = make_metric(params, experiment, data)
     parts: dict[str, Callable[[], Findings]] = {

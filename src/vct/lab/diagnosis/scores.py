@@ -8,7 +8,7 @@ import numpy as np
 
 from vct.lab.diagnosis.findings import Findings
 from vct.lab.metrics.base import Metric
-from vct.lab.sampling.drawing import Drawing, standard
+from vct.lab.sampling.drawing import Drawing
 from vct.samplers.few_step import FewStep
 
 MOST = 4
@@ -21,10 +21,9 @@ def scores(drawing: Drawing, metric: Metric, seeds: int, mid_times: Sequence[flo
     the seeds chooses, the other half reports.
 
     Args:
-        drawing: as the run's samples are drawn; from N(0, I) here.
+        drawing: as the run's samples are drawn, from N(0, I) or what stands for it.
         mid_times: falling.
     """
-    drawing = replace(drawing, starts={"standard": standard})
     first = next(iter(drawing.sampler.schedules))
     rows = [metric.rank(_drawn(drawing, seed)[first]) for seed in _seeds(drawing, seeds)]
     found = Findings({"sampling_sd": stdev(rows)})

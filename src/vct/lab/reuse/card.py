@@ -64,7 +64,8 @@ def _kind(model: LoadedModel) -> str:
 def _header(model: LoadedModel, record: ExportRecord, license: str | None) -> str:
     header: dict[str, Any] = {"library_name": "vct", "license": license or "unknown"}
     if not model.description.data().is_points:
-        header["pipeline_tag"] = "unconditional-image-generation"
+        kind = "image-to-image" if model.restores else "unconditional-image-generation"
+        header["pipeline_tag"] = kind
     header["tags"] = ["consistency-models", "noise-coupling", model.settings.coupling.member]
     return f"---\n{yaml.safe_dump(header, sort_keys=False)}---"
 
@@ -73,7 +74,10 @@ def _usage(model: LoadedModel) -> str:
     lines = ["import vct", "", 'model = vct.load("FOLDER")  # this folder']
     labels = ", labels=0" if model.classes else ""
     prior = f', prior="{model.priors[-1]}"' if len(model.priors) > 1 else ""
-    lines.append(f"x = model.sample(16, seed=0{labels}{prior})  # {(16, *model.shape)}")
+    if model.restores:
+        lines.append(f"x = model.sample(16, seed=0{labels}, inputs=y)  # of images y to restore")
+    else:
+        lines.append(f"x = model.sample(16, seed=0{labels}{prior})  # {(16, *model.shape)}")
     words = "```python\n" + "\n".join(lines) + "\n```"
     own = sorted(model.description.record.run.own_code or {})
     if own:

@@ -17,6 +17,7 @@ from vct.lab.report.preview import preview
 from vct.lab.reuse import card
 from vct.lab.reuse.description import CONFIG, WEIGHTS, Description
 from vct.lab.reuse.model import LoadedModel
+from vct.lab.runs import samples
 from vct.lab.sampling.drawing import to_uint8
 
 PICTURE = "preview.png"
@@ -59,7 +60,10 @@ def fill(model: LoadedModel, folder: Path, license: str | None = None) -> None:
         kept.append(PRIOR_FILE)
     record = found.record.model_copy(update={"files": hashes(folder, kept)})
     records.write(record, folder / CONFIG)
-    preview(folder / PICTURE, {_heading(model): _stored(model)})
+    if found.is_export and model.restores:  # its samples stayed behind
+        _copy(found.folder / PICTURE, folder / PICTURE)
+    else:
+        preview(folder / PICTURE, {_heading(model): _stored(model)})
     if found.is_export and license is None:  # it knows the spread over seeds
         _copy(found.folder / card.FILE, folder / card.FILE)
     else:
@@ -77,9 +81,21 @@ def _heading(model: LoadedModel) -> str:
 
 
 def _stored(model: LoadedModel) -> np.ndarray:
-    """Samples of the fewest steps as a run stores them."""
+    """Samples of the fewest steps as a run stores them; of a model that restores, its own ones."""
+    if model.restores:
+        return _drawn(model)
     x = model.sample(SHOWN, prior=model.priors[-1])
     return (x if model.description.data().is_points else to_uint8(x)).cpu().numpy()
+
+
+def _drawn(model: LoadedModel) -> np.ndarray:
+    """The first samples that the run itself has drawn."""
+    file = model.description.folder / "samples.npz"
+    if not file.is_file():
+        run = model.description.record.run.run
+        raise UserError(f"{file} is missing, for the picture of the card; run: vct sample {run}")
+    with np.load(file) as arrays:
+        return next(iter(samples.scored(arrays).values()))[:SHOWN]
 
 
 def _is_export(folder: Path) -> bool:

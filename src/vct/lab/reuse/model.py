@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vct.lab.runs import provenance, weights
 from vct.lab.runs.samples import STANDARD
 from vct.lab.sampling.drawing import Drawing, Start, standard
 from vct.lab.settings.sample import SampleSettings
+from vct.misfit import Misfit
 from vct.preconditioning import ConsistencyFunction
 from vct.samplers.base import parse_key
 
@@ -102,6 +104,7 @@ class LoadedModel(nn.Module):
         seed: int = 0,
         prior: str = STANDARD,
         mid_times: Sequence[float] | None = None,
+        inputs: Tensor | None = None,
     ) -> Tensor:
         """Samples (n, C, H, W): images in [-1, 1], points as the data are.
 
@@ -116,12 +119,17 @@ class LoadedModel(nn.Module):
             seed: of all noise.
             prior: what they start from, of `priors`.
             mid_times: noise levels of the later steps, falling; those of the protocol if left out.
+            inputs: images to restore (M, C, H, W) in [-1, 1] or of 8 bits, in turn; of a model that
+                was trained with smaller ones as they are. What is hidden is not looked at.
 
         Raises:
-            UserError: if there is no such prior, class or number of steps.
+            UserError: if there is no such prior, class or number of steps, or if images to restore
+                are missing or of another shape.
         """
         _at_least_one(n)
         drawing = self._drawing(n, labels, seed, mid_times)
+        if inputs is not None or self.restores:
+            drawing = replace(drawing, starts={STANDARD: self._start(inputs)})
         if steps is None and mid_times is not None:
             steps = len(mid_times) + 1
         key = self._key(drawing, steps)
@@ -159,6 +167,34 @@ class LoadedModel(nn.Module):
             device,
             labels=None if labels is None else self._indices(labels, n),
         )
+
+    @property
+    def restores(self) -> bool:
+        """Whether it makes images of given ones instead of noise alone."""
+        return self.coupling.from_data
+
+    def _start(self, inputs: Tensor | None) -> Start:
+        """Sampling from images to restore, one after another."""
+        if not self.restores:
+            raise UserError("inputs: this model starts from noise alone; leave them out.")
+        if inputs is None or not len(inputs):
+            raise UserError("this model restores images; give it some, as inputs.")
+        data, device = self.description.data(), next(self.parameters()).device
+        known = to_float(data, inputs) if inputs.dtype == torch.uint8 else inputs.float()
+        known = known.to(device)
+        try:
+            self.coupling.begin(known[:1], known.new_zeros(1, *self.shape))
+        except (Misfit, RuntimeError, ValueError):
+            raise UserError(
+                f"inputs: images of shape {tuple(inputs.shape[1:])} are not what this model "
+                f"restores to {self.shape}; give them as they were in its training."
+            ) from None
+
+        def start(noise: Tensor, first: int, one_hot: Tensor | None) -> Tensor:
+            index = torch.arange(first, first + len(noise), device=device) % len(known)
+            return self.coupling.begin(known[index], noise)
+
+        return start
 
     def _check_times(self, sample: SampleSettings, mid_times: Sequence[float]) -> None:
         if sample.sampler is not None:

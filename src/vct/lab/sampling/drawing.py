@@ -81,8 +81,9 @@ class Drawing:
         return replace(self, sampler=self.samplers.get(prior, self.sampler))
 
     def first_result(self, count: int) -> np.ndarray:
-        """`count` samples of the fewest steps from N(0, I)."""
-        (x,) = self._drawn(standard, [next(iter(self.sampler.schedules))], count).values()
+        """`count` samples of the fewest steps, from N(0, I) or from data to restore."""
+        begin = self.starts.get(samples.STANDARD, standard)
+        (x,) = self._drawn(begin, [next(iter(self.sampler.schedules))], count).values()
         return x
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ of each class.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,20 @@ def starts(
     device: torch.device,
 ) -> dict[str, Start]:
     """What sampling starts from, by the name of the prior: all that are asked for where the
-    coupling has a posterior, N(0, I) elsewhere, and late where noise is independent."""
+    coupling has a posterior, N(0, I) elsewhere, and late where noise is independent. A coupling
+    that starts from data takes those that were held out.
+
+    Raises:
+        UserError: if it needs held-out data and there are none.
+    """
+    if coupling.from_data:
+        if not len(data.test.x):
+            raise UserError(
+                f"{run} starts from images to restore, and data set '{data.name}' holds none out; "
+                "give it a test set."
+            )
+        held_out = replace(data, train=data.test)
+        return {STANDARD: Aggregate(coupling, held_out, sample.seed, device)}
     found: dict[str, Start] = {STANDARD: standard}
     priors = {} if sample.priors == [STANDARD] else read_all(run, sample, data, weights)
     found |= {name: _of(prior.to(device)) for name, prior in priors.items()}

@@ -41,6 +41,9 @@ class CouplingSettings(FamilySettings):
 
     clip_grad_norm: Positive | None = Field(default=None, exclude_if=default(None))
 
+    from_data: ClassVar[bool] = False
+    """Whether sampling starts from images to restore."""
+
     needs_teacher: ClassVar[bool] = False
     """Whether it asks the averaged model at the lower of two levels, and so does nothing where an
     objective has none."""
@@ -243,6 +246,29 @@ class SemidiscreteSettings(CouplingSettings):
     entropy: Annotated[float, Field(ge=0, le=1e3, exclude_if=default(0.0))] = 0.0
 
 
+class ConditionalSettings(CouplingSettings):
+    """Noise around a degraded image, for images to restore (arXiv 2310.03725).
+
+    Blocks of `factor` by `factor` pixels are known by their mean, a central square with `hidden` of
+    the image's side is not known, and noise of deviation `std` is on what is.
+    """
+
+    target = "vct.couplings.conditional:Conditional"
+    label = "restoring held-out images"
+    from_data = True
+
+    kind: Literal["conditional"]
+    factor: Annotated[int, Field(ge=1, le=1024)] = 1
+    hidden: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    std: Annotated[float, Field(ge=1e-3, le=100)] = 0.25
+
+    @model_validator(mode="after")
+    def _degrades(self) -> "ConditionalSettings":
+        if self.factor == 1 and not self.hidden:
+            raise ValueError("nothing is degraded; set factor, or hidden")
+        return self
+
+
 class OwnCouplingSettings(OwnSettings, CouplingSettings):
     """A user's coupling, called as Class(**options); also with shape, sigma_data, t_max, classes,
     count (of training points), points (which gives them) or noise_seed (that of the run) where its
@@ -296,6 +322,8 @@ class VariationalSettings(CouplingSettings):
             return self
         if self.base.member == "loom":
             raise ValueError("base: the noises that images keep cannot be moved; choose another")
+        if self.base.from_data:
+            raise ValueError("base: an encoder would move images to restore; choose another")
         if self.prior == "moments":
             raise ValueError("prior: moments are those of independent noise; remove it, or base")
         _check_clip(self.base)

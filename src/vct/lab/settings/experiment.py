@@ -58,6 +58,11 @@ class ExperimentSettings(Section):
                     f"mean of the data of any noise, so that coupling {part.member} would not "
                     "know which to take; remove it"
                 )
+            if part.from_data and (self.train.kernel.member, self.train.t_max) != ("li", 1):
+                raise ValueError(
+                    f"variants: coupling {part.member} starts from images to restore, where only "
+                    "kernel li with t_max 1 leads; set both"
+                )
             if part.needs_labels and not self.train.conditional:
                 raise ValueError(
                     f"variants: without labels coupling {part.member} is minibatch transport; "

@@ -142,6 +142,12 @@ class Params(Section):
         self._check_teachers(name)
         self._check_rings(name)
         form = self.datasets[dataset].form
+        if form == "points" and any(
+            part.from_data
+            for each in experiment.variants
+            for part in experiment.couplings[each].parts()
+        ):
+            raise ValueError(f"{here}.variants: points have no resolution to restore; remove it")
         if form == "points" and train.flip:
             raise ValueError(f"{here}.train.flip: points have no left and right; remove it")
         if form and score.form and form != score.form:

@@ -1,0 +1,40 @@
+"""Images to restore, from files."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vct.lab.data.raw.images import SUFFIXES, BrokenImage, decode
+from vct.lab.errors import UserError, quoted
+
+
+def read(folder: str | Path, channels: int) -> Tensor:
+    """All images of a folder by name (N, C, H, W), uint8.
+
+    Raises:
+        UserError: if there are none, if one cannot be read, or if their sizes differ.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise UserError(f"--inputs: {quoted(str(folder))} is no folder; give one with images.")
+    found = sorted(file for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UserError(f"--inputs: {place} holds no images ({', '.join(SUFFIXES[:3])}, ...).")
+    images = [_image(file, channels) for file in found]
+    for file, image in zip(found, images, strict=True):
+        if image.shape != images[0].shape:
+            raise UserError(
+                f"--inputs: {file.name} has {image.shape[2]} x {image.shape[1]} pixels, and "
+                f"{found[0].name} {images[0].shape[2]} x {images[0].shape[1]}; give images of "
+                "one size."
+            )
+    return torch.from_numpy(np.stack(images))
+
+
+def _image(file: Path, channels: int) -> np.ndarray:
+    try:
+        return decode(file.read_bytes(), channels, None, "black")
+    except BrokenImage as error:
+        raise UserError(f"--inputs: {file} cannot be used: {error}; remove it.") from None
