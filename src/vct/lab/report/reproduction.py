@@ -14,16 +14,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from vct.lab.errors import UserError
-from vct.lab.files.layout import RunId, suite_dir
+from vct.lab.files.layout import suite_dir
 from vct.lab.report import names
 from vct.lab.report.collect import ExperimentRows, collect
 from vct.lab.report.summary import ORIGIN, ROW, tidy
 from vct.lab.report.table import to_csv
-from vct.lab.runs import kept
-from vct.lab.settings.params import Params
 
 State = Literal["identical", "agrees", "disagrees", "not comparable", "missing", "new"]
 
@@ -169,51 +167,6 @@ def fresh_rows(
             else:
                 found |= read_rows(to_csv(frame), f"the rows of {'/'.join(place)}")
     return found, reasons
-
-
-@dataclass(frozen=True)
-class MadeAgain:
-    """The runs of a suite that git keeps and that were made here too: rows of the same seeds.
-
-    Args:
-        committed, fresh: rows by key, of what is kept and of what was made here.
-        reasons: why a coupling of an experiment gave no rows.
-        spreads: by `relative_spreads`, of all that is kept.
-        count, kept: how many runs were made again of how many.
-        example: one that is kept.
-    """
-
-    committed: Mapping[Key, TableRow]
-    fresh: Mapping[Key, TableRow]
-    reasons: Mapping[tuple[str, str], str]
-    spreads: "Mapping[Key, Pooled]"
-    count: int
-    kept: int
-    example: RunId
-
-    @classmethod
-    def of(cls, params: Params, suite: str) -> "MadeAgain | None":
-        """Those of a suite; None where git keeps none of its runs."""
-        every = kept.kept(params, suite)
-        if not every:
-            return None
-        again = {run for run in every if (run.directory / "protocol.json").exists()}
-
-        def rows(runs: set[RunId], here: bool) -> "tuple[dict[Key, TableRow], dict[Any, str]]":
-            wholes = ExperimentRows.of_suite(params, suite, finished=True)
-            places = {run: run if here else run.kept(suite) for run in runs}
-            some = {run.experiment for run in runs}
-            return fresh_rows(
-                replace(each, places=places) for each in wholes if each.experiment in some
-            )
-
-        (fresh, reasons), (old, _), (whole, _) = (
-            rows(again, True),
-            rows(again, False),
-            rows(every, False),
-        )
-        spreads = relative_spreads(whole.values())
-        return cls(old, fresh, reasons, spreads, len(again), len(every), min(every, key=str))
 
 
 def read_rows(text: str, source: str) -> dict[Key, TableRow]:
