@@ -1,8 +1,57 @@
 """The figure of gains."""
 
-from vct.lab.report.gains import apart
+import numpy as np
+import pandas as pd
+import pytest
+
+from vct.lab.report.gains import COLUMNS, apart, gains_figure
 
 
 def test_labels_of_near_places_do_not_run_into_each_other():
     assert apart([1500, 1650, 1800, 2400]) == [1500, 1800, 2400]
     assert apart([64, 196, 784]) == [64, 196, 784] and apart([]) == []
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """What `gains_figure` draws of rows (dataset, objective, steps, coupling, gain)."""
+
+    def draw(*rows):
+        frame = pd.DataFrame(rows, columns=["dataset", "objective", "steps", "coupling", "gain"])
+        frame = frame.assign(experiment="e", dimension=64, n=3)
+        frame = frame.assign(low=frame["gain"] - 0.1, high=frame["gain"] + 0.1)
+        kept = []
+        monkeypatch.setattr(
+            "vct.lab.report.style.save", lambda figure, *a, **k: kept.append(figure)
+        )
+        gains_figure(tmp_path / "gains.png", frame[COLUMNS], {"ot": "OT", "loom": "LOOM"})
+        return kept[0].axes
+
+    return draw
+
+
+def test_several_objectives_stand_side_by_side_for_each_data_set(drawn):
+    places = {("a", "iCT"): 1.0, ("a", "sCT"): 2.0, ("b", "iCT"): 3.0, ("b", "sCT"): 4.0}
+    rows = [
+        (data, kind, 10, name, gain + 0.5 * (name == "loom"))
+        for (data, kind), gain in places.items()
+        for name in ("ot", "loom")
+    ]
+    axes = drawn(*rows)
+    assert [each.get_xlabel() for each in axes] == ["a", "b"]
+    for each, first in zip(axes, (1.0, 3.0), strict=True):
+        assert [tick.get_text() for tick in each.get_xticklabels()] == ["iCT", "sCT"]
+        lines = {box.get_label(): box.lines[0] for box in each.containers}
+        for name, shift in (("OT", 0.0), ("LOOM", 0.5)):
+            x, y = lines[name].get_data()
+            assert lines[name].get_linestyle() == "None"
+            assert np.rint(x.astype(float)).tolist() == [0, 1]
+            assert y.tolist() == [100 * (first + shift), 100 * (first + 1 + shift)]
+        assert (lines["OT"].get_xdata() < lines["LOOM"].get_xdata()).all()
+
+
+def test_one_objective_is_told_along_dimension_and_steps(drawn):
+    axes = drawn(("a", "iCT", 10, "ot", 1.0), ("a", "iCT", 20, "ot", 2.0))
+    assert [each.get_xlabel() for each in axes] == ["dimension of the data", "training steps, a"]
+    assert axes[0].containers[0].lines[0].get_ydata().tolist() == [100]
+    assert axes[1].containers[0].lines[0].get_ydata().tolist() == [100, 200]

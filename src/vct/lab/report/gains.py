@@ -1,5 +1,5 @@
-"""How much each coupling gains on independent noise, by the dimension of the data and by the
-length of the training."""
+"""How much each coupling gains on independent noise, by the dimension of the data and the length of
+the training, or by the objective where a suite has several."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +13,11 @@ from vct.lab.report.collect import Collected
 from vct.lab.report.comparisons import BASE
 from vct.lab.report.paired import Paired
 
-COLUMNS = ["experiment", "dataset", "dimension", "steps", "coupling", "n", "gain", "low", "high"]
+_PLACE = ["experiment", "dataset", "objective", "dimension", "steps", "coupling"]
+COLUMNS = [*_PLACE, "n", "gain", "low", "high"]
 _LOOKS = {"": ("-", "o"), "fitted": ("--", "s"), "aggregate": (":", "^")}
 """Line and marker by what sampling starts from."""
-_WIDE, _HIGH, _LEFT, _GAP, _TOP, _BELOW = 330, 250, 64, 84, 46, 104
+_WIDE, _HIGH, _LEFT, _GAP, _TOP, _BELOW = 330, 250, 74, 84, 46, 104
 
 
 def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
@@ -41,8 +42,8 @@ def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int
             if len(both):
                 differences = (both[BASE] - both[row]) / both[BASE].mean()
                 pair = Paired(tuple(differences))
-                place = name, experiment.dataset, *sizes[name], row
-                rows.append((*place, pair.n, pair.mean, *pair.interval()))
+                place = name, experiment.dataset, experiment.objective_label, *sizes[name]
+                rows.append((*place, row, pair.n, pair.mean, *pair.interval()))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -50,7 +51,7 @@ def gains_figure(
     path: Path, found: pd.DataFrame, labels: Mapping[str, str], suite: Sequence[str] = ()
 ) -> None:
     """Draw gains over the dimension, at the shortest training of each data set, and over the steps
-    of the data set that has most trainings.
+    of the data set that has most trainings; of several objectives side by side for each data set.
 
     Args:
         found: of `gains`.
@@ -60,19 +61,13 @@ def gains_figure(
     Raises:
         UserError: if the folder cannot be written to.
     """
-    shortest = found.groupby("dataset")["steps"].transform("min")
-    longest = found.groupby("dataset")["steps"].nunique()
-    along = longest.idxmax() if len(longest) else ""
-    panels = {
-        "dimension": (found[found["steps"] == shortest], "dimension of the data"),
-        "steps": (found[found["dataset"] == along], f"training steps, {along}"),
-    }
-    width, height = _LEFT + 2 * (_WIDE + _GAP), _TOP + _HIGH + _BELOW
+    panels = _panels(found)
+    width, height = _LEFT + len(panels) * (_WIDE + _GAP), _TOP + _HIGH + _BELOW
     names_ = [names.coupling_of(row) for row in labels]
     colours = style.coupling_colours([*dict.fromkeys((*suite, *names_))])
     with style.style():
         figure = style.figure(width, height)
-        for index, (column, (rows, title)) in enumerate(panels.items()):
+        for index, (column, title, rows) in enumerate(panels):
             left = (_LEFT + index * (_WIDE + _GAP)) / width
             axes = figure.add_axes((left, _BELOW / height, _WIDE / width, _HIGH / height))
             _panel(axes, rows, column, labels, colours)
@@ -84,6 +79,20 @@ def gains_figure(
         style.save(figure, path, colours=256)
 
 
+def _panels(found: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Column of the horizontal axis, title, and rows of each panel."""
+    if found["objective"].nunique() > 1:
+        sets = dict.fromkeys(found["dataset"])
+        return [("objective", name, found[found["dataset"] == name]) for name in sets]
+    shortest = found.groupby("dataset")["steps"].transform("min")
+    longest = found.groupby("dataset")["steps"].nunique()
+    along = longest.idxmax() if len(longest) else ""
+    return [
+        ("dimension", "dimension of the data", found[found["steps"] == shortest]),
+        ("steps", f"training steps, {along}", found[found["dataset"] == along]),
+    ]
+
+
 def _panel(
     axes: Axes,
     rows: pd.DataFrame,
@@ -93,10 +102,14 @@ def _panel(
 ) -> None:
     """Points with Student's intervals, beside each other where their places are the same."""
     shown = [row for row in labels if row in set(rows["coupling"])]
+    several, kinds = column == "objective", [*dict.fromkeys(rows[column])]
     for number, row in enumerate(shown):
         mine = rows[rows["coupling"] == row].sort_values(column)
-        # On a logarithmic axis a factor is a shift.
-        place = mine[column] * 1.035 ** (number - (len(shown) - 1) / 2)
+        beside = number - (len(shown) - 1) / 2
+        if several:
+            place = mine[column].map(kinds.index) + 0.8 * beside / len(shown)
+        else:  # on a logarithmic axis a factor is a shift
+            place = mine[column] * 1.035**beside
         gain = 100 * mine["gain"]
         error = [100 * (mine["gain"] - mine["low"]), 100 * (mine["high"] - mine["gain"])]
         line, marker = _LOOKS[row.partition("/")[2]]
@@ -105,7 +118,7 @@ def _panel(
             gain,
             yerr=[part.fillna(0) for part in error],
             color=colours[names.coupling_of(row)],
-            linestyle=line,
+            linestyle="" if several else line,
             linewidth=1.3,
             marker=marker,
             markersize=4,
@@ -113,6 +126,12 @@ def _panel(
             label=labels[row],
         )
     axes.axhline(0, color=style.FAINT, linewidth=0.8)
+    axes.grid(True, axis="y", color="#E4E4E4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    if several:
+        axes.set_xticks(range(len(kinds)), kinds)
+        axes.tick_params(axis="x", length=0)
+        return
     axes.set_xscale("log")
     places = sorted(set(rows[column]))
     axes.set_xticks(apart(places))
@@ -120,8 +139,6 @@ def _panel(
     axes.xaxis.set_minor_formatter(NullFormatter())
     if places:
         axes.set_xlim(places[0] / 1.4, places[-1] * 1.4)
-    axes.grid(True, axis="y", color="#E4E4E4", linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def apart(places: list[float]) -> list[float]:
