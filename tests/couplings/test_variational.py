@@ -216,6 +216,13 @@ def test_over_a_base_it_pairs_as_many_samples_together_as_the_base():
     assert over({"kind": "knn"}).scope == "sample"
 
 
+def test_over_a_base_it_starts_where_the_base_does(monkeypatch):
+    monkeypatch.setattr(MinibatchOT, "start", lambda self, eps, labels=None: 2 * eps)
+    eps = torch.randn(2, *SHAPE)
+    assert torch.equal(over({"kind": "ot"}).start(eps), 2 * eps)
+    assert torch.equal(built().start(eps), eps)
+
+
 def test_noise_that_depends_on_the_data_has_no_posterior():
     assert over({"kind": "ot"}).posterior(images(2)) is None
     assert randomise(built()).posterior(images(2)) is not None

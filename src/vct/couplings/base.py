@@ -201,6 +201,11 @@ class Coupling(nn.Module, ABC):
             labels: one-hot labels (B, K) of x where training is conditional, else None.
         """
 
+    def start(self, eps: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z (B, C, H, W) that sampling starts from, of base noise eps ~ N(0, I): eps itself, unless
+        the noise of all data together has another law, which a subclass knows."""
+        return eps
+
     def begin(self, y: Tensor, eps: Tensor) -> Tensor:
         """z (B, C, H, W) that sampling starts from, of data to restore y and base noise eps, where
         it starts `from_data`; what is known of them may come in another shape."""

@@ -46,6 +46,9 @@ class GeneratorAugmented(Coupling):
         """The base's noise: what the sampler re-noises is generated already."""
         return self.base.couple(x, eps, labels)
 
+    def start(self, eps: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.base.start(eps, labels)
+
     def begin(self, y: Tensor, eps: Tensor) -> Tensor:
         return self.base.begin(y, eps)
 

@@ -84,6 +84,9 @@ class Variational(Coupling):
         mean, std = self.encoded(x, labels)
         return mean + std * (eps if self.base is None else self.base.couple(x, eps, labels))
 
+    def start(self, eps: Tensor, labels: Tensor | None = None) -> Tensor:
+        return eps if self.base is None else self.base.start(eps, labels)
+
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         weight = None
         if self.base is not None:

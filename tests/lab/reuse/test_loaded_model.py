@@ -11,6 +11,7 @@ from support import randomise
 from torch.nn import functional
 
 import vct
+from vct.couplings.variational import Variational
 from vct.lab.errors import UserError
 from vct.lab.sampling.drawing import to_uint8
 
@@ -149,3 +150,11 @@ from vct.lab.reuse.hub import HubModel
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.stdout.strip() == "(2, 2, 1, 1)", ran.stderr
+
+
+def test_samples_start_from_the_prior_of_the_coupling(here, monkeypatch):
+    before = {prior: vct.load(POINTS).sample(8, prior=prior) for prior in ("standard", "fitted")}
+    monkeypatch.setattr(Variational, "start", lambda self, eps, labels=None: 2 * eps)
+    model = vct.load(POINTS)
+    assert torch.equal(model.sample(8, prior="fitted"), before["fitted"])
+    assert not torch.allclose(model.sample(8), before["standard"])

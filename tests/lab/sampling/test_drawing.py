@@ -11,13 +11,14 @@ from torch import nn
 
 from vct import rng
 from vct.couplings.base import Coupling
+from vct.couplings.generator_augmented import GeneratorAugmented
 from vct.couplings.independent import Independent
 from vct.couplings.minibatch_ot import MinibatchOT
 from vct.couplings.variational import Variational
 from vct.kernels import VarianceExploding
 from vct.lab import build, cli
 from vct.lab.errors import UserError
-from vct.lab.sampling.drawing import Drawing, bounds, standard, to_uint8
+from vct.lab.sampling.drawing import Drawing, bounds, prior_of, to_uint8
 from vct.lab.settings.sample import SampleSettings
 from vct.networks.mlp import MLP as Perceptron
 from vct.networks.unet import DDPMpp
@@ -131,7 +132,15 @@ def drawing(coupling, data=None, pool=6, net=None, classes=0, **sample):
     data = data or dataset((1, 4, 4))
     sampler = FewStep([T, MID], bounds(data, CPU))
     return Drawing(
-        function, coupling, sampler, data, settings, pool, {"standard": standard}, classes, CPU
+        function,
+        coupling,
+        sampler,
+        data,
+        settings,
+        pool,
+        {"standard": prior_of(coupling)},
+        classes,
+        CPU,
     )
 
 
@@ -140,6 +149,34 @@ def test_samples_do_not_depend_on_how_many_are_drawn_at_a_time(coupling):
     one, other = (drawing(coupling, batch_size=size).all_results() for size in (2, 11))
     for key in ("steps1", "steps2"):
         assert np.array_equal(one[key], other[key])
+
+
+class Wide(Independent):
+    """Noise of deviation 3, and of mean 1 in the first class."""
+
+    def couple(self, x, eps, labels=None):
+        return self.start(eps, labels)
+
+    def start(self, eps, labels=None):
+        return 3 * eps + (0 if labels is None else labels[:, :1, None, None])
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("over", [lambda own: own, GeneratorAugmented])
+def test_samples_start_from_the_prior_of_the_coupling(over, classes):
+    made = drawing(over(Wide()), classes=classes)
+    plain = drawing(Independent(), classes=classes)
+    labels = plain._labels(0, COUNT)
+    start = Wide().start(plain._noise(COUNT, 0, 0, COUNT), labels)
+    np.testing.assert_allclose(made.start_noise(), start)
+    assert not np.allclose(plain.start_noise(), start)
+    with torch.no_grad():
+        t = torch.full((COUNT,), T)
+        expected = made.f(made.f.kernel(torch.zeros_like(start), start, t), t, labels)
+    near(made.all_results()["steps1"], expected)
+    assert np.array_equal(made.first_result(COUNT), made.all_results()["steps1"])
+    without = replace(made, starts={})
+    assert np.array_equal(without.first_result(COUNT), made.first_result(COUNT))
 
 
 def test_transport_depends_on_the_pool_and_independent_noise_does_not():

@@ -17,7 +17,7 @@ from vct.lab.errors import UserError, quoted
 from vct.lab.reuse.description import WEIGHTS, Description
 from vct.lab.runs import provenance, weights
 from vct.lab.runs.samples import STANDARD
-from vct.lab.sampling.drawing import Drawing, Start, standard
+from vct.lab.sampling.drawing import Drawing, Start, prior_of
 from vct.lab.settings.sample import SampleSettings
 from vct.misfit import Misfit
 from vct.preconditioning import ConsistencyFunction
@@ -151,7 +151,7 @@ class LoadedModel(nn.Module):
         except ValueError:
             raise UserError(f"no samples with {new}: seeds and times are positive.") from None
         device = next(self.parameters()).device
-        starts: dict[str, Start] = {STANDARD: standard}
+        starts: dict[str, Start] = {STANDARD: prior_of(self.coupling)}
         if self._prior is not None:
             fitted = self._prior.to(device)
             starts[FITTED] = lambda noise, first, one_hot: fitted(noise, one_hot)

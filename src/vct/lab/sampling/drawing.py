@@ -28,9 +28,9 @@ Start = Callable[[Tensor, int, Tensor | None], Tensor]
 first sample and one-hot labels (B, K)."""
 
 
-def standard(noise: Tensor, first: int, labels: Tensor | None) -> Tensor:
-    """The prior N(0, I)."""
-    return noise
+def prior_of(coupling: Coupling) -> Start:
+    """The prior of a coupling: N(0, I), unless it has its own."""
+    return lambda noise, first, labels: coupling.start(noise, labels)
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,8 @@ class Drawing:
         return replace(self, sampler=self.samplers.get(prior, self.sampler))
 
     def first_result(self, count: int) -> np.ndarray:
-        """`count` samples of the fewest steps, from N(0, I) or from data to restore."""
-        begin = self.starts.get(samples.STANDARD, standard)
-        (x,) = self._drawn(begin, [next(iter(self.sampler.schedules))], count).values()
+        """`count` samples of the fewest steps, from the coupling's prior or data to restore."""
+        (x,) = self._drawn(self._begin, [next(iter(self.sampler.schedules))], count).values()
         return x
 
     @torch.no_grad()
@@ -120,6 +119,11 @@ class Drawing:
         return {key: group.collect(np.concatenate(part)) for key, part in parts.items()}
 
     @property
+    def _begin(self) -> Start:
+        """What samples of no other prior start from."""
+        return self.starts.get(samples.STANDARD, prior_of(self.coupling))
+
+    @property
     def _together(self) -> int:
         """How many samples go through the sampler together."""
         return self.sample.batch_size if self.coupling.scope == "sample" else self.pool
@@ -132,9 +136,10 @@ class Drawing:
         return self.sampler(f, self.coupling, noise, labels)
 
     def start_noise(self) -> np.ndarray:
-        """Base noise (N, C, H, W) that the samples start from."""
+        """Noise (N, C, H, W) that the samples start from."""
         count = self.sample.num_samples
-        return self._noise(count, 0, 0, count).cpu().numpy()
+        noise = self._noise(count, 0, 0, count)
+        return self._begin(noise, 0, self._labels(0, count)).cpu().numpy()
 
     def _noise(self, count: int, step: int, start: int, stop: int) -> Tensor:
         """Base noise (stop - start, C, H, W) of some samples in a sampling step."""

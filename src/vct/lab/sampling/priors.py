@@ -24,7 +24,7 @@ from vct.lab.files.tensors import load_sealed, save_sealed
 from vct.lab.processes.progress import counted
 from vct.lab.records import PriorRecord
 from vct.lab.runs.samples import STANDARD
-from vct.lab.sampling.drawing import Start, standard
+from vct.lab.sampling.drawing import Start, prior_of
 from vct.lab.settings.sample import SampleSettings
 from vct.lab.settings.train import TrainSettings
 from vct.priors import GaussianPrior, fit, fit_classes
@@ -134,8 +134,8 @@ def starts(
     device: torch.device,
 ) -> dict[str, Start]:
     """What sampling starts from, by the name of the prior: all that are asked for where the
-    coupling has a posterior, N(0, I) elsewhere, and late where noise is independent. A coupling
-    that starts from data takes those that were held out.
+    coupling has a posterior, its own elsewhere, mostly N(0, I), and late where noise is
+    independent. A coupling that starts from data takes those that were held out.
 
     Raises:
         UserError: if it needs held-out data and there are none.
@@ -148,7 +148,7 @@ def starts(
             )
         held_out = replace(data, train=data.test)
         return {STANDARD: Aggregate(coupling, held_out, sample.seed, device)}
-    found: dict[str, Start] = {STANDARD: standard}
+    found: dict[str, Start] = {STANDARD: prior_of(coupling)}
     priors = {} if sample.priors == [STANDARD] else read_all(run, sample, data, weights)
     found |= {name: _of(prior.to(device)) for name, prior in priors.items()}
     if "fitted" in priors:
