@@ -15,6 +15,7 @@ from vct.averages.ema import (
     power_exponent,
     ramped_decay,
 )
+from vct.misfit import Misfit
 
 
 class Scalar(nn.Module):
@@ -135,6 +136,13 @@ def test_buffers_that_a_part_names_are_taken_over(nested):
     assert torch.equal(found.seen, made.seen)
     assert not torch.equal(found.mean, made.mean)
     torch.testing.assert_close(found.mean[:2], found.weight)
+
+
+@pytest.mark.parametrize("names", ["seen", ("sean",), ("weight",)])
+def test_names_of_no_buffers_are_refused(monkeypatch, names):
+    monkeypatch.setattr(Noting, "unaveraged", names)
+    with pytest.raises(Misfit, match=r"Noting.unaveraged is .*, not names of its buffers"):
+        PowerAverage(Noting(), 0.1)
 
 
 def test_average_is_a_frozen_copy_in_evaluation_mode():

@@ -29,7 +29,7 @@ def test_what_is_shown_are_the_means_of_blocks_and_noise(factor):
     torch.testing.assert_close(coupling.pair(x, eps, pairing()).z, means + 0.3 * eps)
 
 
-@pytest.mark.parametrize(("hidden", "side"), [(0.5, 2), (0.25, 1), (0.99, 4)])
+@pytest.mark.parametrize(("hidden", "side"), [(0.5, 2), (0.25, 1), (0.75, 3)])
 def test_a_central_square_is_noise_alone(hidden, side):
     coupling = Conditional(SHAPE, hidden=hidden, std=0.3)
     x, eps = normal(3, *SHAPE), normal(3, *SHAPE, seed=1)
@@ -48,6 +48,7 @@ def test_images_of_either_size_are_restored_from_the_same_start():
     expected = coupling.couple(x, eps)
     torch.testing.assert_close(coupling.begin(small, eps), expected)
     torch.testing.assert_close(coupling.begin(coupling.degraded(x), eps), expected)
+    torch.testing.assert_close(coupling.begin(x, eps), expected)
     over = GeneratorAugmented(coupling)
     assert over.from_data and torch.equal(over.begin(small, eps), coupling.begin(small, eps))
 
@@ -56,6 +57,12 @@ def test_images_of_either_size_are_restored_from_the_same_start():
 def test_images_of_another_shape_are_refused(shape):
     with pytest.raises(Misfit, match="images to restore has shape"):
         Conditional(SHAPE, factor=2).begin(normal(2, *shape), normal(2, *SHAPE))
+
+
+@pytest.mark.parametrize(("hidden", "pixels"), [(0.05, 0), (0.99, 16)])
+def test_a_square_that_hides_nothing_or_all_is_refused(hidden, pixels):
+    with pytest.raises(Misfit, match=f"hidden: {hidden} hides {pixels} of 16 pixels"):
+        Conditional(SHAPE, hidden=hidden)
 
 
 def test_blocks_must_fill_the_image():

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from support import KERNELS, MLP, UNET, dataset, pairing, randomise, run_settings
 from torch.distributions import Normal, kl_divergence
 
+from vct.couplings.conditional import Conditional
 from vct.couplings.minibatch_ot import MinibatchOT
 from vct.couplings.variational import Variational, gaussian_kl
 from vct.lab import build
@@ -245,6 +246,10 @@ def test_points_and_weights_of_the_base_are_kept():
     ("options", "message"),
     [
         ({"base": {"kind": "loom"}}, "base: the noises that images keep cannot be moved"),
+        (
+            {"base": {"kind": "sinkhorn", "over": "device"}},
+            "base.over: an encoder learns from parts",
+        ),
         ({"base": {"kind": "ot"}, "prior": "moments"}, "prior: moments are those of independent"),
         ({"base": {"kind": "ot", "clip_grad_norm": 1.0}}, "base.clip_grad_norm would do nothing"),
         ({"base": {"kind": "variational", "kl_weight": 1, "encoder": MLP}}, "unknown member"),
@@ -255,7 +260,20 @@ def test_bases_that_would_do_nothing_or_harm_are_refused(options, message):
         built(**options)
 
 
-def test_a_library_user_is_told_which_bases_fit():
-    for base, prior in ((built(), "standard"), (MinibatchOT(), "moments")):
-        with pytest.raises(Misfit, match="must learn nothing"):
-            Variational(torch.nn.Identity(), 1.0, prior=prior, shape=SHAPE, base=base)
+class Priced(MinibatchOT):
+    kl_weight = 1.0
+
+
+@pytest.mark.parametrize(
+    ("base", "prior"),
+    [
+        (built(), "standard"),
+        (MinibatchOT(), "moments"),
+        (MinibatchOT("device"), "standard"),
+        (Priced(), "standard"),
+        (Conditional(SHAPE, factor=2), "standard"),
+    ],
+)
+def test_a_library_user_is_told_which_bases_fit(base, prior):
+    with pytest.raises(Misfit, match="must learn nothing"):
+        Variational(torch.nn.Identity(), 1.0, prior=prior, shape=SHAPE, base=base)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from vct.misfit import Misfit
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -64,7 +66,10 @@ def copied(module: nn.Module) -> set[str]:
     named = [*module.named_parameters(), *module.named_buffers()]
     found = {name for name, tensor in named if not tensor.is_floating_point()}
     for prefix, part in module.named_modules():
-        found |= {f"{prefix}.{name}".lstrip(".") for name in getattr(part, "unaveraged", ())}
+        names, kept = getattr(part, "unaveraged", ()), dict(part.named_buffers(recurse=False))
+        if isinstance(names, str) or not set(names) <= kept.keys():
+            raise Misfit(f"{type(part).__name__}.unaveraged is {names!r}, not names of its buffers")
+        found |= {f"{prefix}.{name}".lstrip(".") for name in names}
     return found
 
 

@@ -41,6 +41,8 @@ class Conditional(Coupling):
         rows, columns = (round(hidden * side) for side in (height, width))
         top, left = (height - rows) // 2, (width - columns) // 2
         mask[top : top + rows, left : left + columns] = True
+        if (hidden and not mask.any()) or mask.all():
+            raise Misfit(f"hidden: {hidden} hides {int(mask.sum())} of {height * width} pixels")
         self.register_buffer("mask", mask, persistent=False)
 
     mask: Tensor
@@ -57,16 +59,16 @@ class Conditional(Coupling):
         """z of what is known of images.
 
         Args:
-            y: degraded images (B, C, H, W), or of one pixel a block, (B, C, H / factor, ...).
+            y: images (B, C, H, W), of which what is hidden and finer than a block is not looked at,
+                or of one pixel a block, (B, C, H / factor, W / factor).
             eps: noise (B, C, H, W).
         """
-        if y.shape[2:] != eps.shape[2:]:
-            y = self._as_large(y)
+        y = self._as_large(y) if y.shape[2:] != eps.shape[2:] else self.degraded(y)
         check("images to restore", y, eps.shape)
         return torch.where(self.mask, eps, y + self.std * eps)
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.begin(self.degraded(x), eps)
+        return self.begin(x, eps)
 
     def _as_large(self, small: Tensor) -> Tensor:
         return small.repeat_interleave(self.factor, dim=2).repeat_interleave(self.factor, dim=3)

@@ -54,8 +54,12 @@ class Variational(Coupling):
         super().__init__(shape, sigma_data)
         self.base = base
         if base is not None:
-            if next(base.parameters(), None) is not None or prior != "standard":
-                raise Misfit("a base of Variational must learn nothing, and goes with no moments")
+            learns = next(base.parameters(), None) is not None or base.kl_weight
+            if learns or base.scope == "device" or base.from_data or prior != "standard":
+                raise Misfit(
+                    "a base of Variational must learn nothing, pair the whole batch or each sample "
+                    "alone, and start from noise; moments go with none"
+                )
             self.scope, self.pool, self.keeps_data = base.scope, base.pool, base.keeps_data
         self.encoder = encoder
         self.kl_weight = kl_weight

@@ -157,6 +157,11 @@ def model(settings: RunSettings, dataset: Dataset, seed: int) -> Model:
             'divided batch is paired alone; its scope must be "sample".'
         )
     _check_preparing(settings, coupling)
+    if coupling.from_data and not (kernel(train).bounded and train.t_max == 1):
+        raise UserError(
+            f"the coupling '{settings.coupling.member}' starts from images to restore, where only "
+            "a bounded kernel with t_max 1 leads, such as li; set both."
+        )
     return Model(net, coupling)
 
 

@@ -80,10 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     add("diagnose", "Measure what a run's coupling does, and what its model learnt.", "RUN", RUN)
     add("floor", "Score held-out real data.", "EXPERIMENT", "a name under experiments")
     add("show", "Print what a run was made from, and check its files.", "RUN", RUN)
-    verify = stages.add_parser("verify", help="Compare a reproduction with the committed table.")
+    verify = stages.add_parser("verify", help="Compare a reproduction with what is committed.")
     verify.add_argument("name", metavar="SUITE", nargs="?", help="the default suite if left out")
     verify.add_argument(
-        "--against", metavar="FILE", help="a table.csv; that of git's HEAD if left out"
+        "--against", metavar="FILE", help="a table.csv; what git's HEAD has if left out"
     )
     table = add("table", "Write the table of a suite.", "SUITE", "a name under suites")
     table.add_argument("--finished", action="store_true", help="of the runs that there are")

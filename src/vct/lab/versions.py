@@ -5,7 +5,7 @@ Cosmetic edits leave them alone, and nothing retrains.
 """
 
 DATA = 2
-PREPARATION = 1
+PREPARATION = 1  # kept runs do not know it: raise TRAINING too where other runs come out
 TRAINING = 2
 TRAINING_WITH_DROPOUT = 3  # of networks that drop; raise it along with TRAINING
 SAMPLING = 3

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,28 @@ def two_kept(project):
             assert cli.main([stage, run]) == 0
     assert cli.main(["floor", "small"]) == 0
     assert cli.main(["keep", "one"]) == 0
+    git("init", "-q")
+    git("add", "params.yaml", "results/one/runs")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "kept")
     for folder in ("results/small", "state"):
         shutil.rmtree(folder)
+
+
+def git(*words):
+    subprocess.run(["git", *words], check=True)
+
+
+def made_again(run, **scores):
+    """The stages of a run, and then other scores than it has."""
+    for stage in STAGES:
+        assert cli.main([stage, run]) == 0
+    folder = Path("results") / run
+    found = json.loads((folder / "metrics.json").read_text())
+    found["steps1"] |= scores
+    (folder / "metrics.json").write_text(json.dumps(found))
+    protocol = json.loads((folder / "protocol.json").read_text())
+    protocol["files"]["metrics.json"] = file_sha256(folder / "metrics.json")
+    (folder / "protocol.json").write_text(json.dumps(protocol))
 
 
 def test_runs_that_are_made_again_are_compared_with_what_is_kept_of_them(two_kept, capsys):
@@ -67,6 +88,9 @@ def test_runs_that_are_made_again_are_compared_with_what_is_kept_of_them(two_kep
     assert "results/small/independent/seed0/metrics.json" in said
     for stage in STAGES:
         assert cli.main([stage, "small/variational/seed1"]) == 0
+    # One that is not at its end says nothing yet.
+    for stage in STAGES[:-1]:
+        assert cli.main([stage, "small/variational/seed0"]) == 0
     capsys.readouterr()
     assert cli.main(["verify", "one"]) == 0
     said = capsys.readouterr().out
@@ -74,20 +98,41 @@ def test_runs_that_are_made_again_are_compared_with_what_is_kept_of_them(two_kep
     assert "identical       small/variational w2, 1 step" in said and "independent" not in said
 
 
-def test_a_number_that_is_another_than_the_kept_one_is_seen(two_kept, capsys):
-    for stage in STAGES:
-        assert cli.main([stage, "small/variational/seed1"]) == 0
-    again = Path("results/small/variational/seed1")
-    scores = json.loads((again / "metrics.json").read_text())
-    scores["steps1"]["w2"] += 100
-    (again / "metrics.json").write_text(json.dumps(scores))
-    protocol = json.loads((again / "protocol.json").read_text())
-    protocol["files"]["metrics.json"] = file_sha256(again / "metrics.json")
-    (again / "protocol.json").write_text(json.dumps(protocol))
+@pytest.mark.parametrize("kept_again", [False, True])
+@pytest.mark.parametrize("floor", ["as it was", "gone", "changed"])
+def test_a_number_that_is_another_than_the_kept_one_is_seen(two_kept, capsys, kept_again, floor):
+    """Whatever was kept of it since, and whatever the scores of held-out data are here."""
+    made_again("small/variational/seed1", w2=100.0)
+    if floor == "changed":
+        shutil.rmtree("results/small", ignore_errors=True)
+        made_again("small/variational/seed1", w2=100.0)
+        assert cli.main(["floor", "small"]) == 0
+        here = Path("results/small/floor.json")
+        content = json.loads(here.read_text())
+        content["scores"]["w2"] += 5
+        here.write_text(json.dumps(content))
+    if kept_again:
+        assert cli.main(["keep", "one"]) == 0
+    if floor == "gone":
+        Path("results/one/runs/small/floor.json").unlink()
     capsys.readouterr()
     assert cli.main(["verify", "one"]) == 2
-    said = capsys.readouterr().out
-    assert "disagrees       small/variational w2, 1 step" in said and "NOT reproduced" in said
+    said, error = capsys.readouterr()
+    if floor == "gone":
+        assert "missing         small/variational" in said or "floor.json" in error
+    else:
+        assert "disagrees       small/variational w2, 1 step" in said and "NOT reproduced" in said
+        assert ("held-out real data" in said) == (floor == "changed")
+
+
+def test_kept_runs_of_other_settings_are_not_called_reproduced(two_kept, capsys):
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("kl_weight: 10", "kl_weight: 11"))
+    for stage in STAGES:
+        assert cli.main([stage, "small/variational/seed1"]) == 0
+    capsys.readouterr()
+    assert cli.main(["verify", "one"]) == 2
+    assert "not comparable  small/variational w2, 1 step" in capsys.readouterr().out
 
 
 def test_engines_do_not_make_kept_runs_again(kept):

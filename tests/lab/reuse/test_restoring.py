@@ -1,25 +1,33 @@
 """Runs that restore images: from held-out ones in the workflow, from given ones by hand."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
-from support import MLP, params
+from support import MLP, params, run_settings
+from support import dataset as made
 
 import vct
 from vct import rng
-from vct.lab import cli
+from vct.lab import build, cli
 from vct.lab.data import dataset
 from vct.lab.data.batches import to_float
 from vct.lab.diagnosis.scores import scores
 from vct.lab.errors import UserError
+from vct.lab.files.layout import RunId
 from vct.lab.reuse import export
+from vct.lab.sampling import priors
 from vct.lab.sampling.drawing import to_uint8
 from vct.lab.settings import reading
+from vct.lab.tracking import models
+from vct.lab.tracking.files import RunFiles
 
+CPU = torch.device("cpu")
 RUN = "pictures/restored/seed3"
 COUPLING = {"kind": "conditional", "factor": 2, "hidden": 0.5, "std": 0.5}
 
@@ -119,7 +127,11 @@ def test_given_images_are_restored_in_their_order(here, tmp_path, size):
         ({}, ["--inputs", "nowhere"], "'nowhere' is no folder"),
         ({}, ["--inputs", "in"], "in holds no images"),
         ({"a.png": 8, "b.png": 4}, ["--inputs", "in"], "b.png has 4 x 4 pixels, and a.png 8 x 8"),
-        ({"a.png": 5}, ["--inputs", "in"], "shape (1, 5, 5) are not what this model restores"),
+        (
+            {"a.png": 5},
+            ["--inputs", "in", "--labels", "1"],
+            "shape (1, 5, 5) are not what this model restores",
+        ),
         ({"a.png": None}, ["--inputs", "in"], "in/a.png cannot be used"),
     ],
 )
@@ -147,7 +159,8 @@ def test_an_export_shows_what_the_run_restored(here, tmp_path):
     assert second.joinpath("preview.png").read_bytes() == first.joinpath("preview.png").read_bytes()
     images = given(2, 8)
     torch.testing.assert_close(
-        vct.load(str(second)).sample(2, inputs=images), vct.load(RUN).sample(2, inputs=images)
+        vct.load(str(second)).sample(2, inputs=images, labels=1),
+        vct.load(RUN).sample(2, inputs=images, labels=1),
     )
 
 
@@ -176,6 +189,16 @@ def test_diagnostics_start_from_held_out_images_too(here, capsys, monkeypatch):
     [
         ({"experiments.pictures.train.kernel": "ve"}, "only kernel li with t_max 1 leads"),
         ({"experiments.pictures.train.t_max": 2.0}, "only kernel li with t_max 1 leads"),
+        (
+            {
+                "experiments.pictures.sample": {
+                    "num_samples": 16,
+                    "priors": ["standard", "late"],
+                    "late_start": 0.5,
+                }
+            },
+            "late_start: coupling conditional starts from images to restore",
+        ),
         (
             {"experiments.pictures.couplings": {"restored": {"kind": "conditional"}}},
             "nothing is degraded; set factor, or hidden",
@@ -209,3 +232,47 @@ def test_diagnostics_start_from_held_out_images_too(here, capsys, monkeypatch):
 def test_settings_that_lead_nowhere_are_refused(more, words):
     with pytest.raises(UserError, match=words):
         reading.validate(params(changes(**more)), "params.yaml")
+
+
+@pytest.mark.parametrize("given", [{"kernel": "ve"}, {"t_max": 2.0}])
+def test_a_users_coupling_that_restores_needs_the_same_kernel(given):
+    own = {"kind": "vct.couplings.conditional.Conditional", "options": {"factor": 2}}
+    train = {"kernel": "li", "t_max": 1.0, **given}
+    with pytest.raises(UserError, match="only a bounded kernel with t_max 1 leads"):
+        build.model(run_settings(own, **train), made((1, 8, 8)), 0)
+    build.model(run_settings(own, kernel="li", t_max=1.0), made((1, 8, 8)), 0)
+
+
+@pytest.mark.parametrize("inputs", [np.zeros((2, 1, 8, 8)), torch.zeros(2, 1, 8, 8)])
+def test_arrays_of_floats_are_restored(here, inputs):
+    assert vct.load(RUN).sample(2, labels=1, inputs=inputs).shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"labels": 1}, "restores images; give it some"),
+        ({"inputs": given(2, 8)}, "trained with labels; give those of inputs"),
+        ({"inputs": given(2, 8).long(), "labels": 1}, "int64 is neither float"),
+    ],
+)
+def test_inputs_that_say_too_little_are_refused(here, options, words):
+    with pytest.raises(UserError, match=words):
+        vct.load(RUN).sample(2, **options)
+
+
+def test_a_class_without_held_out_images_is_one_sentence(here):
+    model, whole = vct.load(RUN), dataset.load("images")
+    some = whole.test.labels != 3
+    test = replace(whole.test, x=whole.test.x[some], labels=whole.test.labels[some])
+    train, sample = model.settings.train, model.description.sample
+    run = RunId.parse(RUN)
+    for held_out, words in ((test, "none of class 3"), (replace(test, x=test.x[:0]), "holds none")):
+        with pytest.raises(UserError, match=words):
+            priors.starts(
+                run, train, sample, model.coupling, replace(whole, test=held_out), {}, CPU
+            )
+
+
+def test_mlflow_gets_no_model_that_it_could_not_ask(here):
+    assert models._restores(RunFiles(Path(), RunId.parse(RUN)))

@@ -185,6 +185,16 @@ def test_both_engines_train_the_teacher_first():
             },
             r"couplings\.reflow\.base\.teacher",
         ),
+        (
+            {
+                "experiments.flow.couplings": {
+                    "independent": {"kind": "conditional", "hidden": 0.5}
+                },
+                "experiments.flow.train.kernel": "li",
+                "experiments.flow.train.t_max": 1.0,
+            },
+            "independent restores images, and makes none of noise",
+        ),
         ({"experiments.small.seeds": [1, 2]}, "flow has no run with seed 2"),
         ({"experiments.flow.train.conditional": True}, "not both trained with labels"),
     ],

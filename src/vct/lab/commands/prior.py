@@ -24,4 +24,5 @@ def prior(params: Params, name: str) -> None:
     device = build.device(params.runtime)
     model = weights.load(run, settings, data, device, sample.ema_width)
     if not priors.write(run, settings.train, sample, model.coupling, data, files, device):
-        say(f"{run}: the coupling has no posterior; it starts from N(0, I).")
+        start = "images to restore" if model.coupling.from_data else "N(0, I)"
+        say(f"{run}: the coupling has no posterior; it starts from {start}.")

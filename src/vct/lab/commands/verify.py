@@ -1,4 +1,4 @@
-"""`vct verify SUITE`: does a reproduction give the committed table?"""
+"""`vct verify SUITE`: does a reproduction give what is committed?"""
 
 from collections import Counter
 
@@ -9,11 +9,11 @@ from vct.lab.workflow.graph import DEFAULT_SUITE
 
 
 def verify(params: Params, name: str | None = None, against: str | None = None) -> int:
-    """Compare the runs of a suite on disk with its table in git's HEAD, or in the file `against`.
+    """Compare the runs of a suite on disk with what git's HEAD has of it, or the file `against`.
 
-    The runs themselves are read, not the table beside them, which in a fresh clone is the
-    committed one. Of a suite whose runs git keeps, those that were made here too are compared with
-    what is kept of them. The rule is `vct.lab.report.reproduction.RULE`.
+    That is the table, or of a suite whose runs git keeps, those of them that were made here too.
+    The runs themselves are read, not the table beside them, which in a fresh clone is the committed
+    one. The rule is `vct.lab.report.reproduction.RULE`.
 
     Returns:
         0 if every committed row is identical or agrees, else 2.
@@ -26,7 +26,7 @@ def verify(params: Params, name: str | None = None, against: str | None = None) 
     print(f"{found.source}, against the runs of suite {suite} in results/\n{RULE}\n")
     print("\n".join(map(str, found.findings)))
     counts = Counter(finding.state for finding in found.findings)
-    failed = any(counts[state] for state in FAILURES)
+    failed = not counts or any(counts[state] for state in FAILURES)
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
     verdict = f"{'NOT reproduced' if failed else 'reproduced'}{found.extent}"
     print(f"\n{suite}: {verdict}; rows: {summary}")

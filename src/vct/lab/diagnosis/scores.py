@@ -9,6 +9,7 @@ import numpy as np
 from vct.lab.diagnosis.findings import Findings
 from vct.lab.metrics.base import Metric
 from vct.lab.sampling.drawing import Drawing
+from vct.lab.sampling.priors import Aggregate
 from vct.samplers.few_step import FewStep
 
 MOST = 4
@@ -71,4 +72,8 @@ def _seeds(drawing: Drawing, count: int) -> range:
 
 def _drawn(drawing: Drawing, seed: int) -> dict[str, np.ndarray]:
     sample = drawing.sample.model_copy(update={"seed": seed})
-    return replace(drawing, sample=sample).all_results()
+    starts = {
+        prior: replace(start, seed=seed) if isinstance(start, Aggregate) else start
+        for prior, start in drawing.starts.items()
+    }
+    return replace(drawing, sample=sample, starts=starts).all_results()

@@ -1,17 +1,20 @@
 """What a suite was repeated against: the committed table, or the runs that git keeps."""
 
-from collections.abc import Mapping
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from vct.lab.errors import UserError
-from vct.lab.files.layout import RunId, kept_dir
+from vct.lab.files.layout import RunId, floor_file, kept_dir
 from vct.lab.report.collect import ExperimentRows
 from vct.lab.report.reproduction import (
     Finding,
-    Key,
-    Pooled,
-    TableRow,
     committed_table,
     compare,
     fresh_rows,
@@ -19,13 +22,15 @@ from vct.lab.report.reproduction import (
     read_rows,
     relative_spreads,
 )
-from vct.lab.runs import kept
 from vct.lab.settings.params import Params
+
+NEEDED = ("config.json", "protocol.json", "metrics.json", "trajectory.csv")
+"""Files of a run that was made to its end."""
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """The runs of a suite on disk, compared with what was there before.
+    """The runs of a suite on disk, compared with what git knows of them.
 
     Args:
         source: what they are compared with.
@@ -39,80 +44,93 @@ class Repetition:
 
     @classmethod
     def of(cls, params: Params, suite: str, against: str | None) -> "Repetition":
-        """That of a suite: against the file `against`, else against the runs that git keeps, else
-        against the table in git's HEAD.
+        """That of a suite: against the file `against`, else against the runs that git's HEAD keeps,
+        else against the table there.
 
         Raises:
             UserError: if there is nothing to compare, or nothing to compare it with.
         """
-        again = None if against else MadeAgain.of(params, suite)
-        if again is not None:
-            return _with_kept(suite, again)
-        wholes = [ExperimentRows.of(each, params.experiment(each)) for each in params.suite(suite)]
-        text, source = committed_table(suite) if against is None else given_table(against)
-        committed = read_rows(text, source)
-        fresh, reasons = fresh_rows(wholes)
-        if not fresh:
-            raise UserError(
-                f"no run of suite {suite} is whole ({next(iter(reasons.values()))}) "
-                f"Reproduce it first: snakemake --cores all --config suite={suite}"
-            )
-        return cls(source, compare(committed, fresh, reasons))
+        params.suite(suite)
+        if against is not None:
+            return _with_table(params, suite, *given_table(against))
+        with _kept(suite) as root:
+            if root is not None:
+                return _with_kept(params, suite, root)
+        return _with_table(params, suite, *committed_table(suite))
 
 
-@dataclass(frozen=True)
-class MadeAgain:
-    """The runs of a suite that git keeps and that were made here too: rows of the same seeds.
-
-    Args:
-        committed, fresh: rows by key, of what is kept and of what was made here.
-        reasons: why a coupling of an experiment gave no rows.
-        spreads: by `relative_spreads`, of all that is kept.
-        count, kept: how many runs were made again of how many.
-        example: one that is kept.
-    """
-
-    committed: Mapping[Key, TableRow]
-    fresh: Mapping[Key, TableRow]
-    reasons: Mapping[tuple[str, str], str]
-    spreads: Mapping[Key, Pooled]
-    count: int
-    kept: int
-    example: RunId
-
-    @classmethod
-    def of(cls, params: Params, suite: str) -> "MadeAgain | None":
-        """Those of a suite; None where git keeps none of its runs."""
-        every = kept.kept(params, suite)
-        if not every:
-            return None
-        again = {run for run in every if (run.directory / "protocol.json").exists()}
-
-        def rows(runs: set[RunId], here: bool) -> tuple[dict[Key, TableRow], dict[Any, str]]:
-            wholes = ExperimentRows.of_suite(params, suite, finished=True)
-            places = {run: run if here else run.kept(suite) for run in runs}
-            some = {run.experiment for run in runs}
-            return fresh_rows(
-                replace(each, places=places) for each in wholes if each.experiment in some
-            )
-
-        (fresh, reasons), (old, _), (whole, _) = (
-            rows(again, True),
-            rows(again, False),
-            rows(every, False),
-        )
-        spreads = relative_spreads(whole.values())
-        return cls(old, fresh, reasons, spreads, len(again), len(every), min(every, key=str))
-
-
-def _with_kept(suite: str, again: MadeAgain) -> Repetition:
-    folder = kept_dir(suite)
-    if not again.count:
+def _with_table(params: Params, suite: str, text: str, source: str) -> Repetition:
+    wholes = [ExperimentRows.of(each, params.experiment(each)) for each in params.suite(suite)]
+    committed = read_rows(text, source)
+    fresh, reasons = fresh_rows(wholes)
+    if not fresh:
         raise UserError(
-            f"none of the {again.kept} runs that {folder} keeps was made here; make some: "
-            f"snakemake --cores all results/{again.example}/metrics.json, or all: remove {folder}, "
-            f"and snakemake --cores all --config suite={suite}"
+            f"no run of suite {suite} is whole ({next(iter(reasons.values()))}) "
+            f"Reproduce it first: snakemake --cores all --config suite={suite}"
         )
-    found = compare(again.committed, again.fresh, again.reasons, again.spreads)
-    extent = f", as far as {again.count} of {again.kept} runs were made again"
-    return Repetition(str(folder), found, extent)
+    return Repetition(source, compare(committed, fresh, reasons))
+
+
+@contextmanager
+def _kept(suite: str) -> Iterator[Path | None]:
+    """The folder of runs that git's HEAD keeps of a suite, for as long as it is looked at; None
+    where there is none. What lies in the working tree may be of this very reproduction."""
+    path = kept_dir(suite).as_posix()
+    command = ["git", "archive", "--format=tar", "HEAD", path]
+    try:
+        result = subprocess.run(command, capture_output=True, env={**os.environ, "LC_ALL": "C"})
+    except FileNotFoundError:
+        result = None
+    if result is None or result.returncode:
+        yield None
+        return
+    with TemporaryDirectory() as place:
+        with tarfile.open(fileobj=io.BytesIO(result.stdout)) as archive:
+            archive.extractall(place, filter="data")
+        yield Path(place) / path
+
+
+def _with_kept(params: Params, suite: str, root: Path) -> Repetition:
+    """Rows of the runs that are kept and were made here too, of the same seeds."""
+    runs = [run for name in params.suite(suite) for run in params.runs(name)]
+    every = {run: replace(run, root=root) for run in runs if _is_whole(replace(run, root=root))}
+    if not every:
+        raise UserError(f"{kept_dir(suite)} of git's HEAD holds no run of suite {suite}.")
+    again = {run: run for run in every if _is_whole(run)}
+    if not again:
+        raise UserError(
+            f"none of the {len(every)} runs that {kept_dir(suite)} keeps was made here; make some: "
+            f"snakemake --cores all results/{next(iter(every))}/metrics.json, or all: remove that "
+            f"folder, and snakemake --cores all --config suite={suite}"
+        )
+    old, unread = fresh_rows(_rows(params, suite, {run: every[run] for run in again}, root))
+    fresh, reasons = fresh_rows(_rows(params, suite, again, None))
+    whole, _ = fresh_rows(_rows(params, suite, every, root))
+    found = compare(old, fresh, reasons, relative_spreads(whole.values()))
+    # Rows of which one side has none were not compared, whatever the other one says.
+    found = [each for each in found if each.state != "new"]
+    found += [Finding("not comparable", "/".join(place), why) for place, why in unread.items()]
+    found += [
+        Finding("missing", "/".join(place), why)
+        for place, why in reasons.items()
+        if not any(place == (row.text["experiment"], row.coupling) for row in old.values())
+    ]
+    extent = f", as far as {len(again)} of {len(every)} runs were made again"
+    return Repetition(f"{kept_dir(suite)} of git's HEAD", found, extent)
+
+
+def _rows(
+    params: Params, suite: str, places: dict[RunId, RunId], root: Path | None
+) -> Iterator[ExperimentRows]:
+    """Rows of runs at their places, with the floors of the folder `root`, or of here where there
+    are some."""
+    for name in params.suite(suite):
+        floor = floor_file(name)
+        if root is not None or not floor.exists():
+            floor = (root or kept_dir(suite)) / name / floor.name
+        whole = ExperimentRows.of(name, params.experiment(name))
+        yield replace(whole, places=places, floor=floor)
+
+
+def _is_whole(run: RunId) -> bool:
+    return all((run.directory / name).exists() for name in NEEDED)

@@ -79,6 +79,11 @@ class TableRow:
         return f"{self.text['experiment']}/{self.text['coupling']} {self.text['metric']}{steps}"
 
     @property
+    def coupling(self) -> str:
+        """Name of its coupling, whatever sampling started from."""
+        return names.coupling_of(self.text["coupling"])
+
+    @property
     def kind(self) -> Key:
         """Rows that may borrow each other's relative spread."""
         return self.text["dataset"], self.text["metric"], self.text["steps"]
@@ -224,7 +229,7 @@ def compare(
     for key, old in committed.items():
         new = fresh.get(key)
         if new is None:
-            place = old.text["experiment"], names.coupling_of(old.text["coupling"])
+            place = old.text["experiment"], old.coupling
             why = reasons.get(place, "the reproduction has no such row")
             found.append(Finding("missing", old.name, why))
         else:

@@ -104,13 +104,14 @@ class LoadedModel(nn.Module):
         seed: int = 0,
         prior: str = STANDARD,
         mid_times: Sequence[float] | None = None,
-        inputs: Tensor | None = None,
+        inputs: Tensor | np.ndarray | None = None,
     ) -> Tensor:
         """Samples (n, C, H, W): images in [-1, 1], points as the data are.
 
         The same seed gives the same samples, and sample i whatever n is (to rounding), except where
         a coupling pairs samples with each other. With the seed, number and prior of the run's own
-        samples they are those in its `samples.npz`.
+        samples they are those in its `samples.npz`, which of a model that restores images were made
+        of held-out ones.
 
         Args:
             n: how many, at least 1.
@@ -119,8 +120,8 @@ class LoadedModel(nn.Module):
             seed: of all noise.
             prior: what they start from, of `priors`.
             mid_times: noise levels of the later steps, falling; those of the protocol if left out.
-            inputs: images to restore (M, C, H, W) in [-1, 1] or of 8 bits, in turn; of a model that
-                was trained with smaller ones as they are. What is hidden is not looked at.
+            inputs: images to restore (M, C, H, W) in [-1, 1] or of 8 bits, in turn; smaller ones,
+                where the model was trained for these. What is hidden is not looked at.
 
         Raises:
             UserError: if there is no such prior, class or number of steps, or if images to restore
@@ -129,7 +130,7 @@ class LoadedModel(nn.Module):
         _at_least_one(n)
         drawing = self._drawing(n, labels, seed, mid_times)
         if inputs is not None or self.restores:
-            drawing = replace(drawing, starts={STANDARD: self._start(inputs)})
+            drawing = replace(drawing, starts={STANDARD: self._start(inputs, labels)})
         if steps is None and mid_times is not None:
             steps = len(mid_times) + 1
         key = self._key(drawing, steps)
@@ -173,12 +174,17 @@ class LoadedModel(nn.Module):
         """Whether it makes images of given ones instead of noise alone."""
         return self.coupling.from_data
 
-    def _start(self, inputs: Tensor | None) -> Start:
+    def _start(self, inputs: Tensor | np.ndarray | None, labels: Labels | None) -> Start:
         """Sampling from images to restore, one after another."""
         if not self.restores:
             raise UserError("inputs: this model starts from noise alone; leave them out.")
         if inputs is None or not len(inputs):
             raise UserError("this model restores images; give it some, as inputs.")
+        if self.classes and labels is None:
+            raise UserError("labels: this model was trained with labels; give those of inputs.")
+        inputs = torch.as_tensor(inputs)
+        if not inputs.is_floating_point() and inputs.dtype != torch.uint8:
+            raise UserError(f"inputs: {inputs.dtype} is neither float, in [-1, 1], nor 8 bits.")
         data, device = self.description.data(), next(self.parameters()).device
         known = to_float(data, inputs) if inputs.dtype == torch.uint8 else inputs.float()
         known = known.to(device)
@@ -263,8 +269,8 @@ class LoadedModel(nn.Module):
         found = self.coupling.posterior(x.to(device), one_hot)
         if found is None:
             raise UserError(
-                f"the coupling '{self.settings.coupling.member}' has no encoder; only of couplings "
-                "with one is the noise of x a distribution."
+                f"the coupling '{self.settings.coupling.member}' gives x no Gaussian noise; that "
+                "does one with an encoder, over independent noise."
             )
         return found
 

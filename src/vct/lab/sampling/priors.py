@@ -146,6 +146,12 @@ def starts(
                 f"{run} starts from images to restore, and data set '{data.name}' holds none out; "
                 "give it a test set."
             )
+        classes = range(data.meta.classes if train.conditional else 0)
+        if gone := set(classes) - set(data.test.labels.tolist()):
+            raise UserError(
+                f"{run} starts from held-out images of each class, and data set '{data.name}' "
+                f"holds out none of class {min(gone)}; give it a larger test set."
+            )
         held_out = replace(data, train=data.test)
         return {STANDARD: Aggregate(coupling, held_out, sample.seed, device)}
     found: dict[str, Start] = {STANDARD: prior_of(coupling)}

@@ -322,6 +322,8 @@ class VariationalSettings(CouplingSettings):
             return self
         if self.base.member == "loom":
             raise ValueError("base: the noises that images keep cannot be moved; choose another")
+        if getattr(self.base, "over", "batch") == "device":
+            raise ValueError("base.over: an encoder learns from parts of a batch; choose batch")
         if self.base.from_data:
             raise ValueError("base: an encoder would move images to restore; choose another")
         if self.prior == "moments":

@@ -63,6 +63,11 @@ class ExperimentSettings(Section):
                     f"variants: coupling {part.member} starts from images to restore, where only "
                     "kernel li with t_max 1 leads; set both"
                 )
+            if part.from_data and self.sample.late_start is not None:
+                raise ValueError(
+                    f"sample.late_start: coupling {part.member} starts from images to restore; "
+                    "remove it"
+                )
             if part.needs_labels and not self.train.conditional:
                 raise ValueError(
                     f"variants: without labels coupling {part.member} is minibatch transport; "

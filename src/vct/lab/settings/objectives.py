@@ -75,6 +75,8 @@ class ICTSettings(ObjectiveSettings):
             raise ValueError(f"s1 ({self.s1}) must not be smaller than s0 ({self.s0})")
         if not self.diffusion and "early" in self.model_fields_set:
             raise ValueError("early: is of the diffusion loss; remove it, or set diffusion")
+        if self.early * self.s1 < 1:
+            raise ValueError(f"early ({self.early}) reaches no interval of the grid; raise it")
         return self
 
     def check(self, t_max: float) -> None:

@@ -186,6 +186,8 @@ class Params(Section):
             _refer(key, "experiment", experiment, self.experiments)
             teacher = self.experiments[experiment]
             _refer(key, "coupling", variant, dict.fromkeys(teacher.variants))
+            if any(part.from_data for part in teacher.couplings[variant].parts()):
+                raise ValueError(f"{key}: {variant} restores images, and makes none of noise")
             if why := _unfit(teacher, one):
                 raise ValueError(f"{key}: {experiment} {why}")
             if taught.sampler.takes == "consistency":

@@ -27,7 +27,7 @@ def ensure(client: Any, run: str, experiment: str, files: RunFiles) -> str | Non
     found = _logged(client, run, experiment)
     if found is not None and found.status == "READY":
         return str(found.model_id)
-    if not all((files.results / name).exists() for name in NEEDED):
+    if not all((files.results / name).exists() for name in NEEDED) or _restores(files):
         return None
     with TemporaryDirectory() as place:
         data = Path(place) / "export"
@@ -37,6 +37,19 @@ def ensure(client: Any, run: str, experiment: str, files: RunFiles) -> str | Non
         model = found or client.create_logged_model(experiment, NAME, source_run_id=run)
         _upload(client, run, model, data)
     return str(model.model_id)
+
+
+def _restores(files: RunFiles) -> bool:
+    """Whether it makes images of given ones: MLflow asks its models for a number of samples."""
+    from vct.lab import records
+    from vct.lab.settings.run import RunSettings
+
+    record = records.read(records.RunRecord, files.results / "config.json")
+    try:
+        parts = RunSettings.model_validate(record.settings).coupling.parts()
+    except ValueError:  # of another version; building it says so
+        return False
+    return any(part.from_data for part in parts)
 
 
 def _logged(client: Any, run: str, experiment: str) -> Any | None:
