@@ -119,7 +119,7 @@ def test_what_cannot_be_sampled_is_one_sentence(here, run, call, words):
 
 
 def test_what_cannot_be_encoded_is_one_sentence(here):
-    with pytest.raises(UserError, match="no encoder"):
+    with pytest.raises(UserError, match="no Gaussian noise"):
         vct.load(PAIRED).encode(torch.zeros(1, 2, 1, 1))
     with pytest.raises(UserError, match="shape"):
         vct.load(POINTS).encode(torch.zeros(1, 3, 1, 1))
