@@ -9,6 +9,7 @@ import torch
 from support import KERNELS, tiny_network
 
 from vct.couplings.base import Pair
+from vct.objectives.base import Levels
 from vct.objectives.ict import ICT
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
@@ -163,6 +164,14 @@ def test_diffusion_loss_is_added_at_the_times_next_to_the_data(points):
 class OwnDistance(ICT):
     def distance(self, student, teacher):
         return (student - teacher).flatten(1).abs().sum(dim=1)
+
+
+@pytest.mark.parametrize("points", [0, 1])
+def test_levels_of_ones_own_need_no_grid(points):
+    t = torch.linspace(0.5, 2, 40)
+    levels = Levels(t, t / 2, 2 / t, 1.0, points)
+    f = ConsistencyFunction(tiny_network(1), KERNELS["ve"], 0.5, 0.002)
+    assert ICT(80.0).compared(f, PAIR, levels, None, Draw(0, 0)).isfinite().all()
 
 
 def test_a_distance_of_ones_own_takes_two_batches():

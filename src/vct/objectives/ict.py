@@ -96,9 +96,10 @@ class ICT(Objective):
     ) -> Tensor:
         student = self.student(f, pair, levels, labels, draw)
         target = self.target(f, pair, levels, labels, draw)
-        finer = (self.s0 / (levels.grid_points - 1)) ** self.c_power
-        # A distance of one's own need not know of it.
-        distance = self.distance(student, target, **({"finer": finer} if self.c_power else {}))
+        shrunk = {}
+        if self.c_power:  # a distance of one's own, and levels without a grid, need not know of it
+            shrunk["finer"] = (self.s0 / (levels.grid_points - 1)) ** self.c_power
+        distance = self.distance(student, target, **shrunk)
         if self.diffusion:
             # Times t - r, since the distance is divided by it.
             gap = torch.where(levels.t <= self.latest, levels.t - levels.r, 0)
