@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bench import around, commands, steps
+from bench import around, commands, compiled, steps
 from vct.lab.files.whole import write_text
 from vct.lab.processes.streams import say
 
@@ -15,6 +15,7 @@ REPORT = Path(__file__).parents[2] / "results" / "benchmarks.md"
 NOTES = Path(__file__).with_name("notes.md")
 SECTIONS: dict[str, Callable[[], list[str]]] = {
     "A training step": steps.table,
+    "Compilation": compiled.table,
     "Plans": around.plans,
     "Around a step": lambda: [*around.bookkeeping(), *around.waiting()[1:]],
     "Samples and scores": around.sampling,

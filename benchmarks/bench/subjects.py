@@ -80,6 +80,7 @@ def trainer(
     steps: int = 100_000,
     threads: int = 1,
     ahead: int = 0,
+    compiled: bool = False,
 ) -> Trainer:
     """A training that can be stepped, with iCT as it is published."""
     size = batch or subject.batch
@@ -93,6 +94,7 @@ def trainer(
         "batch_size": size,
         "steps": steps,
         "snapshots": 0,
+        "compile": compiled,
     }
     settings = RunSettings.model_validate({"train": train, "coupling": coupling})
     runtime = RuntimeSettings(device="cpu", threads=threads, prefetch=ahead)

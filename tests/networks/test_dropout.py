@@ -84,3 +84,21 @@ def test_what_is_kept_is_divided_and_what_changes_with_it_is_too(dtype):
     factor = 1 / (1 - 0.25)
     assert torch.equal(value, torch.where(kept, x * factor, 0))
     assert torch.equal(moved, torch.where(kept, change * factor, 0))
+
+
+def test_a_compiled_network_has_the_same_masks_in_one_graph():
+    """Two places of one size have a mask each, also after another size made sizes symbols."""
+
+    def twice(x):
+        return dropped(dropped(x, 0.3, True) + 1, 0.3, True)
+
+    compiled = torch.compile(twice, fullgraph=True, backend="aot_eager")
+    for size in (4, 8, 6):
+        x = torch.randn(size, 3, size, requires_grad=True)
+        found = []
+        for function in (twice, compiled):
+            with rng.dropout(size):
+                y = function(x)
+            found.append((y, *torch.autograd.grad((y**2).sum(), x)))
+        for exact, same in zip(*found, strict=True):
+            torch.testing.assert_close(same, exact, rtol=0, atol=0)

@@ -26,11 +26,27 @@ def dropped(x: Tensor, probability: float, training: bool) -> Tensor:
     if x.device.type != "cpu":
         return functional.dropout(x, probability)
     count = min(round(probability * _LEVELS), _LEVELS - 1)
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-    shorts = words.random_(torch.iinfo(torch.int64).min, None).view(torch.int16)
+    shorts = _random_words(-(-x.numel() // 4)).view(torch.int16)
     kept = shorts[: x.numel()].view(x.shape) >= count - _LEVELS // 2
-    masked: Tensor = _Masked.apply(x, kept, _LEVELS / (_LEVELS - count))
+    factor = _LEVELS / (_LEVELS - count)
+    if torch.compiler.is_compiling():  # which chooses by itself what to keep, and what to fuse
+        return _product(x, kept, factor)
+    masked: Tensor = _Masked.apply(x, kept, factor)
     return masked
+
+
+@torch.library.custom_op(
+    "vct::random_words", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
+)
+def _random_words(count: int) -> Tensor:
+    """`count` words of 64 bits, an operation of its own: a compiled network draws the same."""
+    words = torch.empty(count, dtype=torch.int64)
+    return words.random_(torch.iinfo(torch.int64).min, None)
+
+
+@_random_words.register_fake
+def _shape_of_words(count: int) -> Tensor:
+    return torch.empty(count, dtype=torch.int64)
 
 
 class _Masked(torch.autograd.Function):
