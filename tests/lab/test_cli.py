@@ -267,6 +267,12 @@ def test_usage(capsys, arguments, code):
         assert __version__ in out
 
 
+def test_figures_say_what_they_are_of(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["figures", "--help"])
+    assert "SUITE/EXPERIMENT" in capsys.readouterr().out.splitlines()[0]
+
+
 LOADED = """
 import sys
 from vct.lab import cli

@@ -92,7 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     report = add("report", "Write the page of a suite.", "SUITE", "a name under suites")
     report.add_argument("--finished", action="store_true", help="of the runs that there are")
     add("keep", "Copy small files of finished runs to where git keeps them.", "SUITE", "a suite")
-    add("figures", "Write the figures of a suite.", "SUITE", "a name under suites")
+    add(
+        "figures",
+        "Write the figures of an experiment, into a suite's folder.",
+        "SUITE/EXPERIMENT",
+        "for example cpu/digits",
+    )
     smoke = add(
         "smoke", "Try every run of a suite for a few steps.", "SUITE", "a name under suites"
     )
