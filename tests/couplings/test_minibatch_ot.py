@@ -6,7 +6,10 @@ import pytest
 import torch
 from support import KERNELS, pairing
 
+from vct.couplings.loom import Loom
 from vct.couplings.minibatch_ot import MinibatchOT, assignment
+from vct.couplings.model_ot import ModelOT
+from vct.couplings.semidiscrete import Semidiscrete
 from vct.samplers.few_step import FewStep
 
 SHAPE = (2, 2, 2)
@@ -84,3 +87,26 @@ def test_a_diverged_model_is_sampled_as_one():
     f.kernel = KERNELS["ve"]
     for samples in FewStep([80.0, 1.0])(f, COUPLING, [batch(0), batch(1)]):
         assert samples.isnan().all()
+
+
+@pytest.mark.parametrize(
+    "coupling",
+    [
+        ModelOT(80.0),
+        Loom(40),
+        Semidiscrete(lambda: (torch.ones(2, 2, 1, 1), None), 0),
+        Semidiscrete(lambda: (torch.ones(2, 2, 1, 1), None), 0, entropy=0.2),
+    ],
+    ids=["model-ot", "loom", "semidiscrete", "entropic"],
+)
+def test_what_trains_within_classes_is_sampled_so_too(coupling):
+    """Else the noise of a class would lean towards its data, as that of no training does."""
+    generator = torch.Generator().manual_seed(0)
+    which = torch.arange(40) % 2
+    x = torch.randn(40, 2, 1, 1, generator=generator) + 3.0 * (which - 0.5)[:, None, None, None]
+    eps = torch.randn(40, 2, 1, 1, generator=generator)
+    z = coupling.couple(x, eps, torch.nn.functional.one_hot(which, 2).float())
+    for label in (0, 1):
+        among = {tuple(row) for row in eps[which == label].flatten(1).tolist()}
+        assert {tuple(row) for row in z[which == label].flatten(1).tolist()} <= among
+    assert not torch.equal(z, eps)

@@ -186,3 +186,9 @@ def test_who_watches_changes_nothing():
 
     assert torch.equal(potentials(flat, 30, 50, watched=watched), potentials(flat, 30, 50))
     assert seen == list(range(30))
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+def test_few_steps_of_the_ascent_have_an_average_too(iterations):
+    found = potentials(torch.randn(7, 2), iterations, 16)
+    assert found.isfinite().all() and found.abs().max() > 0

@@ -65,3 +65,27 @@ def test_nearest_point_is_that_of_all_distances(monkeypatch):
     samples, points = draw(0, 50, 4) + 100, draw(1, 30, 4) + 100
     monkeypatch.setattr(module, "BLOCK", 200)
     assert nearest(samples, points).tolist() == cdist(samples, points).argmin(axis=1).tolist()
+
+
+def test_mirror_images_are_one_point_whatever_is_drawn_of_them():
+    """Images that are nearly their own mirror images: had a point and its twin been drawn apart,
+    training would have covered more places than held-out images, and looked like memory."""
+
+    def images(seed, count):
+        half = draw(seed, count, 1, 3, 4)
+        return half + half[..., ::-1] + 0.05 * draw((seed, 1), count, 1, 3, 4)
+
+    values = []
+    for seed in range(40):
+        given = [images(seed * 3 + part, size) for part, size in enumerate((200, 400, 40))]
+        values.append(memorisation(*given, np.random.default_rng(seed), 99, mirrored=True))
+    assert np.mean([found.share for found in values]) == pytest.approx(0.5, abs=0.05)
+    assert np.mean([found.p_value <= 0.05 for found in values]) < 0.2
+
+
+def test_mirrored_copies_are_seen():
+    train, held_out = draw(0, 60, 1, 3, 3), draw(1, 60, 1, 3, 3)
+    copies = train[:40, ..., ::-1]
+    found = memorisation(copies, train, held_out, np.random.default_rng(0), 99, mirrored=True)
+    assert found.share == 1
+    assert memorisation(copies, train, held_out, np.random.default_rng(0), 99).share < 1

@@ -84,6 +84,17 @@ def test_eigenvalue_of_a_rotation_is_its_real_part(monkeypatch):
         assert found == pytest.approx(0.9 * math.cos(0.5), rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-110, 1e-200, 0.0])
+def test_eigenvalue_of_next_to_nothing_is_found(scale):
+    """As of data that are decided: rows of a matrix of rank 1, of very different sizes."""
+    draw = np.random.default_rng(2)
+    rows = draw.standard_normal(34) * 10.0 ** -draw.integers(0, 50, 34)
+    matrix = torch.from_numpy(np.outer(rows, draw.standard_normal(34)))
+    here = torch.zeros(34).double()
+    found = leading_eigenvalue(lambda x, t: x @ (scale * matrix.T), here, 1.0, generator())
+    assert found == pytest.approx(scale * max(float(matrix.trace()), 0), rel=1e-6, abs=0)
+
+
 def test_failures_say_what_to_do():
     points = finite(KERNELS["ve"], pair(1))
     with pytest.raises(ValueError, match="begin later"):

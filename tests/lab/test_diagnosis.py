@@ -3,16 +3,20 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
-from support import MLP, params
+from support import KERNELS, MLP, params
 
+from vct import rng
 from vct.lab import cli, records
-from vct.lab.records import DiagnosticsRecord
+from vct.lab.diagnosis.coupling import once
+from vct.lab.diagnosis.network import _oracle, _repeated
+from vct.lab.records import DiagnosticsRecord, Modes
 from vct.lab.report import diagnostics
 
 COUPLINGS = {
@@ -25,6 +29,7 @@ COUPLINGS = {
     "model": {"kind": "model_ot", "pool": 2},
     "weighted": {"entropy": 0.5},
     "loom": {"kept": 1},
+    "repeated": {"kind": "model_ot", "pool": 4, "uses": 4},
 }
 SETTINGS = {
     "seeds": [0],
@@ -229,3 +234,91 @@ def test_settings_that_cannot_be_are_refused(tmp_path, monkeypatch, capsys, chan
     Path("params.yaml").write_text(yaml.safe_dump(content))
     assert cli.main(["check"]) == 2
     assert word in capsys.readouterr().err
+
+
+def test_noise_that_is_there_again_counts_once():
+    noise = torch.randn(200, 2, 1, 1, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(800, generator=torch.Generator().manual_seed(1)) % 200
+    kept = once(noise[order])
+    firsts = [int((order == one).nonzero()[0]) for one in range(200)]
+    assert torch.equal(kept, noise[order][sorted(firsts)])
+    assert torch.equal(once(noise), noise)
+
+
+def test_a_pool_that_uses_its_noise_again_has_the_law_of_its_noise(made):
+    """Each noise four times is no other law; the test would find one."""
+    numbers = found("repeated").numbers
+    assert numbers["mmd_standard_p"] > 0.05
+
+
+def test_gradients_of_sct_are_those_of_the_end_of_its_warm_up(tmp_path, monkeypatch):
+    from vct.objectives.sct import SCT
+
+    monkeypatch.chdir(tmp_path)
+    seen, whole = [], SCT.tangent
+
+    def noted(objective, f, pair, t, labels, ready):
+        seen.append(ready)
+        return whole(objective, f, pair, t, labels, ready)
+
+    changes = {
+        "runtime.tracking": False,
+        "experiments.small.train.objective": {"kind": "sct", "warm_up": 5},
+        "experiments.small.train.steps": 9,
+        "experiments.small.variants": ["independent"],
+        "experiments.small.seeds": [0],
+        "experiments.small.diagnostics": SETTINGS,
+        "suites": {"all": ["small"]},
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(params(changes)))
+    assert cli.main(["data", "points"]) == 0 and cli.main(["floor", "small"]) == 0
+    for stage in ("train", "sample", "score"):
+        assert cli.main([stage, "small/independent/seed0"]) == 0
+    monkeypatch.setattr(SCT, "tangent", noted)
+    assert cli.main(["diagnose", "small/independent/seed0"]) == 0
+    assert seen and set(seen) == {1.0}
+
+
+def test_exact_functions_know_the_shares_of_modes():
+    """Of unequal modes as a source tells them; equal ones where it does not."""
+    means = [[0.0, 0.0], [1.0, 0.0]]
+    for shares in ([0.9, 0.1], None):
+        modes = Modes(means=means, std=0.1, shares=shares)
+        coupling = SimpleNamespace(independent=True, keeps_data=True)
+        known = _oracle(
+            SimpleNamespace(
+                data=SimpleNamespace(meta=SimpleNamespace(modes=modes)),
+                model=SimpleNamespace(coupling=coupling),
+                kernel=KERNELS["ve"],
+                device=torch.device("cpu"),
+            )
+        )
+        torch.testing.assert_close(known.shares, torch.tensor(shares or [0.5, 0.5]).double())
+
+
+def test_samples_that_are_made_of_held_out_images_tell_nothing_of_memory():
+    x = np.random.default_rng(0).standard_normal((20, 1, 2, 2))
+    for restores in (True, False):
+        subject = SimpleNamespace(
+            data=SimpleNamespace(train=SimpleNamespace(x=x), test=SimpleNamespace(x=x + 1)),
+            model=SimpleNamespace(coupling=SimpleNamespace(from_data=restores)),
+            train=SimpleNamespace(flip=False),
+            seed=0,
+            settings=SimpleNamespace(permutations=9),
+        )
+        assert bool(_repeated(subject, x).numbers) != restores
+
+
+def test_the_figure_shows_pairs_of_the_training(made):
+    """Of plans over several batches, of cells, whose noise stays in its place."""
+    size = yaml.safe_load(Path("params.yaml").read_text())["experiments"]["small"]["train"]
+    eps = rng.normal((4 * size["batch_size"], 2, 1, 1), 0, "figure", device=torch.device("cpu"))
+    for name, count in (("semidiscrete", size["batch_size"]), ("pooled", len(eps))):
+        with np.load(f"results/small/{name}/seed0/samples.npz") as arrays:
+            z = torch.from_numpy(arrays["pair_z"])
+        same = (z[:, None] == eps[None]).flatten(2).all(dim=2)
+        assert same.any(dim=1).all() and len(z) == size["batch_size"]
+        if name == "semidiscrete":
+            assert torch.equal(z, eps[:count])
+        else:
+            assert same[:, size["batch_size"] :].any()

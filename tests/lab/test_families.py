@@ -13,8 +13,11 @@ import yaml
 from support import ROOT
 
 from vct.lab import cli
+from vct.lab.runs import provenance
 from vct.lab.settings import params, reading  # noqa: F401
 from vct.lab.settings.base import FamilySettings, OwnSettings, members
+from vct.lab.settings.own_code import own_code
+from vct.lab.settings.sample import SampleSettings
 
 TRAIN = {
     "dataset": "rings",
@@ -75,7 +78,7 @@ def test_every_family_takes_a_class_of_the_users():
         assert [word for _, word in members(base)].count("own") == 1
 
 
-def test_toys_of_all_families_come_from_data_to_table(here, capsys):
+def test_toys_of_all_families_come_from_data_to_table(here, capsys, monkeypatch):
     for stage in STAGES:
         assert cli.main(stage.split()) == 0, (stage, capsys.readouterr().err)
     table = Path("results/toys-suite/table.md").read_text()
@@ -89,6 +92,18 @@ def test_toys_of_all_families_come_from_data_to_table(here, capsys):
         assert {"snapshot2", "snapshot4"} <= set(file)
     floor = json.loads(Path("results/toys/floor.json").read_text())
     assert floor["scores"]["radius_error"] == pytest.approx(0, abs=1e-6)
+    monkeypatch.setattr(provenance, "own_code", other_sampler)
+    assert cli.main(["score", RUNS[0]]) == 2
+    assert "drawn with other code of your sampler" in capsys.readouterr().err
+
+
+def other_sampler(part):
+    """Hashes of classes, of a sampler as after a change of its code."""
+    found = own_code(part)
+    if isinstance(part, SampleSettings):
+        assert list(found["own_code"]) == ["toy_family.Halves"]
+        return {"own_code": {"toy_family.Halves": "0" * 64}}
+    return found
 
 
 @pytest.mark.parametrize(

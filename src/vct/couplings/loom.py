@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vct import rng
 from vct.couplings.base import Coupling, Pair, PairingContext, alone
-from vct.couplings.minibatch_ot import MinibatchOT, assignment, places_by_class
+from vct.couplings.minibatch_ot import MinibatchOT, assignment, by_class, places_by_class
 from vct.misfit import Misfit
 
 
@@ -39,10 +39,7 @@ class Loom(Coupling):
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """As in minibatch transport, within each class: the sampler's x keep no noise."""
-        z = torch.empty_like(eps)
-        for mine in places_by_class(x, labels):
-            z[mine] = MinibatchOT().couple(x[mine], eps[mine])
-        return z
+        return by_class(MinibatchOT(), x, eps, labels)
 
     @torch.no_grad()
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:

@@ -53,6 +53,14 @@ def places_by_class(x: Tensor, labels: Tensor | None) -> list[Tensor]:
     return [torch.nonzero(which == label).flatten() for label in which.unique()]
 
 
+def by_class(coupling: Coupling, x: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
+    """z (B, ...) that `coupling` gives of x and eps when it is asked for each class apart."""
+    z = torch.empty_like(eps)
+    for mine in places_by_class(x, labels):
+        z[mine] = coupling.couple(x[mine], eps[mine])
+    return z
+
+
 def best_permutation(gain: Tensor) -> Tensor | None:
     """pi (B,), int64, with the largest sum of gain_{i, pi(i)}; None if some gain (B, B) is not
     finite."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vct.couplings.base import Coupling, Pair, PairingContext
-from vct.couplings.minibatch_ot import MinibatchOT, assignment, places_by_class
+from vct.couplings.minibatch_ot import MinibatchOT, assignment, by_class, places_by_class
 
 
 class ModelOT(Coupling):
@@ -33,8 +33,9 @@ class ModelOT(Coupling):
         self.t_max, self.pool, self.uses = t_max, pool, uses
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-        """As in minibatch transport: a call of the network would make the sampler's step dearer."""
-        return MinibatchOT().couple(x, eps)
+        """As in minibatch transport within each class: a call of the network would make the
+        sampler's step dearer."""
+        return by_class(MinibatchOT(), x, eps, labels)
 
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         def made(eps: Tensor, labels: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vct import rng
 from vct.couplings.base import Coupling, Pair, PairingContext, PreparingContext
-from vct.couplings.minibatch_ot import MinibatchOT
+from vct.couplings.minibatch_ot import MinibatchOT, by_class
 from vct.couplings.sinkhorn import Sinkhorn
 from vct.misfit import check
 
@@ -55,9 +55,10 @@ class Semidiscrete(Coupling):
         self._cells = _Cells(points, self.classes, iterations, draws, entropy, watched)
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The noises, from the plan of a batch: the sampler's x are no training data."""
+        """The noises, from plans of a batch within each class: the sampler's x are no training
+        data."""
         batch = Sinkhorn(self.entropy) if self.entropy else MinibatchOT()
-        return batch.couple(x, eps)
+        return by_class(batch, x, eps, labels)
 
     @torch.no_grad()
     def prepare(self, context: PreparingContext) -> dict[str, Tensor]:
@@ -184,7 +185,7 @@ def potentials(
         else:
             mass = (gain / scale).softmax(dim=1).mean(dim=0)
         g += rate / (1 + k / 50) ** 0.5 * (1 / count - mass)
-        if 2 * k >= iterations:
+        if 2 * k >= iterations - 1:
             mean += g
-    mean /= iterations - (iterations + 1) // 2
+    mean /= iterations - iterations // 2
     return mean - mean.mean()

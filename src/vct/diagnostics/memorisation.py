@@ -30,6 +30,7 @@ def memorisation(
     held_out: np.ndarray,
     generator: np.random.Generator,
     permutations: int = 999,
+    mirrored: bool = False,
 ) -> Memorisation:
     """The share of samples that lie nearer to training than to held-out data, and a test of it.
 
@@ -43,14 +44,20 @@ def memorisation(
             each. Train and held-out points have the same distribution.
         generator: of the points, their order, and the permutations.
         permutations: a p-value is at least 1 / (1 + permutations).
+        mirrored: whether an image (..., W) and its mirror image are one point, as to a model that
+            was trained on both. A point is then as near as the nearer of them; two points would not
+            be exchangeable, since of a chosen one the twin was chosen too, or not.
     """
     m = min(len(train), len(held_out))
     # Of equally near points the first one counts, so their order has to be random.
     order = generator.permutation(2 * m)
     kinds = [kind[generator.choice(len(kind), m, replace=False)] for kind in (train, held_out)]
-    pool = np.concatenate(kinds).reshape(2 * m, -1)[order].astype(np.float64)
+    pool = np.concatenate(kinds)[order].astype(np.float64)
+    if mirrored:
+        pool = np.concatenate([pool, pool[..., ::-1]])
     # A sample's nearest point does not depend on what that point is called.
-    hits = np.bincount(nearest(samples, pool), minlength=2 * m)
+    places = nearest(samples, pool.reshape(len(pool), -1)) % (2 * m)
+    hits = np.bincount(places, minlength=2 * m)
     found = hits[order < m].sum()
     others = np.array([generator.permutation(hits)[:m].sum() for _ in range(permutations)])
     p_value = (1 + (others >= found).sum()) / (1 + permutations)

@@ -102,10 +102,19 @@ def problem(error: ValidationError) -> str:
 
 
 class Modes(Record):
-    """The modes of a mixture of isotropic Gaussians: K means of D numbers, a common deviation."""
+    """The modes of a mixture of isotropic Gaussians: K means of D numbers, a common deviation, and
+    the share of each; equal shares where none are given."""
 
     means: Annotated[list[list[float]], Field(min_length=1)]
     std: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    shares: list[Annotated[float, Field(gt=0)]] | None = optional()
+
+    @model_validator(mode="after")
+    def _shares_are_of_all(self) -> "Modes":
+        shares = self.shares
+        if shares and (len(shares) != len(self.means) or abs(math.fsum(shares) - 1) > 1e-6):
+            raise ValueError("modes.shares should have a number for each mean, which sum to 1")
+        return self
 
 
 class LeftOutRecord(Record):
@@ -276,7 +285,8 @@ class StartedRecord(Record):
 class SampleRecord(Record):
     """The entry `record` of `samples.npz`: what the samples were drawn with and from.
 
-    `priors` are those that sampling started from, where they are more than N(0, I).
+    `priors` are those that sampling started from, where they are more than N(0, I); `own_code` the
+    hash of the user's sampler.
     """
 
     version: int
@@ -284,6 +294,7 @@ class SampleRecord(Record):
     data_sha256: str
     files: dict[str, str]
     priors: list[str] | None = optional()
+    own_code: dict[str, str] | None = optional()
 
 
 class PreparedRecord(Record):
@@ -363,6 +374,7 @@ class ExtractorRecord(Record):
     features: Count
     source: str | None = optional()
     source_sha256: str | None = optional()
+    own_code: dict[str, str] | None = optional()
 
 
 class ReferenceRecord(Record):
@@ -378,8 +390,8 @@ class ProtocolRecord(Record):
     """`protocol.json` of a run: what a reader must know to compare its scores with others.
 
     `schedules` are the times at which the network was asked, by key of the samples; `labels` what a
-    table calls the numbers of a user's metric; `files` the hashes of what was scored and of the
-    scores.
+    table calls the numbers of a user's metric; `own_code` the hash of the user's sampler; `files`
+    the hashes of what was scored and of the scores.
     """
 
     num_samples: Count
@@ -387,8 +399,10 @@ class ProtocolRecord(Record):
     ema: str
     sample_seed: int
     noise: str
+    classes: str | None = optional()
     pool: Count
     priors: list[str] | None = optional()
+    own_code: dict[str, str] | None = optional()
     extractor: ExtractorRecord | None
     reference: ReferenceRecord
     metrics: list[str]
@@ -493,6 +507,7 @@ class StatisticsRecord(Record):
 
     data_sha256: str
     extractor_sha256: str
+    own_code: dict[str, str] | None = optional()
     version: int
 
 

@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support import dataset as memory
 
 from vct.lab.data import dataset
 from vct.lab.data.sources.base import Split
@@ -342,3 +344,15 @@ def test_a_state_folder_that_cannot_be_written_costs_time_alone(folder, large):
     dataset.load("points", root)
     dataset.load("points", root)
     assert len(large) == 2
+
+
+@pytest.mark.parametrize("source", ["image_folder", "own.source", "mixture"])
+def test_what_stands_for_all_is_of_all(source):
+    """But of sources in no order, of which committed numbers are the first ones'."""
+    data = memory(size=5000)
+    meta = data.meta.model_copy(update={"source": {"source": source}})
+    places = replace(data, meta=meta).chosen(1000)
+    assert len(set(places.tolist())) == 1000 and (np.diff(places) > 0).all()
+    mean = places.mean()
+    assert mean == 499.5 if source == "mixture" else mean == pytest.approx(2499.5, abs=150)
+    assert np.array_equal(data.chosen(9000), np.arange(5000))

@@ -83,7 +83,9 @@ def test_files_of_other_data_weights_or_code_are_refused(here, monkeypatch):
         statistics.read(place, here, NET)
     statistics.write(place, here, features(), NET)
     other = replace(here, meta=here.meta.model_copy(update={"sha256": "ef" * 32}))
-    for data, net in ((other, NET), (here, NET.model_copy(update={"sha256": "ef" * 32}))):
+    weights = NET.model_copy(update={"sha256": "ef" * 32})
+    code = NET.model_copy(update={"own_code": {"mine.Net": "ef" * 32}})
+    for data, net in ((other, NET), (here, weights), (here, code)):
         with pytest.raises(UserError, match="of other data, another extractor or another version"):
             statistics.read(place, data, net)
     monkeypatch.setattr("vct.lab.versions.SCORING", 99)

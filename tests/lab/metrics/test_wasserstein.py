@@ -32,6 +32,20 @@ def test_a_tiny_shift_far_from_the_origin_is_still_measured(generator):
     assert wasserstein2(x + np.array([1e-6, 0]), x) == pytest.approx(1e-6, rel=1e-5)
 
 
+def test_points_that_are_stored_mode_by_mode_are_taken_from_all(generator):
+    means = [[0.0, 0.0], [3.0, 0.0]]
+    sides = np.repeat(np.array(means, dtype=np.float32), 3 * POINTS, axis=0)
+    x = (sides + 0.1 * generator.normal(size=sides.shape)).astype(np.float32)[..., None, None]
+
+    def chosen(count):
+        return np.sort(np.random.default_rng(0).choice(len(x), count, replace=False))
+
+    metric = Wasserstein(x, Modes(means=means, std=0.1), chosen)
+    for count in (300, POINTS):
+        both = x[generator.choice(len(x), count, replace=False)]
+        assert metric.compute(both)["w2"] < 0.8 < metric.compute(x[:count])["w2"]
+
+
 def test_in_one_dimension_sorted_points_are_paired(generator):
     x, y = generator.normal(size=(200, 1)), generator.exponential(size=(200, 1))
     expected = math.sqrt(np.mean((np.sort(x[:, 0]) - np.sort(y[:, 0])) ** 2))

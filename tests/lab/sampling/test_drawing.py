@@ -14,7 +14,6 @@ from vct.couplings.base import Coupling
 from vct.couplings.generator_augmented import GeneratorAugmented
 from vct.couplings.independent import Independent
 from vct.couplings.minibatch_ot import MinibatchOT
-from vct.couplings.variational import Variational
 from vct.kernels import VarianceExploding
 from vct.lab import build, cli
 from vct.lab.errors import UserError
@@ -209,6 +208,13 @@ def test_classes_come_in_turn_over_all_batches():
     drawing(Independent(), data, net=Labelled(), classes=7).first_result(COUNT)
     found = torch.cat(seen).argmax(dim=1)
     assert found.tolist() == [index % 7 for index in range(COUNT)]
+    seen.clear()
+    data.train.labels[:] = np.arange(37) % 2 * 5
+    made = drawing(Independent(), data, net=Labelled(), classes=7)
+    shared = made.sample.model_copy(update={"classes": "as_data"})
+    replace(made, sample=shared).first_result(COUNT)
+    found = torch.cat(seen).argmax(dim=1)
+    assert found.tolist() == [5 * (index % 2) for index in range(COUNT)]
 
 
 class Broken(nn.Module):
@@ -230,19 +236,6 @@ def test_samples_that_are_not_finite_are_none(shape, value, coupling):
     for draw in (made.all_results, lambda: made.first_result(4)):
         with pytest.raises(UserError, match=r"samples \(steps1\) are not finite.*diverged"):
             draw()
-
-
-def test_pairs_of_a_conditional_run_are_made_with_labels():
-    encoder = randomise(Perceptron((2, 1, 1), 4, 8, 2, classes=3))
-    data = dataset((2, 1, 1))
-    found = drawing(Variational(encoder, 1.0), data, classes=3).pairs(8)
-    known = zip(data.train.x, data.train.labels, strict=True)
-    labels = {tuple(x.ravel()): label for x, label in known}
-    x = torch.from_numpy(found["pair_x"])
-    given = torch.eye(3)[[labels[tuple(one.ravel())] for one in found["pair_x"]]]
-    eps = rng.normal((8, 2, 1, 1), 0, "figure", device=CPU)
-    expected = Variational(encoder, 1.0).couple(x, eps, given)
-    torch.testing.assert_close(torch.from_numpy(found["pair_z"]), expected.detach())
 
 
 def test_samples_are_noised_again_within_the_range_of_the_data():

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,6 +20,7 @@ from vct.lab.settings.run import RunSettings
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.training import checkpoint
 from vct.lab.training.checkpoint import Identity
+from vct.lab.training.outputs import SUMMARY_SAMPLES
 from vct.lab.training.signals import Interrupted
 from vct.lab.training.trainer import Trainer
 from vct.preconditioning import ConsistencyFunction
@@ -544,6 +546,17 @@ def test_sizes_of_network_and_coupling_are_told_apart(tmp_path, coupling):
     assert summary["parameters"] == size(trainer.model.network)
     assert summary["coupling_parameters"] == size(trainer.model.coupling)
     assert (summary["coupling_parameters"] > 0) == (coupling == "variational")
+
+
+def test_the_summary_is_of_images_that_stand_for_all(tmp_path):
+    """Class by class, as in folders, the first ones are of one class."""
+    model = Case(settings("variational"), tmp_path).trainer()
+    trained, data = model.run(), dataset(size=5000)
+    data.train.x[:] += np.linspace(0, 10, 5000, dtype=np.float32)[:, None, None, None]
+    seen = []
+    trained.model.coupling.summary = lambda x, labels: seen.append(x) or {}
+    trained.summary(data, conditional=False)
+    assert len(seen[0]) == SUMMARY_SAMPLES and float(seen[0].mean()) == pytest.approx(5, abs=0.1)
 
 
 @pytest.mark.parametrize("kl_weight", [3.0, 0.5])

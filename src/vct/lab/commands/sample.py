@@ -10,9 +10,11 @@ from vct.lab.processes.group import current_group
 from vct.lab.report.preview import preview
 from vct.lab.runs import provenance, samples, weights
 from vct.lab.sampling import priors
-from vct.lab.sampling.drawing import Drawing, bounds
+from vct.lab.sampling.classes import tell_unequal
+from vct.lab.sampling.drawing import Drawing, along_training, bounds
+from vct.lab.sampling.pairing import first_pairs
 from vct.lab.settings.params import Params
-from vct.lab.training import outputs
+from vct.lab.training import outputs, preparation
 
 
 def sample(params: Params, name: str) -> None:
@@ -28,6 +30,8 @@ def sample(params: Params, name: str) -> None:
     model = weights.load(run, settings, data, device, sample.ema_width)
     f = build.consistency_function(train, model.network)
     classes = data.meta.classes if train.conditional else 0
+    if classes and current_group().main:
+        tell_unequal(data, sample.classes)
     ends = bounds(data, device)
     sampler = build.sampler(sample, train.t_max, ends)
     late = {"late": build.sampler(sample, sample.late_start, ends)} if sample.late_start else {}
@@ -37,24 +41,16 @@ def sample(params: Params, name: str) -> None:
     )
     arrays = drawing.all_results()
     if sample.snapshot_samples:
-        arrays |= _snapshots(run, drawing)
+        arrays |= along_training(run, drawing)
     if not current_group().main:
         return
     if starts.keys() & {"fitted", "late"}:
         files |= hashes(run.directory, [PRIOR_FILE])
     if data.is_points:
-        arrays |= drawing.pairs(train.batch_size) | {"noise": drawing.start_noise()}
+        prepared = preparation.checked(run, settings, data, record)
+        arrays |= first_pairs(drawing, train, prepared.tensors if prepared else None)
+        arrays["noise"] = drawing.start_noise()
     samples.write(run, arrays, provenance.sample_record(sample, record, files, list(starts)))
     real = np.asarray(data.train.x[: sample.num_samples])
     preview(run.directory / "preview.png", samples.scored(arrays), real)
     outputs.forget(run)
-
-
-def _snapshots(run: RunId, drawing: Drawing) -> dict[str, np.ndarray]:
-    """Samples of the averaged network along training, with the fewest steps."""
-    path, network = run.directory / "snapshots.safetensors", drawing.f.network
-    arrays = {}
-    for step, tensors in sorted(weights.read_snapshots(path).items()):
-        weights.fill(network, tensors, path)
-        arrays[f"snapshot{step}"] = drawing.first_result(drawing.sample.snapshot_samples)
-    return arrays

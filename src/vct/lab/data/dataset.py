@@ -33,6 +33,10 @@ SMALL = 256 * MB
 when its files have changed since the last time, see `vct.lab.data.hash_record`."""
 
 
+MIXED = ("mixture", "digits", "mnist", "torchvision", "stand_in")
+"""Sources whose order says nothing of what a sample is."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set on disk.
@@ -63,6 +67,17 @@ class Dataset:
     def untrained(self) -> str:
         """Which classes no training sample is of, in words; "" if there is none."""
         return untrained(self.train.labels, self.meta.classes, self.meta.class_names)
+
+    def chosen(self, count: int) -> np.ndarray:
+        """Places (n,), rising, of training samples that stand for all; n is `count` at most.
+
+        The first ones of our sources in no order; of others, such as folders of which each is a
+        class, random ones, which are the same each time.
+        """
+        size = len(self.train.x)
+        if size <= count or self.meta.source.get("source") in MIXED:
+            return np.arange(min(size, count))
+        return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
 
     @property
     def sha256(self) -> str:

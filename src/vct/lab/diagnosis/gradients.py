@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from vct import rng
+from vct.couplings.base import Pair
 from vct.diagnostics.gradient_noise import GradientRows
 from vct.lab.diagnosis.findings import Findings
 from vct.lab.diagnosis.subject import Subject
@@ -17,6 +17,8 @@ from vct.lab.processes.group import current_group
 from vct.lab.processes.progress import counted
 from vct.lab.training.step import BatchLoss
 from vct.objectives.base import Levels, LossRecord, Objective
+from vct.preconditioning import ConsistencyFunction
+from vct.rng import Draw
 
 
 def gradients(subject: Subject, common: Model | None) -> Findings:
@@ -52,7 +54,7 @@ def gradients(subject: Subject, common: Model | None) -> Findings:
 
 
 class _Late(Objective):
-    """An objective with levels of noise as at the end of a training of `steps`, or `given` ones."""
+    """An objective as at the end of a training of `steps`, or with `given` levels of noise."""
 
     def __init__(self, whole: Objective, steps: int, given: Levels | None = None) -> None:
         self.whole, self.steps, self.given = whole, steps, given
@@ -67,8 +69,18 @@ class _Late(Objective):
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return self.whole.distance(student, teacher)
 
-    def loss(self, *given: Any) -> LossRecord:
-        return self.whole.loss(*given)
+    def loss(
+        self,
+        f: ConsistencyFunction,
+        pair: Pair,
+        levels: Levels,
+        labels: Tensor | None,
+        kl_weight: float,
+        draw: Draw,
+    ) -> LossRecord:
+        # What an objective makes of the step is that of the last one; masks stay those of a batch.
+        last = replace(draw, seed=draw.seed + draw.step, step=self.steps - 1)
+        return self.whole.loss(f, pair, levels, labels, kl_weight, last)
 
 
 def _levels(subject: Subject) -> Iterator[tuple[float, Levels]]:

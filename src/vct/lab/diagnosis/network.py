@@ -81,7 +81,8 @@ def _oracle(subject: Subject) -> Oracle | None:
     coupling = subject.model.coupling
     if modes is not None and coupling.independent and coupling.keeps_data:
         means = torch.tensor(modes.means, device=subject.device)
-        return oracle.mixture(subject.kernel, means, modes.std)
+        shares = None if modes.shares is None else means.new_tensor(modes.shares)
+        return oracle.mixture(subject.kernel, means, modes.std, shares)
     known = posterior(subject)
     return None if known is None else oracle.finite(subject.kernel, *known)
 
@@ -97,16 +98,16 @@ def _rests(known: Oracle, subject: Subject, times: Sequence[float]) -> Iterator[
 
 
 def _repeated(subject: Subject, samples: np.ndarray) -> Findings:
+    """Nothing of models that restore images: their samples are made of those held out."""
     train, test = np.asarray(subject.data.train.x), np.asarray(subject.data.test.x)
-    if not len(test):
+    if not len(test) or subject.model.coupling.from_data:
         return Findings()
-    if subject.train.flip:
-        train, test = (np.concatenate([x, x[..., ::-1]]) for x in (train, test))
     found = memorisation(
         samples,
         train,
         test,
         np.random.default_rng(subject.seed),
         subject.settings.permutations,
+        mirrored=subject.train.flip,
     )
     return Findings({"memorisation": found.share, "memorisation_p": found.p_value})

@@ -1,22 +1,20 @@
 """The subject of a diagnosis: a trained run with all that trained it."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from vct import rng
-from vct.couplings.base import PairingContext, in_parts
 from vct.kernels import Kernel
 from vct.lab.data.batches import Batches
 from vct.lab.data.dataset import Dataset
 from vct.lab.model import Model
+from vct.lab.sampling.pairing import Pairing
 from vct.lab.settings.diagnostics import DiagnosticsSettings
 from vct.lab.settings.train import TrainSettings
 from vct.objectives.base import Objective
 from vct.preconditioning import ConsistencyFunction
-from vct.rng import Draw
 
 
 @dataclass(frozen=True)
@@ -49,35 +47,23 @@ class Subject:
             self.data, train.batch_size, self.seed, self.device, train.flip, train.conditional
         )
 
-    @torch.no_grad()
     def pairs(self, count: int) -> tuple[Tensor, Tensor]:
         """x and z (count, C, H, W) of the coupling, paired in batches as in training, or in pools
         of them."""
-        batches, found = self.batches(), []
-        pool, last = self.model.coupling.pool, self.train.steps - 1
-        size = pool * self.train.batch_size
-        for first in range(0, -(-count // self.train.batch_size), pool):
-            parts = [batches.at(step) for step in range(first, first + pool)]
-            x = torch.cat([part.x for part in parts])
-            shown = [part.labels for part in parts if part.labels is not None]
-            times = rng.generator(self.seed, first, "times", device=self.device)
-            levels = self.objective.levels(last, last + 1, size, times)
-            eps = rng.normal(tuple(x.shape), self.seed, first, "noise", device=self.device)
-            context = PairingContext(
-                levels.t,
-                levels.r,
-                self.kernel,
-                self.f,
-                Draw(self.seed, first),
-                torch.cat(shown) if shown else None,
-                divided=partial(in_parts, self.micro_batch or self.train.batch_size),
-                indices=torch.cat([part.indices for part in parts]),
-            )
-            pair = self.model.coupling.pair(x, eps, context)
-            z = pair.z
-            if pair.weight is not None:  # noise of the law that weighted pairs come to
-                z = self.model.coupling.couple(pair.x, eps, context.labels)
-            found.append((pair.x, z))
+        size, pool, found = self.train.batch_size, self.model.coupling.pool, []
+        pairing = Pairing(
+            self.model.coupling,
+            self.f,
+            self.kernel,
+            self.objective,
+            self.batches(),
+            size,
+            self.micro_batch or size,
+        )
+        shape = (pool * size, *self.data.shape)
+        for first in range(0, -(-count // size), pool):
+            eps = rng.normal(shape, self.seed, first, "noise", device=self.device)
+            found.append(pairing.of_pool(first, self.train.steps, self.seed, eps))
         x, z = (torch.cat(parts)[:count] for parts in zip(*found, strict=True))
         return x, z
 

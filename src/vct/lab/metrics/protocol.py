@@ -25,8 +25,10 @@ def protocol(
         ema=experiment.train.ema.described(sample.ema_width),
         sample_seed=sample.seed,
         noise=sample.noise,
+        classes=None if sample.classes == "in_turn" else sample.classes,
         pool=experiment.pool,
         priors=None if sample.priors == ["standard"] else list(sample.priors),
+        own_code=own_code(sample).get("own_code"),
         extractor=metric.extractor,
         reference=ReferenceRecord(
             dataset=data.name,

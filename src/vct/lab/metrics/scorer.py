@@ -13,6 +13,7 @@ from vct.lab.metrics.base import Label, Metric
 from vct.lab.processes.launch import is_helper
 from vct.lab.records import ExtractorRecord
 from vct.lab.settings.experiment import ExperimentSettings
+from vct.lab.settings.own_code import own_code
 from vct.lab.settings.params import Params
 
 if TYPE_CHECKING:  # Scores of points do without torch, whose import takes longer than they do.
@@ -34,6 +35,7 @@ def make_metric(params: Params, experiment: ExperimentSettings, data: Dataset) -
     offered: dict[str, Any] = {
         "reference": data.train.x,
         "modes": data.meta.modes,
+        "chosen": data.chosen,
         "form": "points" if data.is_points else "images",
     }
     if score.extractor is not None:
@@ -95,6 +97,7 @@ def load_features(params: Params, name: str) -> "tuple[Features, ExtractorRecord
         features=extractor.features,
         source=source,
         source_sha256=source_sha256,
+        own_code=own_code(settings).get("own_code"),
     )
     device = torch.device("cpu") if extractor.on_cpu else build.device(params.runtime)
     return Features(extractor, device), record

@@ -70,7 +70,10 @@ def read(place: StatisticsId, data: Dataset, extractor: ExtractorRecord) -> dict
 def _record(data: Dataset, extractor: ExtractorRecord) -> StatisticsRecord:
     # The hash of the whole data set stands for that of its training images.
     return StatisticsRecord(
-        data_sha256=data.sha256, extractor_sha256=extractor.sha256, version=versions.SCORING
+        data_sha256=data.sha256,
+        extractor_sha256=extractor.sha256,
+        own_code=extractor.own_code,
+        version=versions.SCORING,
     )
 
 

@@ -3,6 +3,7 @@
 import importlib
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -22,32 +23,39 @@ MAX_PIVOTS = 50_000_000
 
 
 class Wasserstein(Metric):
-    """Exact W2 to as many stratified training points as there are samples, at most `POINTS`, and
-    mass per mode.
+    """Exact W2 to as many training points as there are samples, at most `POINTS`, and the mass of
+    each mode.
 
     Args:
-        reference: float32 (M, C, H, W), stratified.
+        reference: float32 (M, C, H, W).
         modes: what meta.json says of them.
+        chosen: gives the places of so many that stand for all; the first ones by itself.
 
     Raises:
         UserError: if nothing is known of the modes.
     """
 
-    def __init__(self, reference: NDArray[np.float32], modes: Modes | None) -> None:
+    def __init__(
+        self,
+        reference: NDArray[np.float32],
+        modes: Modes | None,
+        chosen: Callable[[int], NDArray[np.int64]] = np.arange,
+    ) -> None:
         if modes is None:
             raise UserError(
                 "the data set records no modes, which the score of points needs; make it again "
                 "with vct data, or score with another metric."
             )
         self.means, self.std = modes.means, modes.std
-        self.reference = np.asarray(reference[:POINTS])
-        self.compared = len(self.reference)
+        self.reference, self.chosen = reference, chosen
+        self.compared = min(len(reference), POINTS)
         self.masses = [f"mass_mode{index}" for index in range(len(self.means))]
         self.labels = {name: label(name) for name in ("w2", *self.masses, "mass_outside")}
 
     def compute(self, samples: NDArray[np.float32]) -> dict[str, float]:
         mass = mode_mass(samples, self.means, self.std)
-        distance = wasserstein2(samples, self.reference[: len(samples)])
+        points = self.reference[self.chosen(min(len(samples), len(self.reference), POINTS))]
+        distance = wasserstein2(samples, np.asarray(points))
         each = dict(zip(self.masses, mass.modes, strict=True))
         return {"w2": distance, **each, "mass_outside": mass.outside}
 

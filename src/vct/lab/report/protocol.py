@@ -23,6 +23,19 @@ def comparable(protocol: ProtocolRecord) -> str:
     return settings_sha256({key: value for key, value in found if key not in _PER_EXPERIMENT})
 
 
+def differing(one: ProtocolRecord, other: ProtocolRecord, samples: str) -> list[str]:
+    """What keeps the scores of `samples`, by their key, of two protocols from being compared.
+
+    Beside what decides a column, it is the times of their sampler; which priors were drawn decides
+    which rows there are, and none of their numbers.
+    """
+    first, second = conditions(one), conditions(other)
+    deciding = sorted({*first, *second} - {*_PER_EXPERIMENT, "priors"})
+    found = [key for key in deciding if first.get(key) != second.get(key)]
+    same_times = one.schedules.get(samples) == other.schedules.get(samples)
+    return found if same_times else [*found, f"times of {samples}"]
+
+
 def sha256(protocol: ProtocolRecord) -> str:
     """Hash of what the settings say of scoring: of all but versions and the files' hashes.
 
@@ -49,7 +62,8 @@ def sentence(protocols: Mapping[str, ProtocolRecord]) -> str:
     ]
     parts.append("sampler times: " + _each(protocols, _times))
     parts.append("EMA " + _each(protocols, lambda protocol: protocol.ema))
-    parts.append(f"sampling seed {first.sample_seed}, {first.noise} noise, pools of {first.pool}")
+    drawn = f"sampling seed {first.sample_seed}, {first.noise} noise, pools of {first.pool}"
+    parts.append(f"{drawn}, classes in the data's shares" if first.classes else drawn)
     return "Protocol: " + "; ".join(parts) + "."
 
 

@@ -113,6 +113,7 @@ def sample_record(
         data_sha256=trained.data_sha256,
         files=weights,
         priors=None if priors == ["standard"] else priors,
+        own_code=own_code(sample).get("own_code"),
     )
 
 
@@ -130,6 +131,8 @@ def check_samples(
         why = f"by version {drawn.version} of the sampler, not {versions.SAMPLING}"
     elif drawn.settings != sample.model_dump(mode="json"):
         why = "with other settings than params.yaml holds"
+    elif drawn.own_code != own_code(sample).get("own_code"):
+        why = "with other code of your sampler"
     elif drawn.data_sha256 != trained.data_sha256 or drawn.files.items() - weights.items():
         why = "from other weights or data than config.json beside it records"
     else:

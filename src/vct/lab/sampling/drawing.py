@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -11,12 +12,13 @@ from torch import Tensor, nn
 
 from vct import rng
 from vct.couplings.base import Coupling
-from vct.lab.data.batches import Batches
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
+from vct.lab.files.layout import RunId
 from vct.lab.processes.group import current_group
 from vct.lab.processes.progress import counted
-from vct.lab.runs import samples
+from vct.lab.runs import samples, weights
+from vct.lab.sampling.classes import in_shares
 from vct.lab.settings.sample import SampleSettings
 from vct.misfit import Misfit
 from vct.preconditioning import ConsistencyFunction
@@ -52,7 +54,7 @@ class Drawing:
         classes: number of classes K of a conditional model, else 0.
         device: where it is done.
         samplers: samplers of priors that have their own.
-        labels: class (N,) of each sample; classes in turn where they are not given.
+        labels: class (N,) of each sample; as `sample.classes` says where they are not given.
     """
 
     f: ConsistencyFunction
@@ -153,13 +155,20 @@ class Drawing:
         return rng.normal_rows(shape, start, seed, f"sample step {step}", device=self.device)
 
     def _labels(self, start: int, count: int) -> Tensor | None:
-        """Classes in turn, so that each is drawn equally often."""
         if not self.classes:
             return None
-        index = torch.arange(start, start + count, device=self.device) % self.classes
-        if self.labels is not None:
-            index = self.labels[start : start + count].to(self.device)
+        index = self._index[start : start + count].to(self.device)
         return torch.nn.functional.one_hot(index, self.classes).float()
+
+    @cached_property
+    def _index(self) -> Tensor:
+        """The class (N,) of each sample."""
+        if self.labels is not None:
+            return self.labels
+        counts = np.ones(self.classes, dtype=np.int64)
+        if self.sample.classes == "as_data":
+            counts = np.bincount(self.data.train.labels, minlength=self.classes)
+        return torch.from_numpy(in_shares(counts, self.sample.num_samples))
 
     def _stored(self, key: str, x: Tensor) -> np.ndarray:
         """Images rounded to 8 bits; points as they are.
@@ -176,14 +185,15 @@ class Drawing:
             )
         return (x if self.data.is_points else to_uint8(x)).cpu().numpy()
 
-    @torch.no_grad()
-    def pairs(self, batch_size: int) -> dict[str, np.ndarray]:
-        """One training batch as the trained coupling pairs it, for the paper's figure 1."""
-        conditional = bool(self.classes)
-        batch = Batches(self.data, batch_size, 0, self.device, conditional=conditional).at(0)
-        eps = rng.normal(tuple(batch.x.shape), 0, "figure", device=self.device)
-        z = self.coupling.couple(batch.x, eps, batch.labels)
-        return {"pair_x": batch.x.cpu().numpy(), "pair_z": z.cpu().numpy()}
+
+def along_training(run: RunId, drawing: Drawing) -> dict[str, np.ndarray]:
+    """Samples of the averaged network at the snapshots of a run, with the fewest steps."""
+    path, network = run.directory / "snapshots.safetensors", drawing.f.network
+    arrays = {}
+    for step, tensors in sorted(weights.read_snapshots(path).items()):
+        weights.fill(network, tensors, path)
+        arrays[f"snapshot{step}"] = drawing.first_result(drawing.sample.snapshot_samples)
+    return arrays
 
 
 class _InParts(nn.Module):

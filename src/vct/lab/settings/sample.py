@@ -20,7 +20,9 @@ class SampleSettings(Section):
     the Gaussian `fitted` to the aggregate posterior, or the `aggregate` posterior itself, which
     needs the training data and is a bound, no sampler. `late` starts at time `late_start` < t_max
     instead, from the Gaussian that fits x_t there, also where noise is independent. Without a
-    `sampler`, the few-step sampler of consistency models is used.
+    `sampler`, the few-step sampler of consistency models is used. `classes` of conditional models
+    come in turn, each as often, or in the shares of the training data, `as_data`, with which scores
+    compare them.
     """
 
     num_samples: Points
@@ -29,6 +31,7 @@ class SampleSettings(Section):
     mid_times: Annotated[list[Time], Field(max_length=100)] = []
     seed: Seed = 0
     noise: Literal["gaussian", "sobol"] = "gaussian"
+    classes: Literal["in_turn", "as_data"] = Field(default="in_turn", exclude_if=default("in_turn"))
     snapshot_samples: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     priors: Annotated[list[Prior], Field(min_length=1, exclude_if=default(["standard"]))] = [
         "standard"

@@ -134,13 +134,14 @@ class TrainingResult:
     clipped_steps: int
 
     def summary(self, data: Dataset, conditional: bool) -> dict[str, Number]:
-        """Numbers for the run's record, some of them measured on the first images of `data`."""
+        """Numbers for the run's record, some of them measured on images that stand for all."""
         network, everything = _size(self.model.network), _size(self.model)
         device = next(self.model.parameters()).device
-        x = to_float(data, torch.from_numpy(np.array(data.train.x[:SUMMARY_SAMPLES])))
+        places = data.chosen(SUMMARY_SAMPLES)
+        x = to_float(data, torch.from_numpy(np.array(data.train.x[places])))
         labels = None
         if conditional:
-            labels = one_hot(data, torch.from_numpy(data.train.labels[:SUMMARY_SAMPLES].copy()))
+            labels = one_hot(data, torch.from_numpy(data.train.labels[places]))
             labels = labels.to(device)
         measured = self.model.coupling.summary(x.to(device), labels)
         return {

@@ -160,7 +160,7 @@ def inputs(params: Params, experiment: str, coupling: str | None = None) -> dict
         "prepare": [data, *taught],
         "train": [data, *([start] if made_by_a_stage else []), *prepared],
         "prior": [data, *(f"{{run}}/{file}" for file in to_sample)],
-        "sample": [data, *weights],
+        "sample": [data, *weights, *prepared],
         "diagnose": [data, *judge, *weights, "{run}/samples.npz", *others, *prepared],
         "floor": [data, *judge],
         "score": [data, *judge, *(f"{{run}}/{file}" for file in to_score)],

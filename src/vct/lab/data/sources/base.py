@@ -33,7 +33,7 @@ class Source:
     Args:
         classes: number of classes, 0 for data without labels.
         extra: what meta.json says beside the common facts. Points are scored with the `modes` of
-            their mixture: `{"means": [[0.0, 1.0], ...], "std": 0.1}`.
+            their mixture: `{"means": [[0.0, 1.0], ...], "std": 0.1}`, with `shares` if unequal.
     """
 
     train: Split
