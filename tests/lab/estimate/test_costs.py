@@ -7,20 +7,25 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from support import MLP, dataset, params, run_settings
+from support import COUPLINGS, MLP, dataset, params, run_settings
 
 from vct.couplings.independent import Independent
-from vct.lab import cli
+from vct.couplings.weighted import Weighted
+from vct.lab import build, cli
 from vct.lab.estimate import costs
 from vct.lab.estimate.costs import Device
 from vct.lab.estimate.counting import count
 from vct.lab.estimate.rows import rows
+from vct.lab.files.layout import RunId
+from vct.lab.sampling import priors
 from vct.lab.settings import reading
 from vct.lab.settings.runtime import RuntimeSettings
+from vct.lab.settings.sample import SampleSettings
 from vct.lab.training import checkpoint
 from vct.lab.training.checkpoint import Identity
 from vct.lab.training.trainer import Trainer
 
+CPU = torch.device("cpu")
 ASIDE = ("interval", "watch")
 POST_HOC = {"kind": "post_hoc", "widths": [0.05, 0.1, 0.2], "kept": 2}
 
@@ -156,6 +161,47 @@ def test_a_coupling_that_learns_is_sampled_from_every_prior():
     assert hours[1] - hours[0] == pytest.approx(more / 0.5e12 / 3600)
     sizes = [row.cost.disk.results for row in variational]
     assert sizes[1] - sizes[0] == 2 * 3 * 16 * 2 * 4  # times, samples, numbers, bytes
+
+
+class Restoring(Weighted):
+    """Has a posterior, and starts from images to restore all the same."""
+
+    from_data = True
+
+
+WEIGHTED = {"kind": "weighted"}
+LI = {"kernel": "li", "t_max": 1.0}
+STARTS = {
+    "independent": ({"kind": "independent"}, {}),
+    "ot": ({"kind": "ot"}, {}),
+    "knn": ({"kind": "knn"}, {}),
+    "own": ({"kind": "test_costs.Shifted"}, {}),
+    "weighted": (WEIGHTED, {}),
+    "variational": (COUPLINGS["variational"], {}),
+    "variational over ot": ({**COUPLINGS["variational"], "base": {"kind": "ot"}}, {}),
+    "gc": ({"kind": "generator_augmented"}, {}),
+    "gc over ot": ({"kind": "generator_augmented", "base": {"kind": "ot"}}, {}),
+    "gc over variational": (COUPLINGS["gc"], {}),
+    "gc over weighted": ({"kind": "generator_augmented", "base": WEIGHTED}, {}),
+    "restoring": ({"kind": "test_costs.Restoring"}, LI),
+}
+
+
+@pytest.mark.parametrize("names", [[], ["fitted"], ["fitted", "aggregate"], ["late"], "all"])
+@pytest.mark.parametrize("coupling", STARTS)
+def test_samples_are_counted_from_as_many_priors_as_they_are_drawn_from(
+    coupling, names, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    names = ["fitted", "aggregate", "late"] if names == "all" else names
+    late = {"late_start": 0.5} if "late" in names else {}
+    sample = SampleSettings(num_samples=4, priors=["standard", *names], **late)
+    kind, train = STARTS[coupling]
+    settings, data, run = run_settings(kind, **train), dataset(), RunId("small", "some", 0)
+    made = build.model(settings, data, 0).coupling.eval()
+    priors.write(run, settings.train, sample, made, data, {}, CPU)
+    drawn = priors.starts(run, settings.train, sample, made, data, {}, CPU)
+    assert costs.starts(sample, settings.coupling, count(settings, data, 4)) == len(drawn)
 
 
 def test_own_classes_are_counted_if_they_can_be():

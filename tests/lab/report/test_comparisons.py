@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from vct.lab.errors import UserError
 from vct.lab.report.collect import collect
 from vct.lab.report.comparisons import comparisons, frame, winners
 from vct.lab.report.table import write_table
@@ -156,26 +157,66 @@ def test_the_best_row_is_not_bold_where_it_fails_one_comparison(many):
     assert not winners(comparisons(many, suite))
 
 
-def test_rivals_of_equal_time_are_those_of_the_matched_experiment(many):
-    """They are 4 better there, which the row is not."""
-    longer = many.frame.copy()
+ROW = ("ot", ["independent", "variational"])
+EQUAL_TIME = declaring((*ROW, "steps"), (*ROW, "time"), matched={"digits_small": "longer"})
+
+
+def with_longer(many, **protocol):
+    """The scores, and 4 less of each in a longer training, scored by a `protocol` of its own."""
+    longer, first = many.frame.copy(), many.protocols["digits_small"]
     longer["experiment"], longer["value"] = "longer", longer["value"] - 4
-    both = replace(
+    other = first.model_validate({**first.content(), **protocol})
+    return replace(
         many,
         frame=pd.concat([many.frame, longer]),
-        protocols=many.protocols | {"longer": many.protocols["digits_small"]},
+        protocols=many.protocols | {"longer": other},
         floors=many.floors | {"longer": many.floors["digits_small"]},
         experiments=many.experiments
         | {"longer": replace(many.experiments["digits_small"], experiment="longer")},
     )
-    row = ("ot", ["independent", "variational"])
-    suite = declaring((*row, "steps"), (*row, "time"), matched={"digits_small": "longer"})
+
+
+def test_rivals_of_equal_time_are_those_of_the_matched_experiment(many):
+    """They are 4 better there, which the row is not."""
+    both, suite = with_longer(many), EQUAL_TIME
     steps, time = comparisons(both, suite)
     assert (steps.opponents, time.opponents) == ("digits_small", "longer")
     assert steps.is_better and not time.is_better
     assert time.pairs[0].mean == pytest.approx(steps.pairs[0].mean + 4)
     write_table(both, Path("results/some"), suite)
     assert "best of the others: independent (longer)" in Path("results/some/table.md").read_text()
+
+
+REFERENCE = {"dataset": "digits", "split": "train", "size": 1297, "sha256": "00" * 32}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "what"),
+    [
+        ({"num_samples": 500}, "num_samples"),
+        ({"reference": REFERENCE}, "reference"),
+        ({"extractor": None}, "extractor"),
+        ({"metrics": ["kid_classifier"]}, "metrics"),
+        ({"sampling_version": 1}, "sampling_version"),
+        ({"schedules": {"steps1": [40.0]}}, "times of steps1"),
+    ],
+)
+def test_scores_of_other_protocols_are_not_compared_in_equal_time(many, protocol, what):
+    with pytest.raises(UserError, match=rf"digits_small and longer .* \(they differ in {what}\)"):
+        comparisons(with_longer(many, **protocol), EQUAL_TIME)
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        {"priors": ["standard", "late"]},
+        {"ema": "constant 0.9"},
+        {"schedules": {"steps1": [80.0], "steps2": [80.0, 9.0]}},
+    ],
+)
+def test_other_rows_averages_and_later_times_change_no_comparison(many, protocol):
+    expected = comparisons(with_longer(many), EQUAL_TIME)
+    assert comparisons(with_longer(many, **protocol), EQUAL_TIME) == expected
 
 
 def test_comparisons_of_an_experiment_without_runs_count(many, digits):

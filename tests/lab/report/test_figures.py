@@ -13,6 +13,7 @@ from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplin
 from vct.lab.report.curves import curves_figure, read_histories
 from vct.lab.report.grids import GridPanel, sample_grids, tile
 from vct.lab.report.preview import preview
+from vct.lab.runs.samples import key_of
 
 MEANS = [[0.0, -0.5], [0.0, 0.5]]
 MODES = Modes(np.asarray(MEANS, dtype=float), 0.05)
@@ -64,6 +65,17 @@ def test_couplings_figure_of_one_coupling_with_a_collapsed_model(tmp_path):
     only = replace(only, key="heun18")
     couplings_figure(tmp_path / "one.png", [only], MODES, PATHS)
     assert_good(tmp_path / "one.png")
+
+
+@pytest.mark.parametrize("first", ["standard", "fitted"])
+def test_a_panel_shows_what_its_noise_becomes_whatever_prior_is_named_first(first):
+    """samples.npz holds the noise of the standard start alone."""
+    second = {"standard": "fitted", "fitted": "standard"}[first]
+    keys = [key_of(prior, f"steps{n}") for prior in (first, second) for n in (2, 1)]
+    arrays = {key: np.full((3, 2, 1, 1), len(key)) for key in keys}
+    arrays |= {key: np.zeros((3, 2, 1, 1)) for key in ("pair_x", "pair_z", "noise")}
+    panel = CouplingPanel.of("variational", arrays)
+    assert panel.key == "steps1" and (panel.samples == len("steps1")).all()
 
 
 def test_modes_tell_inside_from_outside():

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vct.lab.report import names
 from vct.lab.report.gains import COLUMNS, apart, gains_figure
 
 
@@ -24,7 +25,10 @@ def drawn(monkeypatch, tmp_path):
         monkeypatch.setattr(
             "vct.lab.report.style.save", lambda figure, *a, **k: kept.append(figure)
         )
-        gains_figure(tmp_path / "gains.png", frame[COLUMNS], {"ot": "OT", "loom": "LOOM"})
+        labels = {"ot": "OT", "loom": "LOOM"} | {
+            row: row for row in frame["coupling"] if "/" in row
+        }
+        gains_figure(tmp_path / "gains.png", frame[COLUMNS], labels)
         return kept[0].axes
 
     return draw
@@ -55,3 +59,20 @@ def test_one_objective_is_told_along_dimension_and_steps(drawn):
     assert [each.get_xlabel() for each in axes] == ["dimension of the data", "training steps, a"]
     assert axes[0].containers[0].lines[0].get_ydata().tolist() == [100]
     assert axes[1].containers[0].lines[0].get_ydata().tolist() == [100, 200]
+
+
+def test_every_prior_is_drawn_and_looks_its_own_way(drawn):
+    rows = ["ot", *(names.row("ot", prior) for prior in names.PRIORS)]
+    axes, _ = drawn(*(("a", "iCT", 10, row, 1.0) for row in rows))
+    lines = [box.lines[0] for box in axes.containers]
+    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == len(rows)
+
+
+@pytest.mark.parametrize("count", [2, 6, 9, 12])
+def test_a_long_legend_covers_nothing(drawn, count):
+    rows = ["ot", *(f"ot {number}/fitted" for number in range(count - 1))]
+    axes = drawn(*(("a", "iCT", 10, row, 1.0) for row in rows))
+    figure = axes[0].figure
+    figure.draw_without_rendering()
+    top = figure.legends[0].get_window_extent().y1
+    assert all(each.xaxis.label.get_window_extent().y0 > top for each in axes)

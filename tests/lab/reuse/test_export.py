@@ -116,7 +116,7 @@ def test_prior_of_another_model_is_refused(here, tmp_path):
     path = tmp_path / "m/prior.safetensors"
     facts, tensors = load_sealed(path, "prior", "")
     save_sealed(path, "prior", facts, {name: x + 1 for name, x in tensors.items()})
-    with pytest.raises(UserError, match=r"prior.safetensors is of other weights"):
+    with pytest.raises(UserError, match=r"prior.safetensors is not the file that config.json"):
         vct.load(tmp_path / "m")
 
 

@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 from support import params
 
 import vct
-from vct.lab import cli
+from vct.lab import cli, versions
 from vct.lab.errors import UserError
+from vct.lab.files.tensors import load_sealed, save_sealed
+from vct.lab.reuse.model import LoadedModel
 
 RUN = "small/variational/seed0"
 POST_HOC = {"kind": "post_hoc", "widths": [0.05, 0.1], "kept": 4}
@@ -41,6 +43,30 @@ def test_prior_and_scores_of_earlier_weights_are_not_those_of_these(copied):
     (copied / "results" / POINTS / "prior.safetensors").unlink()
     model = vct.load(POINTS)
     assert model.scores == {} and model.description.record.protocol is None
+
+
+def fitted_otherwise(folder, **facts):
+    """Let the prior of a run say that it was fitted so."""
+    path = folder / "results" / POINTS / "prior.safetensors"
+    found, tensors = load_sealed(path, "prior", "")
+    save_sealed(path, "prior", found | facts, tensors)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"ema_width": 0.05}, {"version": versions.SAMPLING - 1}, {"data_sha256": "0" * 64}],
+)
+def test_prior_of_another_average_version_or_data_is_not_that_of_these_weights(copied, facts):
+    fitted_otherwise(copied, **facts)
+    (what,) = facts
+    with pytest.raises(UserError, match=rf"\({what}\); make it again: vct prior {POINTS}"):
+        vct.load(POINTS)
+
+
+def test_the_start_of_another_prior_changes_nothing_of_the_fitted_one(copied):
+    expected = vct.load(POINTS).sample(4, prior="fitted")
+    fitted_otherwise(copied, late_start=5.0)
+    assert torch.equal(vct.load(POINTS).sample(4, prior="fitted"), expected)
 
 
 def test_scores_of_another_run_are_not_shown(copied):
@@ -133,6 +159,40 @@ def test_kinds_of_labels(here):
         assert torch.equal(model.sample(4, labels=same), third)
     with pytest.raises(UserError, match="no class"):
         model.sample(2, labels=[1.9, 2.2])
+
+
+@pytest.fixture
+def with_names(here, monkeypatch):
+    """A model whose classes are called so."""
+
+    def named(*names):
+        monkeypatch.setattr(LoadedModel, "class_names", [*names])
+        return vct.load(IMAGES)
+
+    return named
+
+
+def test_a_number_that_is_the_name_of_another_class_is_refused(with_names):
+    """Folders 0 to 11 stand in the order of words."""
+    model = with_names(*sorted(str(number) for number in (0, 1, 10, 11, 2, 3, 4, 5, 6, 7)))
+    for same in (0, "0"):  # which both mean the first
+        assert torch.equal(model.sample(4, labels=same), model.sample(4, labels=["0"] * 4))
+    assert not torch.equal(model.sample(4, labels="2"), model.sample(4, labels="10"))
+    for number in (2, np.int64(2), [2, 2], torch.full((2,), 2), " 2"):
+        with pytest.raises(
+            UserError, match=r"number 2 is class '10' .* '2' is the name of another"
+        ):
+            model.sample(2, labels=number)
+
+
+def test_numbers_and_names_that_agree_are_the_same_class(with_names):
+    third = vct.load(IMAGES).sample(4, labels=3)
+    words = with_names("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
+    for same in (3, "3", "d"):
+        assert torch.equal(words.sample(4, labels=same), third)
+    padded = with_names(*(f"{number:02}" for number in range(10)))
+    for same in (3, "3", "03"):
+        assert torch.equal(padded.sample(4, labels=same), third)
 
 
 def test_the_folder_of_a_run_is_never_saved_to(copied):

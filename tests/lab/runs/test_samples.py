@@ -57,6 +57,12 @@ def test_keys_of_samplers_are_keys_of_samples():
     ]
 
 
+def test_of_as_many_steps_those_from_the_standard_start_come_first():
+    keys = ("fitted-steps2", "fitted-steps1", "late-steps1", "steps2", "steps1")
+    found = list(samples.scored(dict.fromkeys(keys)))
+    assert found == ["steps1", "fitted-steps1", "late-steps1", "steps2", "fitted-steps2"]
+
+
 @pytest.mark.parametrize("key", ["", "steps", "steps0", "steps01", "snapshot2", "pair_x"])
 def test_other_keys_are_not_scored(key):
     assert parse_key(key) is None

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vct.lab import build
-from vct.lab.estimate.counting import Counts
+from vct.lab.estimate.counting import Counts, without_transport
 from vct.lab.settings.averages import PostHocSettings
 from vct.lab.settings.couplings import CouplingSettings
 from vct.lab.settings.experiment import ExperimentSettings
@@ -108,15 +108,18 @@ def disk(
     weights = counts.model_bytes * (1 + kept) + counts.network_bytes * train.snapshots
     size = math.prod(shape)
     prepared = FLOAT * sum(part.prepared_numbers(size) for part in coupling.parts())
-    samples = _sample_bytes(experiment, starts(experiment.sample, counts), shape)
+    samples = _sample_bytes(experiment, starts(experiment.sample, coupling, counts), shape)
     written = prepared + weights + samples
     return Disk(results=written, checkpoints=KEEP * held.checkpoint)
 
 
-def starts(sample: SampleSettings, counts: Counts) -> int:
-    """From how many priors samples are drawn: all, of a coupling that learns its noise; else from
-    N(0, I), and late."""
-    return len(sample.priors) if counts.coupling else 1 + ("late" in sample.priors)
+def starts(sample: SampleSettings, coupling: CouplingSettings, counts: Counts) -> int:
+    """From how many priors samples are drawn: all, where noise is Gaussian given an image; late,
+    also where it is independent; and from the coupling's own."""
+    if counts.posterior:
+        return len(sample.priors)
+    independent = counts.independent and coupling == without_transport(coupling)
+    return 1 + (independent and "late" in sample.priors)
 
 
 def _sample_bytes(experiment: ExperimentSettings, starts: int, shape: tuple[int, int, int]) -> int:
@@ -134,18 +137,21 @@ def training_flop(train: TrainSettings, counts: Counts) -> float:
     return train.steps * train.batch_size * counts.step
 
 
-def sampling_flop(train: TrainSettings, sample: SampleSettings, counts: Counts) -> float:
+def sampling_flop(
+    experiment: ExperimentSettings, coupling: CouplingSettings, counts: Counts
+) -> float:
     """FLOP of the samples that are scored, of the final weights and of the snapshots.
 
     The results of a sampler lie on one way, so the longest of them counts; it couples before each
     new noise but the first. Of snapshots it takes the shortest alone. Fitting a prior is little
     beside it.
     """
+    train, sample = experiment.train, experiment.sample
     sampler = build.sampler(sample, train.t_max)
     calls = [sampler.calls(key) for key in sampler.schedules]
     each = max(calls) * counts.forward + (sampler.noises - 1) * counts.couple
     snapshots = train.snapshots * sample.snapshot_samples
-    scored = starts(sample, counts) * sample.num_samples
+    scored = starts(sample, coupling, counts) * sample.num_samples
     return scored * each + snapshots * min(calls) * counts.forward
 
 

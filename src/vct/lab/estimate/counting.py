@@ -46,6 +46,8 @@ class Counts:
         couple: FLOP of the coupling when it re-noises a sample, per image.
         step: FLOP of a training step, per image.
         activations: bytes kept for the backward pass of one micro-batch.
+        posterior: whether noise is Gaussian given an image, so that priors are fitted to it.
+        independent: whether the coupling leaves noise as it is, plans of transport left out.
     """
 
     network: int
@@ -57,6 +59,8 @@ class Counts:
     couple: float
     step: float
     activations: int
+    posterior: bool
+    independent: bool
 
 
 def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
@@ -84,6 +88,7 @@ def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
         with torch.no_grad():
             forward = flops(lambda: f(x, step.levels.t, labels))
             couple = flops(lambda: model.coupling.couple(x, x, labels))
+            posterior = model.coupling.posterior(x, labels) is not None
         total, kept = step.count()
     return Counts(
         network=_elements(model.network),
@@ -95,6 +100,8 @@ def count(settings: RunSettings, dataset: Dataset, micro_batch: int) -> Counts:
         couple=couple / micro_batch,
         step=(total + calls_of(settings.coupling) * forward) / micro_batch,
         activations=kept,
+        posterior=posterior and not model.coupling.from_data,
+        independent=model.coupling.independent,
     )
 
 

@@ -75,7 +75,7 @@ def _row(params: Params, name: str, coupling: str, device: Device, counter: "_Co
     held = costs.memory(train, counts)
     disk = costs.disk(experiment, settings.coupling, counts, dataset.shape, held)
     flop = costs.training_flop(train, counts)
-    flop += costs.sampling_flop(train, experiment.sample, counts)
+    flop += costs.sampling_flop(experiment, settings.coupling, counts)
     hours = device.hours(flop, train.precision)
     return Row(name, coupling, seeds, Cost(counts, micro_batch, held, disk, hours))
 

@@ -12,10 +12,12 @@ from statistics import fmean
 
 import pandas as pd
 
+from vct.lab.errors import UserError
 from vct.lab.report import names
 from vct.lab.report.blocks import Place
 from vct.lab.report.collect import Collected
 from vct.lab.report.paired import LEVEL, Paired, holm
+from vct.lab.report.protocol import differing
 from vct.lab.settings.suite import SuiteSettings
 
 BASE = "independent"
@@ -83,7 +85,11 @@ class Comparison:
 
 def comparisons(collected: Collected, suite: SuiteSettings) -> list[Comparison]:
     """All comparisons that a suite declares, experiment by experiment, also those for which there
-    are too few runs: their p is 1, and they count in the correction."""
+    are too few runs: their p is 1, and they count in the correction.
+
+    Raises:
+        UserError: if experiments of equal time were sampled or scored otherwise.
+    """
     if suite.primary is None:
         return []
     return [
@@ -134,11 +140,27 @@ def _comparison(
     opponents: str,
     against: tuple[str, ...],
 ) -> Comparison:
-    metric, mine = _by_seed(collected, experiment, primary, row)
+    _check_comparable(collected, experiment, opponents, primary)
+    mine = _by_seed(collected, experiment, primary, row)
     others = [_by_seed(collected, opponents, primary, rival) for rival in against]
-    pairs = tuple(_paired(mine, other if its == metric else {}) for its, other in others)
+    pairs = tuple(_paired(mine, other) for other in others)
+    protocol = collected.protocols.get(experiment)
+    metric = "" if protocol is None else protocol.metrics[0]
     mean = fmean(mine.values()) if mine else math.nan
     return Comparison(experiment, metric, primary, row, opponents, against, pairs, mean)
+
+
+def _check_comparable(collected: Collected, one: str, other: str, primary: str) -> None:
+    """Refuse scores that mean something else; one of both may have no runs yet."""
+    mine, others = (collected.protocols.get(name) for name in (one, other))
+    if mine is None or others is None:
+        return
+    if found := differing(mine, others, primary):
+        raise UserError(
+            f"{one} and {other} are compared in equal time, and their scores are of other "
+            f"protocols (they differ in {', '.join(found)}); sample and score both alike, or take "
+            "the pair out of the suite's matched."
+        )
 
 
 def winners(found: Sequence[Comparison], level: float = LEVEL) -> set[Place]:
@@ -156,13 +178,11 @@ def winners(found: Sequence[Comparison], level: float = LEVEL) -> set[Place]:
     return {place for _, place in best.values() if all(mine[place])}
 
 
-def _by_seed(
-    collected: Collected, experiment: str, samples: str, row: str
-) -> tuple[str, dict[int, float]]:
-    """The first metric of an experiment, and its values for a row by seed, less being better."""
+def _by_seed(collected: Collected, experiment: str, samples: str, row: str) -> dict[int, float]:
+    """Values of an experiment's first metric for a row by seed, less being better."""
     protocol = collected.protocols.get(experiment)
     if protocol is None:
-        return "", {}
+        return {}
     frame, metric = collected.frame, protocol.metrics[0]
     mine = frame[
         (frame["experiment"] == experiment)
@@ -171,7 +191,7 @@ def _by_seed(
         & (frame["coupling"] == row)
     ]
     values = (_sign(collected, experiment) or 1.0) * mine["value"]
-    return metric, dict(zip(mine["seed"], values, strict=True))
+    return dict(zip(mine["seed"], values, strict=True))
 
 
 def _paired(one: dict[int, float], other: dict[int, float]) -> Paired:

@@ -50,7 +50,8 @@ class CouplingPanel:
 
     @classmethod
     def of(cls, name: str, arrays: dict[str, np.ndarray]) -> "CouplingPanel":
-        """The panel of the arrays that samples.npz holds."""
+        """The panel of the arrays that samples.npz holds, whose noise is that of the standard
+        start, whatever other starts there are."""
         key = next(iter(scored(arrays)))
         x, z, noise = (arrays[part].reshape(-1, 2) for part in ("pair_x", "pair_z", "noise"))
         return cls(name, x, z, noise, arrays[key].reshape(-1, 2), key)

@@ -1,5 +1,6 @@
 """Diagnostics along the level of noise, a row of panels for each experiment."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,8 @@ PANELS = {
     "score_by_mid_time": "score with 2 steps\nby mid time",
 }
 _LOG = ("ambiguity_bound", "gradient_noise", "consistency_error")
-_WIDE, _HIGH, _LEFT, _GAP, _TOP, _DOWN, _BELOW = 220, 170, 68, 58, 78, 112, 78
+_WIDE, _HIGH, _LEFT, _GAP, _TOP, _DOWN, _BELOW = 220, 170, 68, 58, 78, 112, 96
+_ENTRY, _LINE = 230, 22  # pixels of a legend entry and line
 
 
 def diagnostics_figure(
@@ -40,17 +42,22 @@ def diagnostics_figure(
         UserError: if the folder cannot be written to.
     """
     curves = curves[curves["t"].notna() & curves["name"].isin(PANELS)]
+    known = set(curves.loc[curves["mean"].notna(), "name"])
+    panels = {name: title for name, title in PANELS.items() if name in known} or PANELS
     rows = [name for name in labels if name in set(curves["experiment"])]
     colours = style.coupling_colours([*dict.fromkeys((*suite, *chain(*labels.values())))])
-    width = _LEFT + len(PANELS) * (_WIDE + _GAP)
-    height = _TOP + max(len(rows), 1) * (_HIGH + _DOWN) - _DOWN + _BELOW
+    width = _LEFT + len(panels) * (_WIDE + _GAP)
+    entries = len({label for row in rows for label in labels[row].values()})
+    each = max(width // _ENTRY, 1)
+    below = _BELOW + _LINE * max(math.ceil(entries / each) - 1, 0)
+    height = _TOP + max(len(rows), 1) * (_HIGH + _DOWN) - _DOWN + below
     with style.style():
         figure = style.figure(width, height)
         handles: dict[str, Artist] = {}
         for row, experiment in enumerate(rows):
             top = height - _TOP - row * (_HIGH + _DOWN)
             figure.text(12 / width, (top + 46) / height, experiment, fontsize=11)
-            for column, (name, title) in enumerate(PANELS.items()):
+            for column, (name, title) in enumerate(panels.items()):
                 left = (_LEFT + column * (_WIDE + _GAP)) / width
                 place = (left, (top - _HIGH) / height, _WIDE / width, _HIGH / height)
                 axes = figure.add_axes(place)
@@ -58,7 +65,7 @@ def diagnostics_figure(
                 _panel(axes, mine, labels[experiment], colours, title, log=name in _LOG)
                 for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                     handles.setdefault(label, handle)
-        figure.legend(list(handles.values()), list(handles), loc="lower center", ncols=6)
+        figure.legend(list(handles.values()), list(handles), loc="lower center", ncols=each)
         style.save(figure, path, colours=256)
 
 

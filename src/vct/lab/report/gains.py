@@ -1,6 +1,7 @@
 """How much each coupling gains on independent noise, by the dimension of the data and the length of
 the training, or by the objective where a suite has several."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from vct.lab.report.paired import Paired
 
 _PLACE = ["experiment", "dataset", "objective", "dimension", "steps", "coupling"]
 COLUMNS = [*_PLACE, "n", "gain", "low", "high"]
-_LOOKS = {"": ("-", "o"), "fitted": ("--", "s"), "aggregate": (":", "^")}
+_LOOKS = {"": ("-", "o"), "fitted": ("--", "s"), "aggregate": (":", "^"), "late": ("-.", "D")}
 """Line and marker by what sampling starts from."""
 _WIDE, _HIGH, _LEFT, _GAP, _TOP, _BELOW = 330, 250, 74, 84, 46, 104
+_ENTRIES, _LINE, _LINES = 3, 22, 2  # of the legend: in a line, pixels of one, lines in `_BELOW`
 
 
 def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
@@ -62,20 +64,22 @@ def gains_figure(
         UserError: if the folder cannot be written to.
     """
     panels = _panels(found)
-    width, height = _LEFT + len(panels) * (_WIDE + _GAP), _TOP + _HIGH + _BELOW
+    lines = math.ceil(len(set(labels) & set(found["coupling"])) / _ENTRIES)
+    below = _BELOW + _LINE * max(lines - _LINES, 0)
+    width, height = _LEFT + len(panels) * (_WIDE + _GAP), _TOP + _HIGH + below
     names_ = [names.coupling_of(row) for row in labels]
     colours = style.coupling_colours([*dict.fromkeys((*suite, *names_))])
     with style.style():
         figure = style.figure(width, height)
         for index, (column, title, rows) in enumerate(panels):
             left = (_LEFT + index * (_WIDE + _GAP)) / width
-            axes = figure.add_axes((left, _BELOW / height, _WIDE / width, _HIGH / height))
+            axes = figure.add_axes((left, below / height, _WIDE / width, _HIGH / height))
             _panel(axes, rows, column, labels, colours)
             axes.set_xlabel(title)
         axes = figure.axes[0]
         axes.set_ylabel("gain on independent noise, %")
         handles, texts = axes.get_legend_handles_labels()
-        figure.legend(handles, texts, loc="lower center", ncols=3)
+        figure.legend(handles, texts, loc="lower center", ncols=_ENTRIES)
         style.save(figure, path, colours=256)
 
 

@@ -72,7 +72,8 @@ def _header(model: LoadedModel, record: ExportRecord, license: str | None) -> st
 
 def _usage(model: LoadedModel) -> str:
     lines = ["import vct", "", 'model = vct.load("FOLDER")  # this folder']
-    labels = ", labels=0" if model.classes else ""
+    # A number that is another class's name is refused.
+    labels = f", labels={[*model.class_names, 0][0]!r}" if model.classes else ""
     prior = f', prior="{model.priors[-1]}"' if len(model.priors) > 1 else ""
     if model.restores:
         lines.append(f"x = model.sample(16, seed=0{labels}, inputs=y)  # of images y to restore")

@@ -9,14 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from vct.averages.ema import copied
-from vct.lab import records
+from vct.lab import records, versions
 from vct.lab.data import dataset
 from vct.lab.data.dataset import Dataset
 from vct.lab.data.sources.base import Split
 from vct.lab.errors import UserError, quoted
+from vct.lab.files.differences import differences
 from vct.lab.files.layout import AVERAGES_FILE, PRIOR_FILE, RunId, dataset_dir
 from vct.lab.files.whole import damaged, file_sha256
-from vct.lab.records import ExportRecord, ModelRecord, ProtocolRecord, RunRecord, Scores
+from vct.lab.records import (
+    ExportRecord,
+    ModelRecord,
+    PriorRecord,
+    ProtocolRecord,
+    RunRecord,
+    Scores,
+)
 from vct.lab.runs import provenance, samples, weights
 from vct.lab.sampling import priors
 from vct.lab.sampling.drawing import bounds
@@ -107,23 +115,38 @@ class Description:
         """The Gaussian that was fitted to the aggregate posterior, where there is one.
 
         Raises:
-            UserError: if its file is damaged, or of other weights.
+            UserError: if its file is damaged, or fitted to something else than what is sampled.
         """
         path = self.folder / PRIOR_FILE
         if not path.exists():
             return None
         of, found = priors.read_file(path)
         if self.is_export:
-            fits = file_sha256(path) == self.record.files.get(PRIOR_FILE)
-        else:
-            fits = of.files.items() <= self.record.files.items()
-            fits = fits and of.data_sha256 == self.record.run.data_sha256
-        if not fits:
+            if file_sha256(path) != self.record.files.get(PRIOR_FILE):
+                raise UserError(
+                    f"{path} is not the file that {CONFIG} beside it records; copy the whole "
+                    "folder again."
+                )
+        elif others := differences(of.content(), self._prior_record(of).content()):
+            keys, run = (each.partition(":")[0] for each in others), self.record.run.run
             raise UserError(
-                f"{path} is of other weights or data than {CONFIG} beside it records; make it "
-                f"again: vct prior {self.record.run.run}"
+                f"{path} is of other weights or data than {CONFIG} beside it records, of another "
+                f"average or of another version of the program ({', '.join(keys)}); make it "
+                f"again: vct prior {run}, then vct sample {run}"
             )
         return found.get("fitted")
+
+    def _prior_record(self, of: PriorRecord) -> PriorRecord:
+        """What the file of a prior of this run says; the start of another prior in it is free."""
+        sample, files = self.sample, self.record.files
+        averages = () if sample.ema_width is None else (AVERAGES_FILE,)
+        return PriorRecord(
+            data_sha256=self.record.run.data_sha256,
+            files={name: files.get(name, "") for name in (*provenance.WEIGHTS, *averages)},
+            ema_width=sample.ema_width,
+            late_start=of.late_start,
+            version=versions.SAMPLING,
+        )
 
 
 def _found(folder: Path) -> Path:

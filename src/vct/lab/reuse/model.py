@@ -25,7 +25,9 @@ from vct.samplers.base import parse_key
 
 FITTED = "fitted"
 Labels = int | str | Sequence[int | str] | np.ndarray | Tensor
-"""A class for all samples, or one for each: numbers, or the names that the data set gave them."""
+"""A class for all samples, or one for each: numbers, or the names that the data set gave them.
+
+Names that are numbers themselves come first: then a number that is another class's is refused."""
 
 
 class LoadedModel(nn.Module):
@@ -234,7 +236,8 @@ class LoadedModel(nn.Module):
 
     def _index(self, label: Any) -> int:
         names = self.class_names
-        number = names.index(label) if label in names else label
+        named = label in names
+        number = names.index(label) if named else label
         try:
             number = int(number) if isinstance(number, str) else operator.index(number)
         except (TypeError, ValueError):
@@ -242,6 +245,12 @@ class LoadedModel(nn.Module):
         if not 0 <= number < self.classes:
             known = f"0 to {self.classes - 1}" + (f" ({', '.join(names[:20])})" if names else "")
             raise UserError(f"labels: {quoted(label)} is no class of this model; it knows {known}.")
+        word = str(number)
+        if not named and word in names and names.index(word) != number:
+            raise UserError(
+                f"labels: number {number} is class {quoted(names[number])} of this model, and "
+                f"{quoted(word)} is the name of another; give the name, as text."
+            )
         return number
 
     @torch.no_grad()

@@ -51,9 +51,15 @@ def schedules(sample: SampleSettings, t_max: float) -> dict[str, list[float]]:
 
 
 def scored(parts: Mapping[str, T]) -> dict[str, T]:
-    """Those of `parts` (arrays, scores) whose keys are of scored samples; fewest steps first."""
-    counts = {key: found[1] for key in parts if (found := parse_key(split_key(key)[1]))}
-    return {key: parts[key] for key in sorted(counts, key=counts.__getitem__)}
+    """Those of `parts` (arrays, scores) whose keys are of scored samples; fewest steps first, and
+    of as many those from N(0, I), as snapshots are drawn."""
+    order = {
+        key: (found[1], prior != STANDARD)
+        for key in parts
+        for prior, schedule in [split_key(key)]
+        if (found := parse_key(schedule))
+    }
+    return {key: parts[key] for key in sorted(order, key=order.__getitem__)}
 
 
 def write(run: RunId, arrays: dict[str, np.ndarray], record: SampleRecord) -> None:

@@ -16,6 +16,7 @@ from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.extractors import AnyExtractor, ExtractorSettings
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.settings.suite import Suite, SuiteSettings
+from vct.samplers.base import parse_key
 
 PARAMS = Path("params.yaml")
 
@@ -63,6 +64,7 @@ class Params(Section):
             if len(set(members)) < len(members):
                 raise ValueError(f"suites.{suite}: an experiment stands there twice")
             self._check_endpoint(suite)
+            self._check_matched(suite)
         return self
 
     def _check_endpoint(self, suite: str) -> None:
@@ -93,6 +95,18 @@ class Params(Section):
                 raise ValueError(
                     f"{place}: no experiment that is compared so has the variant "
                     f"'{comparison.coupling}'; correct the name, or remove it"
+                )
+
+    def _check_matched(self, suite: str) -> None:
+        """Experiments of equal time must be scored alike, as their scores are compared."""
+        settings = self.suites[suite]
+        for name, other in settings.matched.items():
+            one, two = (_scored(self.experiments[each], settings.primary) for each in (name, other))
+            if found := [key for key in one if one[key] != two[key]]:
+                raise ValueError(
+                    f"suites.{suite}.matched: experiments '{name}' and '{other}' are not scored "
+                    f"alike (they differ in {', '.join(found)}), so their scores do not compare; "
+                    "set both alike"
                 )
 
     def _check_row(self, place: str, member: str, row: str) -> None:
@@ -292,6 +306,26 @@ def _as_number(word: str) -> str | None:
 def _refer(key: str, what: str, name: str, known: dict[str, Any]) -> None:
     if name not in known:
         raise ValueError(f"{key}: {registry.unknown(what, name, known)}")
+
+
+_UNSCORED = {"batch_size", "snapshot_samples", "priors", "late_start", "ema_width"}
+_PARTLY = {"pool", "mid_times"}
+"""Keys of section `sample` that leave the meaning of a score alone, such as the average, which is
+the model's; and those that do so in part."""
+
+
+def _scored(experiment: ExperimentSettings, primary: str | None) -> dict[str, Any]:
+    """What decides the meaning of an experiment's scores of the samples `primary`, by its key."""
+    train, sample = experiment.train, experiment.sample
+    _, steps = parse_key(primary) or ("", 1)
+    return {
+        "train.dataset": train.dataset,
+        "train.t_max": train.t_max,
+        "score": experiment.score,
+        **{f"sample.{key}": value for key, value in sample if key not in _UNSCORED | _PARTLY},
+        "sample.pool (or train.batch_size)": experiment.pool,
+        "sample.mid_times": sample.mid_times[: steps - 1],
+    }
 
 
 def _unfit(teacher: ExperimentSettings, taught: ExperimentSettings) -> str | None:
