@@ -322,9 +322,15 @@ def test_what_was_trained_with_another_file_is_seen(project, refused, capsys):
     assert preparation.checked(run_of("cut"), settings, data, before) is not None
 
 
-def test_samples_need_nothing_that_was_prepared(project):
+def test_samples_of_points_show_pairs_of_what_was_prepared(project, monkeypatch, capsys):
     assert cli.main(["train", RUN]) == 0
+    kept = FILE.read_bytes()
     FILE.unlink()
+    capsys.readouterr()
+    assert cli.main(["sample", RUN]) == 2
+    assert f"make it with: vct prepare {RUN}" in capsys.readouterr().err
+    FILE.write_bytes(kept)
+    monkeypatch.setattr(semidiscrete, "potentials", None)
     assert cli.main(["sample", RUN]) == 0
 
 
@@ -436,11 +442,10 @@ def test_both_engines_prepare_before_they_train():
     found = reading.validate(params(deepcopy(CHANGES)))
     file, run = "{run}/prepared.safetensors", {"experiment": "small", "seed": "0"}
     teacher = "results/flow/independent/seed{seed}/model.safetensors"
-    for stage in ("train", "diagnose"):
+    for stage in ("train", "sample", "diagnose"):
         assert file in graph.inputs(found, "small")[stage]
         assert teacher not in graph.inputs(found, "small")[stage]
         assert not [path for path in graph.inputs(found, "flow")[stage] if "prepared" in path]
-    assert file not in graph.inputs(found, "small")["sample"]
     assert teacher in graph.inputs(found, "small")["prepare"]
     assert teacher not in graph.inputs(found, "small", "cut")["prepare"]
     read = graph.input_files(found, "train", {**run, "coupling": "taught"})
