@@ -49,12 +49,15 @@ def test_samples_of_pairs_within_a_batch_are_those_of_the_run(here):
     np.testing.assert_array_equal(x.numpy(), stored(here, PAIRED)["steps3"])
 
 
-def test_labels_choose_the_class(here):
+def test_labels_choose_the_class(here, monkeypatch):
     model = vct.load(f"results/{IMAGES}")
     in_turn, third = model.sample(20), model.sample(20, labels=3)
     assert torch.equal(in_turn[3::10], third[3::10])
     assert not torch.equal(in_turn[2::10], third[2::10])
     assert torch.equal(third, model.sample(20, labels=[3] * 20))
+    shared = model.description.sample.model_copy(update={"classes": "as_data"})
+    monkeypatch.setattr(type(model.description), "sample", shared)
+    assert torch.equal(model.sample(20), in_turn), "there are no data here with shares of classes"
     assert torch.equal(third, model.sample(20, labels=torch.full((20,), 3)))
 
 

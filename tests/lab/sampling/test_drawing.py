@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support import MLP, UNET, dataset, params, randomise
 from torch import nn
 
@@ -17,7 +17,8 @@ from vct.couplings.minibatch_ot import MinibatchOT
 from vct.kernels import VarianceExploding
 from vct.lab import build, cli
 from vct.lab.errors import UserError
-from vct.lab.sampling.drawing import Drawing, bounds, prior_of, to_uint8
+from vct.lab.files.layout import RunId
+from vct.lab.sampling.drawing import Drawing, along_training, bounds, prior_of, to_uint8
 from vct.lab.settings.sample import SampleSettings
 from vct.networks.mlp import MLP as Perceptron
 from vct.networks.unet import DDPMpp
@@ -205,16 +206,30 @@ def test_classes_come_in_turn_over_all_batches():
             return torch.zeros_like(x)
 
     data = dataset((1, 4, 4), classes=7)
-    drawing(Independent(), data, net=Labelled(), classes=7).first_result(COUNT)
+    # More of a snapshot than there are samples.
+    drawing(Independent(), data, net=Labelled(), classes=7).first_result(COUNT + 9)
     found = torch.cat(seen).argmax(dim=1)
-    assert found.tolist() == [index % 7 for index in range(COUNT)]
+    assert found.tolist() == [index % 7 for index in range(COUNT + 9)]
     seen.clear()
     data.train.labels[:] = np.arange(37) % 2 * 5
     made = drawing(Independent(), data, net=Labelled(), classes=7)
-    shared = made.sample.model_copy(update={"classes": "as_data"})
-    replace(made, sample=shared).first_result(COUNT)
+    more = {"classes": "as_data", "snapshot_samples": COUNT + 9}
+    replace(made, sample=made.sample.model_copy(update=more)).first_result(COUNT + 9)
     found = torch.cat(seen).argmax(dim=1)
-    assert found.tolist() == [5 * (index % 2) for index in range(COUNT)]
+    assert found.tolist() == [5 * (index % 2) for index in range(COUNT + 9)]
+
+
+def test_snapshots_leave_the_network_as_it_was(tmp_path, monkeypatch):
+    """Pairs that are made with the model come after them."""
+    monkeypatch.chdir(tmp_path)
+    run, net = RunId("small", "independent", 0), randomise(Perceptron((1, 4, 4), 1, 4, 1))
+    made = drawing(Independent(), net=net, snapshot_samples=4)
+    run.directory.mkdir(parents=True)
+    zeros = {f"2/{name}": torch.zeros_like(x) for name, x in net.state_dict().items()}
+    save_file(zeros, run.directory / "snapshots.safetensors")
+    before = made.first_result(4)
+    assert not np.array_equal(along_training(run, made)["snapshot2"], before)
+    assert np.array_equal(made.first_result(4), before)
 
 
 class Broken(nn.Module):

@@ -21,7 +21,7 @@ def of_pool(coupling, first=0, conditional=False):
     data = dataset((2, 1, 1))
     batches = Batches(data, SIZE, 0, CPU, conditional=conditional)
     f = ConsistencyFunction(torch.nn.Identity(), KERNELS["ve"], 0.5, 0.002)
-    pairing = Pairing(coupling, f, KERNELS["ve"], ICT(80.0), batches, SIZE, SIZE)
+    pairing = Pairing(coupling, f, KERNELS["ve"], ICT(80.0), batches, SIZE)
     draw = torch.Generator().manual_seed(1)
     eps = torch.randn(coupling.pool * SIZE, 2, 1, 1, generator=draw)
     parts = [batches.at(step) for step in range(first, first + coupling.pool)]

@@ -57,7 +57,6 @@ class Subject:
             self.kernel,
             self.objective,
             self.batches(),
-            size,
             self.micro_batch or size,
         )
         shape = (pool * size, *self.data.shape)

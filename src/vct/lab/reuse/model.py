@@ -146,6 +146,7 @@ class LoadedModel(nn.Module):
     ) -> Drawing:
         sample = self.description.sample
         new: dict[str, Any] = {"num_samples": max(n, sample.num_samples), "seed": seed}
+        new["classes"] = "in_turn"  # here are no data whose shares they could have
         if mid_times is not None:
             self._check_times(sample, mid_times)
             new["mid_times"] = list(mid_times)

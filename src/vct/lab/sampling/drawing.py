@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -157,18 +158,19 @@ class Drawing:
     def _labels(self, start: int, count: int) -> Tensor | None:
         if not self.classes:
             return None
-        index = self._index[start : start + count].to(self.device)
-        return torch.nn.functional.one_hot(index, self.classes).float()
+        index = torch.arange(start, start + count) % self.classes
+        if self.labels is not None:
+            index = self.labels[start : start + count]
+        elif self.sample.classes == "as_data":
+            index = self._shared[start : start + count]
+        return torch.nn.functional.one_hot(index.to(self.device), self.classes).float()
 
     @cached_property
-    def _index(self) -> Tensor:
-        """The class (N,) of each sample."""
-        if self.labels is not None:
-            return self.labels
-        counts = np.ones(self.classes, dtype=np.int64)
-        if self.sample.classes == "as_data":
-            counts = np.bincount(self.data.train.labels, minlength=self.classes)
-        return torch.from_numpy(in_shares(counts, self.sample.num_samples))
+    def _shared(self) -> Tensor:
+        """Classes in the shares of the data, of all samples that may be asked for."""
+        counts = np.bincount(self.data.train.labels, minlength=self.classes)
+        most = max(self.sample.num_samples, self.sample.snapshot_samples)
+        return torch.from_numpy(in_shares(counts, most))
 
     def _stored(self, key: str, x: Tensor) -> np.ndarray:
         """Images rounded to 8 bits; points as they are.
@@ -187,12 +189,14 @@ class Drawing:
 
 
 def along_training(run: RunId, drawing: Drawing) -> dict[str, np.ndarray]:
-    """Samples of the averaged network at the snapshots of a run, with the fewest steps."""
+    """Samples of the averaged network at the snapshots of a run, with the fewest steps; the network
+    is what it was afterwards."""
     path, network = run.directory / "snapshots.safetensors", drawing.f.network
-    arrays = {}
+    arrays, final = {}, deepcopy(network.state_dict())
     for step, tensors in sorted(weights.read_snapshots(path).items()):
         weights.fill(network, tensors, path)
         arrays[f"snapshot{step}"] = drawing.first_result(drawing.sample.snapshot_samples)
+    network.load_state_dict(final)
     return arrays
 
 

@@ -30,7 +30,6 @@ class Pairing:
         f: what is sampled from, for couplings that pair with generated points.
         kernel, objective: of the training.
         batches: what is paired.
-        batch_size: of a batch.
         width: samples that the network is given at a time.
     """
 
@@ -39,7 +38,6 @@ class Pairing:
     kernel: Kernel
     objective: Objective
     batches: Batches
-    batch_size: int
     width: int
 
     @torch.no_grad()
@@ -93,7 +91,6 @@ def first_pairs(
         build.kernel(train),
         build.objective(train),
         Batches(data, size, 0, device, conditional=train.conditional),
-        size,
         drawing.sample.batch_size,
     )
     eps = rng.normal((coupling.pool * size, *data.shape), 0, "figure", device=device)
