@@ -13,7 +13,7 @@ import yaml
 from support import KERNELS, MLP, params
 
 from vct import rng
-from vct.lab import cli, records
+from vct.lab import cli, diagnosis, records
 from vct.lab.diagnosis.coupling import once
 from vct.lab.diagnosis.network import _oracle, _repeated
 from vct.lab.records import DiagnosticsRecord, Modes
@@ -251,19 +251,11 @@ def test_a_pool_that_uses_its_noise_again_has_the_law_of_its_noise(made):
     assert numbers["mmd_standard_p"] > 0.05
 
 
-def test_gradients_of_sct_are_those_of_the_end_of_its_warm_up(tmp_path, monkeypatch):
-    from vct.objectives.sct import SCT
-
-    monkeypatch.chdir(tmp_path)
-    seen, whole = [], SCT.tangent
-
-    def noted(objective, f, pair, t, labels, ready):
-        seen.append(ready)
-        return whole(objective, f, pair, t, labels, ready)
-
+def diagnosed(train, watch):
+    """Diagnoses an independent run with other settings of `train`, once `watch` was called."""
     changes = {
         "runtime.tracking": False,
-        "experiments.small.train.objective": {"kind": "sct", "warm_up": 5},
+        **{f"experiments.small.train.{key}": value for key, value in train.items()},
         "experiments.small.train.steps": 9,
         "experiments.small.variants": ["independent"],
         "experiments.small.seeds": [0],
@@ -274,9 +266,39 @@ def test_gradients_of_sct_are_those_of_the_end_of_its_warm_up(tmp_path, monkeypa
     assert cli.main(["data", "points"]) == 0 and cli.main(["floor", "small"]) == 0
     for stage in ("train", "sample", "score"):
         assert cli.main([stage, "small/independent/seed0"]) == 0
-    monkeypatch.setattr(SCT, "tangent", noted)
+    watch()
     assert cli.main(["diagnose", "small/independent/seed0"]) == 0
+
+
+def test_gradients_of_sct_are_those_of_the_end_of_its_warm_up(tmp_path, monkeypatch):
+    from vct.objectives.sct import SCT
+
+    monkeypatch.chdir(tmp_path)
+    seen, whole = [], SCT.tangent
+
+    def noted(objective, f, pair, t, labels, ready):
+        seen.append(ready)
+        return whole(objective, f, pair, t, labels, ready)
+
+    objective = {"kind": "sct", "warm_up": 5}
+    diagnosed({"objective": objective}, lambda: monkeypatch.setattr(SCT, "tangent", noted))
     assert seen and set(seen) == {1.0}
+
+
+def test_gradients_leave_weights_alone_that_training_normalises(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole, same = diagnosis.gradients, []
+
+    def watched(subject, common):
+        before = {name: value.clone() for name, value in subject.model.state_dict().items()}
+        found = whole(subject, common)
+        after = subject.model.state_dict()
+        same.extend(torch.equal(value, after[name]) for name, value in before.items())
+        return found
+
+    network = {"kind": "edm2", "channels": 8, "mult": [1], "blocks": 1, "attention": []}
+    diagnosed({"network": network}, lambda: monkeypatch.setattr(diagnosis, "gradients", watched))
+    assert same and all(same)
 
 
 def test_exact_functions_know_the_shares_of_modes():

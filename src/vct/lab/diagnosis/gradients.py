@@ -97,17 +97,17 @@ def _levels(subject: Subject) -> Iterator[tuple[float, Levels]]:
 
 
 def _rows(subject: Subject, model: Model, objective: Objective, count: int) -> GradientRows:
-    """Gradients of minibatches, all at the same weights; which are as they were afterwards."""
+    """Gradients of minibatches, all at the same weights, of a copy: EDM2 normalises its weights
+    whenever it is asked in training mode."""
     rows, batches = GradientRows(), subject.batches()
-    averaged = deepcopy(subject.model)  # which stays in evaluation mode
-    model.train().requires_grad_(True)
+    model = deepcopy(model).train().requires_grad_(True)
     # Pools of batches end where the training does, which may be shorter than the diagnosis.
     train = subject.train.model_copy(update={"steps": max(subject.train.steps, count)})
     loss = BatchLoss(
         train,
         subject.seed,
         model,
-        averaged,
+        subject.model,
         objective,
         subject.kernel,
         current_group(),
@@ -125,6 +125,4 @@ def _rows(subject: Subject, model: Model, objective: Objective, count: int) -> G
                 if next(part.parameters(), None) is not None
             }
         )
-    model.zero_grad()
-    model.eval().requires_grad_(False)
     return rows

@@ -75,12 +75,15 @@ class ExperimentRows:
         """
         return [
             replace(
-                cls.of(name, params.experiment(name)),
-                benchmark=benchmark(params.dataset(params.experiment(name).train.dataset)),
+                cls.of(name, experiment),
+                benchmark=benchmark(
+                    params.dataset(experiment.train.dataset), experiment.train.conditional
+                ),
                 places=kept.places(params, suite, name, finished),
                 floor=kept.floor(suite, name),
             )
             for name in params.suite(suite)
+            for experiment in (params.experiment(name),)
         ]
 
     @classmethod

@@ -6,7 +6,6 @@ compared with the setting, so that the line under a table cannot go stale; the r
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from vct.lab.records import ProtocolRecord
 from vct.lab.settings.couplings import CouplingSettings
@@ -39,7 +38,20 @@ PUBLISHED: Mapping[str, Values] = {
 """By objective."""
 
 
-Benchmark = Literal["CIFAR-10", "ImageNet 64"]
+IMAGES = {"CIFAR-10": 50_000, "ImageNet 64": 1_281_167}
+"""Training images of the data sets of published scores."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The data set of published scores that settings describe.
+
+    Args:
+        images: as many are trained on if it is that one; else it only looks like it.
+    """
+
+    name: str
+    images: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ class PublishedScore:
         source: where it was read.
     """
 
-    benchmark: Benchmark
+    benchmark: str
     name: str
     objective: str | None
     coupling: str
@@ -70,14 +82,17 @@ SCORES = (
 _SAMPLES, _EXTRACTOR = 50_000, "inception"
 
 
-def benchmark(dataset: DatasetSettings) -> Benchmark | None:
-    """The data set of published scores that this one is, if any."""
+def benchmark(dataset: DatasetSettings, conditional: bool) -> Benchmark | None:
+    """The data set of published scores that these settings can be of, if any: those of CIFAR-10
+    are of models without labels, those of ImageNet of class-conditional ones."""
     if getattr(dataset, "limit", None) is not None:  # a trial
         return None
     if isinstance(dataset, TorchvisionSettings) and dataset.name == "cifar10":
-        return "CIFAR-10"
+        return None if conditional else Benchmark("CIFAR-10", IMAGES["CIFAR-10"])
     if isinstance(dataset, ImageFolderSettings) and (dataset.size, dataset.classes) == (64, 1000):
-        return "ImageNet 64"
+        held_out = 0 if dataset.test == "own" else dataset.test
+        images = IMAGES["ImageNet 64"] - held_out
+        return Benchmark("ImageNet 64", images) if conditional else None
     return None
 
 
@@ -91,10 +106,12 @@ def scores(
     judge = protocol.extractor
     if judge is None or (judge.kind, protocol.num_samples) != (_EXTRACTOR, _SAMPLES):
         return []
+    if data is None or protocol.reference.size != data.images:
+        return []
     return [
         each
         for each in SCORES
-        if each.benchmark == data
+        if each.benchmark == data.name
         and each.objective in (None, *objectives)
         and each.coupling in couplings
     ]

@@ -1,7 +1,7 @@
 """Pairs as training makes them, outside of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -27,7 +27,8 @@ class Pairing:
 
     Args:
         coupling: the trained one.
-        f: what is sampled from, for couplings that pair with generated points.
+        f: what is sampled from, for couplings that pair with generated points; it is asked with the
+            scalings of training.
         kernel, objective: of the training.
         batches: what is paired.
         width: samples that the network is given at a time.
@@ -58,7 +59,7 @@ class Pairing:
             levels.t,
             levels.r,
             self.kernel,
-            self.f,
+            replace(self.f, t_min=self.objective.train_t_min),
             Draw(seed, first),
             torch.cat(shown) if shown else None,
             divided=partial(in_parts, self.width),
