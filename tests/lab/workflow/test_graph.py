@@ -88,6 +88,39 @@ def test_points_need_no_extractor(loaded):
     ]
 
 
+def test_stages_read_the_files_of_the_users_classes(tmp_path, monkeypatch):
+    """Those that stand in the project, each by the stage that uses it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("own_pairs", "own_loss", "own_sampler", "own_metric", "own_source", "own_judge"):
+        Path(f"{name}.py").touch()
+    changes = {
+        "experiments.small.couplings.mine": {"kind": "own_pairs.Mine"},
+        "experiments.small.couplings.installed": {"kind": "json.JSONDecoder"},
+        "experiments.small.variants": ["ot", "mine", "installed"],
+        "experiments.small.train.objective": {"kind": "own_loss.Loss"},
+        "experiments.small.sample.sampler": {"kind": "own_sampler.Sampler"},
+        "experiments.small.score": {"metric": "own_metric.Metric"},
+        "datasets.points": {"source": "own_source.make"},
+        "extractors.judge": {"kind": "own_judge.Judge"},
+    }
+    found = reading.validate(params(changes))
+
+    def own(stage, *coupling):
+        paths = graph.inputs(found, "small", *coupling)[stage]
+        return [path for path in paths if path.endswith(".py")]
+
+    assert own("train", "ot") == ["own_loss.py"]
+    assert own("train", "installed") == ["own_loss.py"]
+    assert own("train", "mine") == own("train") == ["own_loss.py", "own_pairs.py"]
+    assert own("sample") == ["own_sampler.py"]
+    assert own("score") == own("floor") == ["own_metric.py"]
+    assert own("prior") == []
+    assert graph.raw_inputs(found, "points") == ["own_source.py"]
+    assert graph.extractor_inputs(found, "judge") == ["own_judge.py"]
+    stages = yaml.safe_load(dvc.text(found, "cpu"))["stages"]
+    assert {"own_loss.py", "own_pairs.py"} <= set(stages["train-small"]["deps"])
+
+
 def test_experiments_share_statistics_and_extras_ask_for_more(loaded):
     """An extra that compares one by one adds a stage, and changes that of nobody else."""
     content = params()

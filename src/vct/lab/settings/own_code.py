@@ -8,6 +8,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from vct.lab.settings import registry
@@ -18,12 +19,25 @@ def own_classes(part: Any) -> Iterator[str]:
     """Places, "module:class", of the user's classes that stand somewhere in these settings."""
     if isinstance(part, FamilySettings) and part.is_own:
         yield part.builds
-    inside = part.values() if isinstance(part, dict) else []
+    inside = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
     for each in (
         *inside,
         *(getattr(part, field) for field in getattr(type(part), "model_fields", ())),
     ):
         yield from own_classes(each)
+
+
+def own_files(settings: Any) -> list[str]:
+    """Files of the user's classes in these settings that stand in the folder of params.yaml, from
+    there; not those of installed packages."""
+    here = Path.cwd()
+    files = (registry.file_of(place) for place in sorted(set(own_classes(settings))))
+    inside = {
+        file.resolve().relative_to(here)
+        for file in files
+        if file and file.resolve().is_relative_to(here)
+    }
+    return sorted(str(file) for file in inside if "site-packages" not in file.parts)
 
 
 def own_code(settings: Any) -> dict[str, dict[str, str]]:

@@ -32,6 +32,7 @@ from vct.lab.files.layout import (
 )
 from vct.lab.runs import kept
 from vct.lab.settings import reading
+from vct.lab.settings.own_code import own_files
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
 
@@ -86,12 +87,14 @@ def check_targets(params: Params, targets: Iterable[str]) -> None:
 
 
 def raw_inputs(params: Params, dataset: str) -> list[str]:
-    """What the user puts under data/raw for a data set: an archive or a folder.
+    """What the user puts under data/raw for a data set, an archive or a folder, and the file of a
+    source of their own.
 
     Downloads are no inputs: their checksums are fixed, and the data stage fetches them itself.
     """
-    raw = params.datasets[dataset].raw_input
-    return [] if raw is None else [str(RAW / raw)]
+    source = params.datasets[dataset]
+    raw = [] if source.raw_input is None else [str(RAW / source.raw_input)]
+    return [*raw, *own_files(source)]
 
 
 def raw_inputs_known(params: Params, dataset: str) -> list[str]:
@@ -114,8 +117,9 @@ def files(*paths: str) -> list[str]:
 
 def extractor_inputs(params: Params, extractor: str) -> list[str]:
     """What making an extractor reads; published weights are no input, as their hash is fixed."""
-    dataset = params.extractors[extractor].trained_on
-    return [] if dataset is None else [str(dataset_dir(dataset))]
+    settings = params.extractors[extractor]
+    data = [] if settings.trained_on is None else [str(dataset_dir(settings.trained_on))]
+    return [*data, *own_files(settings)]
 
 
 def statistics(params: Params, experiment: str) -> list[StatisticsId]:
@@ -130,7 +134,8 @@ def statistics_inputs(place: StatisticsId) -> list[str]:
 
 
 def inputs(params: Params, experiment: str, coupling: str | None = None) -> dict[str, list[str]]:
-    """What the stages of an experiment read, by stage; `{run}` is the folder of a run.
+    """What the stages of an experiment read, by stage; `{run}` is the folder of a run. The files of
+    the user's own classes are read too.
 
     Args:
         coupling: of which; None lists what any of the variants reads.
@@ -154,13 +159,15 @@ def inputs(params: Params, experiment: str, coupling: str | None = None) -> dict
     if one.score.extractor is not None:
         judge = [str(extractor_dir(one.score.extractor)), *judge]
     weights = [f"{{run}}/{file}" for file in (*to_sample, *priors)]
+    trained = own_files([one.train, *(one.couplings[name] for name in names)])
+    judge += own_files(one.score)
     common = one.diagnostics and f"results/{experiment}/{one.diagnostics.common}/seed{{seed}}"
     others = [f"{common}/{file}" for file in to_sample] if common else []
     return {
-        "prepare": [data, *taught],
-        "train": [data, *([start] if made_by_a_stage else []), *prepared],
+        "prepare": [data, *taught, *trained],
+        "train": [data, *([start] if made_by_a_stage else []), *prepared, *trained],
         "prior": [data, *(f"{{run}}/{file}" for file in to_sample)],
-        "sample": [data, *weights, *prepared],
+        "sample": [data, *weights, *prepared, *own_files(one.sample)],
         "diagnose": [data, *judge, *weights, "{run}/samples.npz", *others, *prepared],
         "floor": [data, *judge],
         "score": [data, *judge, *(f"{{run}}/{file}" for file in to_score)],
