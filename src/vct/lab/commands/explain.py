@@ -1,6 +1,10 @@
 """`vct explain SUITE`: why its couplings score as they do, and where each of them gains."""
 
+import math
+from contextlib import suppress
+
 from vct.lab.errors import UserError
+from vct.lab.estimate.shapes import Unknown, without_data
 from vct.lab.files.layout import suite_dir
 from vct.lab.report import explanation
 from vct.lab.report.collect import ExperimentRows
@@ -25,5 +29,9 @@ def explain(params: Params, name: str, finished: bool = False) -> None:
         )
     rows = ExperimentRows.of_suite(params, name, finished)
     steps = {each: one.train.steps for each, one in experiments.items()}
+    dimensions = {}
+    for one in experiments.values():
+        with suppress(Unknown):  # until it is diagnosed
+            dimensions[one.train.dataset] = math.prod(without_data(params, one.train).shape)
     primary = params.suite_settings(name).primary or FIRST
-    explanation.write(suite_dir(name), rows, asked, steps, primary, finished)
+    explanation.write(suite_dir(name), rows, asked, steps, dimensions, primary, finished)

@@ -36,6 +36,7 @@ def write(
     rows: Sequence[ExperimentRows],
     asked: Mapping[str, Mapping[str, Any]],
     steps: Mapping[str, int],
+    dimensions: Mapping[str, int],
     primary: str,
     finished: bool,
 ) -> None:
@@ -45,6 +46,7 @@ def write(
         rows: the experiments of the suite.
         asked: the section `diagnostics` of those that are diagnosed.
         steps: of the trainings, by experiment.
+        dimensions: of data sets whose settings tell it; of others diagnostics do.
         primary: key of the samples by which gains are told.
         finished: of the runs that there are; else all must be there.
 
@@ -63,9 +65,10 @@ def write(
     write_text(lines, diagnostics.markdown(found, labels))
     suite = couplings(rows)
     diagnostics_figure(picture, summary, labels, suite)
-    dimensions = summary[summary["name"] == "data_dimension"].groupby("dataset")["mean"].first()
-    known = [each for each in rows if each.dataset in dimensions]
-    sizes = {each.experiment: (dimensions[each.dataset], steps[each.experiment]) for each in known}
+    seen = summary[summary["name"] == "data_dimension"].groupby("dataset")["mean"].first()
+    of_data = {str(name): int(number) for name, number in seen.items()} | dict(dimensions)
+    known = [each for each in rows if each.dataset in of_data]
+    sizes = {each.experiment: (of_data[each.dataset], steps[each.experiment]) for each in known}
     collected = collect(known)
     every = {
         row: label for each in collected.experiments for row, label in collected.rows(each).items()
