@@ -23,6 +23,7 @@ from tracking_support import (
     history,
     opened,
     record,
+    row,
     runs,
     start,
     write_log,
@@ -42,6 +43,7 @@ from vct.lab.tracking.watch import following
 from vct.lab.training.trainer import Trainer
 
 W2 = "scores/1 step 2-Wasserstein distance"
+ALONG = W2.replace("scores", "scores along training")
 
 
 def test_a_database_made_by_four_processes_at_once_is_whole_and_found_quickly(root):
@@ -193,6 +195,21 @@ def test_scoring_enters_the_run_of_training_by_its_tags_alone(root):
         send(root, RUN)
     assert history(root, training.id, W2) == [0]
     assert [run.info.run_id for run in runs(root)] == [training.id]
+
+
+def test_the_latest_scores_count_be_they_larger_or_smaller(root):
+    """MLflow itself shows the largest of those that have one step and one time."""
+    write_log(root, [50])
+    training = opened(root)
+    for score in (0.3, 0.1, 0.2, 0.2):
+        finish(root, {"steps1": {"w2": score}})
+        (files(root).results / "trajectory.csv").write_text(f"step,w2\n25,{score}\n50,{score}\n")
+        send(root, RUN)
+        for shown in (*runs(root), row(root)):
+            assert shown.data.metrics[W2] == score
+            assert shown.data.metrics[ALONG] == score
+    assert len(training.client.get_metric_history(training.id, W2)) == 3
+    assert len(training.client.get_metric_history(training.id, ALONG)) == 6
 
 
 def test_a_crash_in_the_middle_of_sending_leaves_each_step_once(root, monkeypatch):

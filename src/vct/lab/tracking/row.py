@@ -67,8 +67,8 @@ class MlflowRow:
         along = f"{names.ALONG}/"
         for run in children:
             for key in filter(lambda key: key.startswith(along), run.data.metrics):
-                for metric in self.client.get_metric_history(run.info.run_id, key):
-                    found.setdefault((key, metric.step), []).append(metric.value)
+                for step, metric in latest(self.client, run.info.run_id, key).items():
+                    found.setdefault((key, step), []).append(metric.value)
         return {
             place: statistics.fmean(values)
             for place, values in found.items()
@@ -77,15 +77,16 @@ class MlflowRow:
 
     def _log(self, values: dict[tuple[str, int], float], time: int) -> None:
         """Log numbers by name and step that are not there."""
-        known: dict[tuple[str, int], float] = {}
-        for key in {key for key, _ in values}:
-            for metric in self.client.get_metric_history(self.id, key):
-                known[key, metric.step] = metric.value
+        known = {
+            (key, step): metric
+            for key in {key for key, _ in values}
+            for step, metric in latest(self.client, self.id, key).items()
+        }
         metric = load().entities.Metric
         new = [
-            metric(key, value, time, step)
+            metric(key, value, after(known.get((key, step)), time), step)
             for (key, step), value in values.items()
-            if not _same(known.get((key, step)), value)
+            if not same(known.get((key, step)), value)
         ]
         if new:
             self.client.log_batch(self.id, metrics=new)
@@ -155,7 +156,19 @@ def _means(runs: list[Any]) -> dict[tuple[str, int], float]:
     return means
 
 
-def _same(known: float | None, value: float) -> bool:
+def latest(client: Any, run: str, key: str) -> dict[int, Any]:
+    """The metric of each step that was logged last: MLflow keeps all that were."""
+    history = sorted(client.get_metric_history(run, key), key=lambda metric: metric.timestamp)
+    return {metric.step: metric for metric in history}
+
+
+def after(known: Any | None, time: int) -> int:
+    """The time of a number in place of `known`: of one step and time MLflow shows the largest."""
+    return time if known is None else max(time, known.timestamp + 1)
+
+
+def same(known: Any | None, value: float) -> bool:
+    """Whether a metric has a value; NaN is NaN."""
     if known is None:
         return False
-    return known == value or (math.isnan(known) and math.isnan(value))
+    return known.value == value or (math.isnan(known.value) and math.isnan(value))

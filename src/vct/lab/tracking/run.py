@@ -1,7 +1,7 @@
 """One training of ours as one run of MLflow: entered again or created, and brought up to date."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from vct.lab.errors import UserError
@@ -9,7 +9,7 @@ from vct.lab.files.layout import dataset_dir
 from vct.lab.records import DatasetRecord, RunRecord, TrackedRun, read, write
 from vct.lab.tracking import datasets, experiments, images, models, names
 from vct.lab.tracking.files import RunFiles, number
-from vct.lab.tracking.row import MlflowRow
+from vct.lab.tracking.row import MlflowRow, after, latest, same
 from vct.lab.tracking.store import Store, load
 
 ARTIFACTS = ("config.json", "metrics.json", "protocol.json", "preview.png")
@@ -174,34 +174,40 @@ class MlflowRun:
         Args:
             model: id of the logged model that they are scores of.
         """
-        known = self.client.get_run(self.id).data.metrics
-        if model and not models.has_scores(self.client, model):
-            known = {}
-        self._send(
-            {
-                (key, 0): number(value)  # at step 0 MLflow draws bars, else curves of one point
-                for key, value in scores.items()
-                if not (key in known and _equal(known[key], number(value)))
-            },
-            model,
-        )
+        anew = model is not None and not models.has_scores(self.client, model)
+        # At step 0 MLflow draws bars, else curves of one point.
+        numbers = {key: {0: number(value)} for key, value in scores.items()}
+        self._send(numbers, model, anew)
 
     def _send_trajectory(self) -> None:
-        """Send the scores of snapshots, at their steps, that are not there."""
+        """Send the scores of snapshots, at their steps, that are not there with the same value."""
         samples = names.fewest(self.files.scores())
-        for metric, values in self.files.trajectory().items():
-            key = names.score_name(names.ALONG, metric, samples, self.files.protocol)
-            known = self._steps(key)
-            self._send({(key, step): value for step, value in values.items() if step not in known})
+        along = self.files.trajectory().items()
+        name = partial(names.score_name, names.ALONG, samples=samples, protocol=self.files.protocol)
+        self._send({name(metric): values for metric, values in along})
 
-    def _send(self, values: Mapping[tuple[str, int], float], model: str | None = None) -> None:
-        """Send numbers by name and step, as of the end of training."""
-        time = self.files.until(self.config) or 0
+    def _send(
+        self,
+        numbers: Mapping[str, Mapping[int, float]],
+        model: str | None = None,
+        anew: bool = False,
+    ) -> None:
+        """Send numbers by name and step, as of the end of training; in place of others, later.
+
+        Args:
+            anew: also those that are there.
+        """
+        end = self.files.until(self.config) or 0
         metric = load().entities.Metric
-        metrics = [
-            metric(key, value, time, step, model_id=model, run_id=self.id)
-            for (key, step), value in values.items()
-        ]
+        found = self.client.get_run(self.id).data.metrics
+        metrics = []
+        for key, values in numbers.items():
+            known = latest(self.client, self.id, key) if key in found else {}
+            for step, value in values.items():
+                there = known.get(step)
+                if anew or not same(there, value):
+                    time = end if same(there, value) else after(there, end)
+                    metrics.append(metric(key, value, time, step, model_id=model, run_id=self.id))
         for batch in _batches(metrics, METRICS_PER_BATCH):
             self.client.log_batch(self.id, metrics=batch)
 
@@ -231,7 +237,3 @@ def _known(client: Any, note: Any, uri: str) -> Any | None:
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _equal(one: float, other: float) -> bool:
-    return one == other or (math.isnan(one) and math.isnan(other))
