@@ -115,3 +115,4 @@ def test_the_summary_counts_what_holds(judge):
     assert summary(judge(noise)).endswith("that the suite declares shows no more than noise.")
     assert summary(judge(clear)).endswith("that the suite declares shows more than noise.")
     assert summary([]).startswith("The suite declares no endpoint")
+    assert summary([], endpoint=True).startswith("The suite has nothing to compare, so")

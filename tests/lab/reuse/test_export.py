@@ -65,6 +65,18 @@ def test_spread_over_seeds_is_on_the_card(here, tmp_path):
     assert "± 0 (3)" in (tmp_path / "m/README.md").read_text()
 
 
+def test_seeds_of_another_protocol_are_not_on_the_card(here, tmp_path):
+    folder = tmp_path / "results/small/variational"
+    shutil.copytree(here / "data", tmp_path / "data")
+    for seed in (0, 1, 2):
+        shutil.copytree(f"results/{POINTS}", folder / f"seed{seed}")
+        rename(folder / f"seed{seed}", f"small/variational/seed{seed}")
+    other = folder / "seed2/protocol.json"
+    other.write_text(other.read_text().replace('"sample_seed": 0', '"sample_seed": 7'))
+    export.write(folder / "seed0", tmp_path / "m")
+    assert "± 0 (2)" in (tmp_path / "m/README.md").read_text()
+
+
 def test_older_export_is_replaced_and_anything_else_is_left_alone(here, tmp_path):
     target = tmp_path / "m"
     export.write(f"results/{POINTS}", target)

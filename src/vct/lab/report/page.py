@@ -97,7 +97,7 @@ def write_page(params: Params, suite: str, finished: bool, timed: Timed) -> Path
     labels = {name: label for each in rows for name, label in each.couplings.items()}
     shown = {
         "suite": suite,
-        "summary": words.summary(verdicts),
+        "summary": words.summary(verdicts, params.suite_settings(suite).primary is not None),
         "paragraph": overview.paragraph(rows, found),
         "experiments": overview.experiments(params, rows, found),
         "tables": [_table(block, collected) for block in made],

@@ -82,7 +82,9 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def _reference(protocol: ProtocolRecord) -> str:
     found = protocol.reference
-    items = f"{found.size} items (sha256 {found.sha256[:8]})"
+    # Clouds of points are compared with as many, see `Wasserstein.compute`.
+    size = min(found.size, protocol.num_samples) if "w2" in protocol.metrics else found.size
+    items = f"{size} items (sha256 {found.sha256[:8]})"
     return f"reference {found.dataset} {found.split}, {items}"
 
 

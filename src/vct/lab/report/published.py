@@ -193,10 +193,11 @@ def _in_words(experiment: ExperimentSettings) -> Iterator[str]:
         yield "generator-augmented rows with these settings (arXiv 2406.09570 has its own)"
     if experiment.sample.priors != ["standard"]:
         yield "rows of a fitted prior or the aggregate posterior (N(0, I))"
-    if train.ema.member == "power":
+    if train.ema.member in ("power", "post_hoc"):
         yield "old weights count beta in the EMA, as in EDM2 (1 - beta: nearly the last weights)"
     if train.conditional:
-        yield "classes in turn (at random)"
+        shares = {"in_turn": "in turn", "as_data": "in the data's shares"}
+        yield f"classes {shares[experiment.sample.classes]} (at random)"
     if experiment.score.form == "images":
         yield "samples rounded to 8 bits (truncated)"
         yield "scored by torch-fidelity (torchmetrics)"

@@ -73,12 +73,17 @@ def verdicts(found: Sequence[Comparison], collected: Collected) -> list[Verdict]
     ]
 
 
-def summary(found: Sequence[Verdict]) -> str:
-    """What all comparisons together show."""
+def summary(found: Sequence[Verdict], endpoint: bool = False) -> str:
+    """What all comparisons together show.
+
+    Args:
+        endpoint: whether the suite declares one.
+    """
     if not found:
+        why = "has nothing to compare" if endpoint else "declares no endpoint"
         return (
-            "The suite declares no endpoint, so nothing is tested: the table holds what was found, "
-            "with its spread over the seeds."
+            f"The suite {why}, so nothing is tested: the table holds what was found, with its "
+            "spread over the seeds."
         )
     shown = sum(each.state in ("better", "worse") for each in found)
     if len(found) == 1:

@@ -9,11 +9,12 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from vct.lab.errors import UserError
-from vct.lab.records import ExportRecord, ProtocolRecord
+from vct.lab.files.layout import RunId
+from vct.lab.records import ExportRecord, ProtocolRecord, RunRecord
 from vct.lab.report import names, protocol
 from vct.lab.reuse.description import run_of, scored
 from vct.lab.reuse.model import LoadedModel
-from vct.lab.runs import samples
+from vct.lab.runs import provenance, samples
 from vct.lab.settings.data import AnyDataset
 
 FILE = "README.md"
@@ -33,8 +34,8 @@ def text(model: LoadedModel, record: ExportRecord, license: str | None) -> str:
         f"*{coupling}*{taught} for {train.steps:,} steps of {train.batch_size} samples, seed "
         f"{run.id.seed}; {run.summary['parameters']:,} parameters."
         if run.initial_weights_sha256 is None
-        else f"A {_kind(model)} of {record.data.name}, tuned with the coupling *{coupling}* for "
-        f"{train.steps:,} steps from published weights.",
+        else f"A {_kind(model)} of {record.data.name}, tuned with the coupling *{coupling}*"
+        f"{taught} for {train.steps:,} steps from {_start(train.initial_weights)}.",
         "![Samples](preview.png)",
         "## How to load",
         _usage(model),
@@ -52,6 +53,11 @@ def text(model: LoadedModel, record: ExportRecord, license: str | None) -> str:
         "settings are in `config.json` under `run.settings`.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _start(initial_weights: str | None) -> str:
+    run = RunId.of_weights(initial_weights or "")
+    return "published weights" if run is None else f"the weights of the run {run}"
 
 
 def _kind(model: LoadedModel) -> str:
@@ -91,7 +97,7 @@ def _scores(model: LoadedModel, record: ExportRecord) -> Iterator[str]:
     if found is None:
         yield "This model was not scored."
         return
-    spread = _spread(model.description.folder)
+    spread = _spread(model.description.folder, record)
     lines = ["| samples | metric | this model | over seeds |", "| --- | --- | ---: | --- |"]
     for key, numbers in samples.scored(record.scores).items():
         if isinstance(numbers, dict):
@@ -110,13 +116,17 @@ def _metric(key: str, found: ProtocolRecord) -> str:
     return label.label + (" ↓" if label.lower_is_better else " ↑" if label.higher_is_better else "")
 
 
-def _spread(folder: Path) -> dict[tuple[str, str], str]:
-    """Mean and standard deviation over the seeds that lie beside this run, by key and metric."""
+def _spread(folder: Path, record: ExportRecord) -> dict[tuple[str, str], str]:
+    """Mean and standard deviation over the seeds that lie beside this run, by key and metric; of
+    those that were trained on the same data with the same settings, and scored alike."""
     values: dict[tuple[str, str], list[float]] = {}
     for path in sorted(folder.parent.glob("seed*/metrics.json")):
         try:
-            _, content = scored(run_of(path.parent))
+            run = run_of(path.parent)
+            trained, (judged, content) = provenance.read_run(run), scored(run)
         except UserError:
+            continue
+        if not judged or _facts(trained, judged) != _facts(record.run, record.protocol):
             continue
         for key, numbers in content.items():
             if isinstance(numbers, dict):
@@ -128,6 +138,11 @@ def _spread(folder: Path) -> dict[tuple[str, str], str]:
         for place, found in values.items()
         if len(found) > 1
     }
+
+
+def _facts(run: RunRecord, judged: ProtocolRecord | None) -> tuple[Any, ...]:
+    shared = judged and protocol.conditions(judged)
+    return run.settings_sha256, run.data_sha256, run.code.training, shared
 
 
 def _data_license(record: ExportRecord) -> str:
