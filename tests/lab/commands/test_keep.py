@@ -11,6 +11,7 @@ import yaml
 from vct.lab import cli, versions
 from vct.lab.files.layout import KEPT_FILES, RunId
 from vct.lab.files.whole import file_sha256
+from vct.lab.runs import kept as kept_runs
 from vct.lab.settings import reading
 from vct.lab.workflow import graph
 
@@ -158,13 +159,72 @@ def test_runs_of_other_settings_are_made_again(kept):
 
 
 @pytest.mark.parametrize(
-    "change", ["num_samples: 17", "seed: 5", "pool: 3", "noise: sobol", "mid_times: [2.0]"]
+    "change",
+    [
+        "num_samples: 17",
+        "seed: 5",
+        "pool: 3",
+        "noise: sobol",
+        "mid_times: [2.0]",
+        "classes: as_data",
+    ],
 )
 def test_runs_of_other_samples_are_made_again(kept, change):
     settings = yaml.safe_load(Path("params.yaml").read_text())
     settings["experiments"]["small"]["sample"] |= yaml.safe_load(change)
     Path("params.yaml").write_text(yaml.safe_dump(settings))
     assert graph.to_make(reading.load(), "one") == [RUN]
+
+
+def changed(place, key, value):
+    """params.yaml with another value at a place such as "datasets.points"."""
+    settings = part = yaml.safe_load(Path("params.yaml").read_text())
+    for name in place.split("."):
+        part = part[name]
+    part[key] = value
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    return reading.load()
+
+
+def test_runs_of_other_data_are_made_again(kept):
+    """What the data were is kept beside the runs; here they are gone."""
+    assert (KEPT.parents[2] / "data/points/meta.json").exists()
+    assert graph.to_make(changed("datasets.points", "train", 63), "one") == [RUN]
+
+
+def test_runs_of_data_that_are_here_in_another_form_are_made_again(kept):
+    shutil.rmtree(KEPT.parents[2] / "data")
+    before = Path("params.yaml").read_text()
+    params = changed("datasets.points", "train", 63)
+    assert graph.to_make(params, "one") == []  # nobody knows what they were
+    Path("params.yaml").write_text(before)
+    assert cli.main(["data", "points"]) == 0
+    assert graph.to_make(reading.load(), "one") == []
+    assert graph.to_make(changed("datasets.points", "train", 63), "one") == [RUN]
+    assert cli.main(["data", "points"]) == 0
+    assert graph.to_make(reading.load(), "one") == [RUN]
+
+
+def test_a_table_shows_no_runs_of_other_settings_that_are_still_there(kept, capsys):
+    """They are left out if asked, and the kept ones of now stand for them."""
+    for stage in (["data", "points"], *([stage, str(RUN)] for stage in STAGES)):
+        assert cli.main(stage) == 0
+    steps = Path("params.yaml").read_text()
+    changed("experiments.small.train", "steps", 21)
+    for command in ("table", "report"):
+        capsys.readouterr()
+        assert cli.main([command, "one"]) == 2
+        assert "trained with other settings (train.steps: 20 -> 21)" in capsys.readouterr().err
+    assert cli.main(["table", "one", "--finished"]) == 2  # none is left
+    Path("params.yaml").write_text(steps)
+    changed("experiments.small.sample", "num_samples", 17)
+    assert cli.main(["table", "one"]) == 2
+    assert "sampled or scored with other settings" in capsys.readouterr().err
+    for stage in STAGES[1:]:
+        assert cli.main([stage, str(RUN)]) == 0
+    Path("params.yaml").write_text(steps)
+    assert cli.main(["table", "one", "--finished"]) == 0
+    assert Path("results/one/table.csv").read_bytes() == kept
 
 
 def test_edited_scores_are_not_tabled(kept):
@@ -210,6 +270,15 @@ def test_kept_runs_bring_the_weights_that_scored_them(make_project, capsys):
     assert cli.main(["extractor", "judge"]) == 0
     assert "taken from results/some/runs/extractors/judge" in capsys.readouterr().out
     assert weights.read_bytes() == scored
+    # Scores of another extractor, or of other numbers of it, are not those of now.
+    assert kept_runs.is_current(reading.load(), RunId.parse(run).kept("some"))
+    for place, key, value in (
+        ("extractors.judge", "width", 4),
+        ("experiments.pictures.score", "extras", ["kid"]),
+    ):
+        text = Path("params.yaml").read_text()
+        assert not kept_runs.is_current(changed(place, key, value), RunId.parse(run).kept("some"))
+        Path("params.yaml").write_text(text)
     # Of other settings it is trained.
     settings = yaml.safe_load(Path("params.yaml").read_text())
     settings["extractors"]["judge"]["width"] = 4

@@ -71,7 +71,10 @@ class ExperimentRows:
         """The rows of a suite, from the runs here and those that git keeps.
 
         Args:
-            finished: leave out the runs that are nowhere.
+            finished: leave out the runs that are nowhere, or of other settings than there are now.
+
+        Raises:
+            UserError: if a run is of other settings, data or code, and is not left out.
         """
         return [
             replace(
@@ -79,7 +82,7 @@ class ExperimentRows:
                 benchmark=benchmark(
                     params.dataset(experiment.train.dataset), experiment.train.conditional
                 ),
-                places=kept.places(params, suite, name, finished),
+                places=kept.tabled(params, suite, name, finished),
                 floor=kept.floor(suite, name),
             )
             for name in params.suite(suite)

@@ -15,9 +15,8 @@ from vct.lab.files.layout import EXTRACTOR_FILES, extractor_dir, kept_dir
 from vct.lab.files.whole import atomic, hashes
 from vct.lab.records import KeptExtractorRecord, ProtocolRecord
 from vct.lab.runs import kept
+from vct.lab.runs.kept import KEPT_EXTRACTOR as RECORD
 from vct.lab.settings.params import Params
-
-RECORD = "kept.json"
 
 
 def keep(params: Params, suite: str) -> None:

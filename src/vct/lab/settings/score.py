@@ -36,6 +36,11 @@ class ScoreSettings(FamilySettings):
         return None
 
     @property
+    def numbers(self) -> set[str] | None:
+        """Beginnings of the names of its numbers; None where only a user's class knows."""
+        return None
+
+    @property
     def statistics(self) -> tuple[Statistic, ...]:
         """What must be known of the training images in the features of its extractor."""
         return ()
@@ -83,6 +88,15 @@ class FrechetSettings(ScoreSettings):
         return f"fid_{self.extractor}"
 
     @property
+    def numbers(self) -> set[str]:
+        more = {
+            "kid": {"kid"},
+            "precision_recall": {"precision", "recall"},
+            "inception_score": {"isc"},
+        }
+        return {"fid"}.union(*(more[extra] for extra in self.extras))
+
+    @property
     def statistics(self) -> tuple[Statistic, ...]:
         return ("moments", "features") if set(COMPARED) & set(self.extras) else ("moments",)
 
@@ -117,6 +131,10 @@ class WassersteinSettings(ScoreSettings):
     @property
     def primary(self) -> str:
         return "w2"
+
+    @property
+    def numbers(self) -> set[str]:
+        return {"w2", "mass"}
 
 
 class OwnScoreSettings(OwnSettings, ScoreSettings):
