@@ -209,6 +209,14 @@ WRONG = [
     ),
     ({f"{E}.sample.ema_width": 0.1}, f"{E}: sample.ema_width: another width can be rebuilt only"),
     (
+        {
+            f"{T}.ema": {"kind": "post_hoc", "kept": 4},
+            f"{E}.sample.ema_width": 0.1,
+            f"{E}.sample.snapshot_samples": 8,
+        },
+        f"{E}: sample.snapshot_samples: scores along training would be of the first of train.ema",
+    ),
+    (
         {f"{E}.couplings.gc": {"kind": "generator_augmented", "base": {"kind": "otx"}}},
         f"{E}.couplings.gc.base: there is no coupling 'otx'; did you mean ot",
     ),

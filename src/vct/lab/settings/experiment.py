@@ -37,12 +37,22 @@ class ExperimentSettings(Section):
         self._check_sampler()
         self._check_diagnostics()
         self._check_couplings()
-        if self.sample.ema_width is not None and not self.train.ema.times_kept:
+        self._check_average()
+        return self
+
+    def _check_average(self) -> None:
+        width, tracked = self.sample.ema_width, self.train.ema.tracked
+        if width is not None and not self.train.ema.times_kept:
             raise ValueError(
                 "sample.ema_width: another width can be rebuilt only from the averages that "
                 "train.ema of kind post_hoc keeps"
             )
-        return self
+        if width is not None and self.sample.snapshot_samples and width != tracked[0]:
+            raise ValueError(
+                "sample.snapshot_samples: scores along training would be of the first of "
+                f"train.ema.widths, {tracked[0]}, and those of the samples of ema_width {width}; "
+                "set it to 0, or put that width first"
+            )
 
     def _check_couplings(self) -> None:
         objective = self.train.objective
