@@ -438,6 +438,7 @@ class ExportRecord(Record):
         data: what it was trained on; its samples are not here.
         sample: settings that it was sampled with.
         bounds: of points, the least and the greatest value of each coordinate.
+        class_counts: training samples of each class, where it was sampled in their shares.
         protocol, scores: of its samples, where they were scored.
         files: hashes of the files beside it.
     """
@@ -447,6 +448,7 @@ class ExportRecord(Record):
     data: DatasetRecord
     sample: dict[str, Any]
     bounds: Annotated[list[list[float]], Field(min_length=2, max_length=2)] | None = None
+    class_counts: Annotated[list[Count], Field(min_length=1)] | None = optional()
     protocol: ProtocolRecord | None = None
     scores: dict[str, dict[str, Number] | Number] = {}
     files: dict[str, str]

@@ -1,18 +1,23 @@
 """`vct.load` gives the model that was trained: its samples are those of samples.npz."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from reused import IMAGES, PAIRED, POINTS
 from support import randomise
 from torch.nn import functional
 
 import vct
 from vct.couplings.variational import Variational
+from vct.lab import cli
 from vct.lab.errors import UserError
+from vct.lab.sampling.classes import in_shares
 from vct.lab.sampling.drawing import to_uint8
 
 
@@ -49,16 +54,36 @@ def test_samples_of_pairs_within_a_batch_are_those_of_the_run(here):
     np.testing.assert_array_equal(x.numpy(), stored(here, PAIRED)["steps3"])
 
 
-def test_labels_choose_the_class(here, monkeypatch):
+def test_labels_choose_the_class(here):
     model = vct.load(f"results/{IMAGES}")
     in_turn, third = model.sample(20), model.sample(20, labels=3)
     assert torch.equal(in_turn[3::10], third[3::10])
     assert not torch.equal(in_turn[2::10], third[2::10])
     assert torch.equal(third, model.sample(20, labels=[3] * 20))
-    shared = model.description.sample.model_copy(update={"classes": "as_data"})
-    monkeypatch.setattr(type(model.description), "sample", shared)
-    assert torch.equal(model.sample(20), in_turn), "there are no data here with shares of classes"
     assert torch.equal(third, model.sample(20, labels=torch.full((20,), 3)))
+
+
+def test_classes_in_the_shares_of_the_data_are_those_of_the_run(project, tmp_path, monkeypatch):
+    """Also where the data are not: an export knows how many of each class there were."""
+    here = tmp_path / "project"
+    shutil.copytree(project, here)
+    monkeypatch.chdir(here)
+    counts = np.bincount(np.load("data/images/train_labels.npy"))
+    model = vct.load(IMAGES)
+    in_turn, shared = model.sample(23), model.sample(23, labels=in_shares(counts, 23))
+    assert not torch.equal(in_turn, shared)
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["experiments"]["pictures"]["sample"]["classes"] = "as_data"
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    assert cli.main(["sample", IMAGES]) == 0
+    assert cli.main(["export", IMAGES, "passed-on"]) == 0
+    expected = stored(here, IMAGES)["steps1"]
+    for place in (IMAGES, "passed-on"):
+        x = vct.load(place).sample(23)
+        assert torch.equal(x, shared)
+        np.testing.assert_array_equal(to_uint8(x).numpy(), expected)
+        np.testing.assert_allclose(vct.load(place).sample(7), x[:7], atol=1e-5)
+        shutil.rmtree("data", ignore_errors=place != IMAGES)
 
 
 def test_seed_decides_and_a_sample_does_not_depend_on_how_many_there_are(here):

@@ -178,11 +178,14 @@ def _of_run(folder: Path) -> ExportRecord:
     data = _data(folder, trained)
     ends = bounds(data, torch.device("cpu"))
     protocol, scores = scored(run)
+    shared = trained.settings["train"].get("conditional") and sample.classes == "as_data"
+    counts = np.bincount(data.train.labels, minlength=data.meta.classes) if shared else None
     return ExportRecord(
         run=trained,
         data=data.meta,
         sample=sample.model_dump(mode="json"),
         bounds=[end.flatten().tolist() for end in ends if isinstance(end, Tensor)] or None,
+        class_counts=None if counts is None else counts.tolist(),
         protocol=protocol,
         scores=scores,
         files=trained.files or {},

@@ -17,6 +17,7 @@ from vct.lab.errors import UserError, quoted
 from vct.lab.reuse.description import WEIGHTS, Description
 from vct.lab.runs import provenance, weights
 from vct.lab.runs.samples import STANDARD
+from vct.lab.sampling.classes import in_shares
 from vct.lab.sampling.drawing import Drawing, Start, prior_of
 from vct.lab.settings.sample import SampleSettings
 from vct.misfit import Misfit
@@ -111,14 +112,16 @@ class LoadedModel(nn.Module):
         """Samples (n, C, H, W): images in [-1, 1], points as the data are.
 
         The same seed gives the same samples, and sample i whatever n is (to rounding), except where
-        a coupling pairs samples with each other. With the seed, number and prior of the run's own
+        a coupling pairs samples with each other, or where more samples of Sobol noise are asked for
+        than the run has. With the seed, number and prior of the run's own
         samples they are those in its `samples.npz`, which of a model that restores images were made
         of held-out ones.
 
         Args:
             n: how many, at least 1.
             steps: calls of the network for each; if left out the fewest, with `mid_times` all.
-            labels: of a model with classes; in turn if left out.
+            labels: of a model with classes; if left out, in turn or in the shares of its training
+                data, as its own samples.
             seed: of all noise.
             prior: what they start from, of `priors`.
             mid_times: noise levels of the later steps, falling; those of the protocol if left out.
@@ -146,7 +149,10 @@ class LoadedModel(nn.Module):
     ) -> Drawing:
         sample = self.description.sample
         new: dict[str, Any] = {"num_samples": max(n, sample.num_samples), "seed": seed}
-        new["classes"] = "in_turn"  # here are no data whose shares they could have
+        new["classes"] = "in_turn"  # the data are not here; what is known of their shares is below
+        shares = self.description.record.class_counts
+        if labels is None and shares is not None:
+            labels = in_shares(np.array(shares), n)
         if mid_times is not None:
             self._check_times(sample, mid_times)
             new["mid_times"] = list(mid_times)
