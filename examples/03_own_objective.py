@@ -26,7 +26,7 @@ class Ratio(vct.Objective):
         normal = torch.randn(batch, generator=generator, device=generator.device)
         t = torch.exp(2.0 * normal - 1.1).clamp(2 * self.t_min, self.t_max)
         r = (self.ratio * t).clamp(min=self.t_min)
-        return vct.Levels(t, r, 1 / (t - r), 1 / ((1 - self.ratio) * self.t_max), step)
+        return vct.Levels(t, r, 1 / (t - r), 1 / ((1 - self.ratio) * self.t_max), 0)
 
     def distance(self, student, teacher):
         return (student - teacher).abs().flatten(1).sum(dim=1)

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from support import ROOT
 
+import vct
 from vct.lab.settings import reading
 from vct.lab.workflow import graph
 
@@ -46,3 +47,7 @@ def test_what_the_container_copies_is_there():
 def test_the_citation_leaves_to_the_owner_what_is_theirs(name):
     text = (ROOT / "CITATION.cff").read_text()
     assert name in text and name not in yaml.safe_load(text)
+
+
+def test_all_public_names_are_seen_before_they_are_imported():
+    assert {"Coupling", "ModelOT", "load"} < set(vct.__all__) <= set(dir(vct))

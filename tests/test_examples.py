@@ -46,6 +46,14 @@ def test_trained_model_is_sampled_and_encoded(tmp_path, monkeypatch):
     assert "samples of shape (2, 1, 1)" in said and "the coupling gives to them" in said
 
 
+def test_each_step_of_a_pool_has_its_part():
+    """Fewer steps than in the example."""
+    text = EXAMPLES[5].read_text()
+    assert "steps, size = (2, 1, 1), 2000, 128" in text
+    said = run(ALONE + text.replace("2000, 128", "80, 32"))
+    assert "256 images of a pool share 64 noises" in said and "the data's: 0.50" in said
+
+
 def test_results_are_read_from_the_committed_table():
     said = run(f"import runpy; runpy.run_path({str(EXAMPLES[3])!r}, run_name='__main__')")
     assert "variational against independent" in said

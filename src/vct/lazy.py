@@ -12,11 +12,12 @@ def exports(package: dict[str, Any], modules: dict[str, str]) -> Callable[[str],
     """`__getattr__` of a package whose public names stand in other modules (PEP 562).
 
     Args:
-        package: the package's globals; they get `__all__` too.
+        package: the package's globals; they get `__all__` and `__dir__` too.
         modules: for each module the names in it, separated by blanks.
     """
     places = {name: module for module, names in modules.items() for name in names.split()}
     package["__all__"] = sorted(places)
+    package["__dir__"] = lambda: sorted({*package, *places})
 
     def find(name: str) -> Any:
         if name not in places:

@@ -149,7 +149,8 @@ class Coupling(nn.Module, ABC):
 
     pool: int = 1
     """Number of batches, one after the other, whose samples are paired together where the scope is
-    "batch": a plan over more pairs, of which each step takes its own."""
+    "batch": a plan over more pairs, of which each step takes its own. A loop of one's own gives
+    `pair` all of them together (examples/06_pools.py); given one batch, it pairs that."""
 
     uses: int = 1
     """How often a pool gives each of its noises: so many times fewer are distinct."""

@@ -25,7 +25,7 @@ class Levels:
         weight: weight of each sample's distance (B,).
         kl_scale: factor of the coupling's kl_weight, so that KL and distance keep their balance
             as the levels close in (VCT, Section 4.3).
-        grid_points: N(k) of iCT; the stage a of ECM.
+        grid_points: N(k) of iCT; the stage a of ECM; 0 where there is neither.
     """
 
     t: Tensor

@@ -1,12 +1,16 @@
 """Runs and where their files are."""
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import ROOT
 
 from vct.lab.errors import UserError
-from vct.lab.files import layout
+from vct.lab.files import layout, whole
 from vct.lab.files.layout import RunId
+from vct.lab.settings import reading
+from vct.lab.workflow import dvc
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
 
@@ -75,3 +79,30 @@ def test_places_never_collide():
 def test_files_of_the_stages_of_a_run_differ():
     files = [*layout.TRAIN_FILES, *layout.SAMPLE_FILES, *layout.SCORE_FILES]
     assert len(set(files)) == len(files)
+
+
+@pytest.mark.parametrize("suite", ["cpu", "study"])
+def test_a_file_that_is_missing_is_made_by_the_stage_that_writes_it(suite, monkeypatch):
+    """Of all stages of a suite, in words that can be typed."""
+    monkeypatch.chdir(ROOT)
+    stages = yaml.safe_load(dvc.text(reading.load(), suite))["stages"]
+    item = {"${item.coupling}": "ot", "${item.seed}": "7"}
+    known = 0
+    for stage in stages.values():
+        command = stage["cmd"][0] if isinstance(stage["cmd"], list) else stage["cmd"]
+        written = [each for key in ("outs", "metrics", "plots") for each in stage.get(key, ())]
+        for path in (each if isinstance(each, str) else next(iter(each)) for each in written):
+            for name, value in item.items():
+                command, path = command.replace(name, value), path.replace(name, value)
+            if path.startswith("data/"):
+                path += "/train_x.npy"
+            made = layout.made_by(path)
+            assert made in (command, None)
+            known += made is not None
+    assert known > 30
+    assert layout.made_by("/home/a/results/study/runs/d/ot/seed7/metrics.json") == (
+        "vct score d/ot/seed7"
+    )
+    assert layout.made_by("results/x.json") is None
+    with pytest.raises(UserError, match=r"meta.json is missing; make it: vct data nobody's$"):
+        whole.read_text("data/nobody's/meta.json")

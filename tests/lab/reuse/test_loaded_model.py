@@ -156,9 +156,11 @@ def test_what_cannot_be_encoded_is_one_sentence(here):
 
 
 def test_what_is_no_model_is_one_sentence(here, tmp_path):
-    for place in (tmp_path, "small/none/seed0", "params.yaml"):
+    for place in (tmp_path, "params.yaml"):
         with pytest.raises(UserError, match="holds no trained model"):
             vct.load(place)
+    with pytest.raises(UserError, match="no folder 'small/none/seed0', here or in results"):
+        vct.load("small/none/seed0")
 
 
 WITHOUT = (

@@ -575,6 +575,15 @@ def test_missing_key(key):
     assert f"{key}: this key is missing; add it." in sentence(params(drop=key))
 
 
+def test_a_key_that_is_missing_because_it_is_misspelt():
+    content = params(drop=f"{T}.kernel")
+    content["experiments"]["small"]["train"]["kernal"] = "ve"
+    assert f"{T}.kernal: unknown key (did you mean 'kernel'?)" in sentence(content)
+    content["experiments"]["small"]["train"].pop("kernal")
+    content["experiments"]["small"]["train"]["colour"] = "ve"
+    assert f"{T}.kernel: this key is missing" in sentence(content)
+
+
 @pytest.mark.parametrize("key", ["extractors", "runtime"])
 def test_optional_part(key):
     content = params(drop=key)

@@ -187,6 +187,35 @@ def suite_dir(name: str) -> Path:
     return Path("results") / name
 
 
+_BY_RUN = {
+    **dict.fromkeys((*TRAIN_FILES, AVERAGES_FILE), "train"),
+    PREPARED_FILE: "prepare",
+    PRIOR_FILE: "prior",
+    **dict.fromkeys(SAMPLE_FILES, "sample"),
+    **dict.fromkeys(SCORE_FILES, "score"),
+    DIAGNOSTICS_FILE: "diagnose",
+}
+_BY_FOLDER = (
+    (r"data/([^/]+)/[^/]+", "data"),
+    (r"results/extractors/([^/]+)/[^/]+", "extractor"),
+    (r"results/statistics/([^/]+/[^/]+/[^/]+)\.safetensors", "statistics"),
+    (r"results/([^/]+)/floor\.json", "floor"),
+    (rf"results/([^/]+)/(?:{'|'.join(map(re.escape, TABLE_FILES))})", "table"),
+    (rf"results/([^/]+)/(?:{'|'.join(map(re.escape, EXPLANATION_FILES))})", "explain"),
+)
+
+
+def made_by(path: str | Path) -> str | None:
+    """The command that makes a file of the project; None where none is known."""
+    run = re.search(r"(?:^|/)([^/]+/[^/]+/seed\d+)/([^/]+)$", str(path))
+    if run and run[2] in _BY_RUN:
+        return f"vct {_BY_RUN[run[2]]} {run[1]}"
+    for pattern, stage in _BY_FOLDER:
+        if found := re.search(rf"(?:^|/){pattern}$", str(path)):
+            return f"vct {stage} {found[1]}"
+    return None
+
+
 PRETRAINED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """What a published checkpoint may be called: it becomes a file, and a word of a command line."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vct.lab.errors import UserError
+from vct.lab.files.layout import made_by
 
 TEMPORARY = ".tmp-"
 """How names of files begin that are being written, in .gitignore and .dvcignore too."""
@@ -106,14 +107,24 @@ def read_text(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the stage that makes it first.") from None
+        raise missing(path) from None
     except (ValueError, OSError) as error:
         raise damaged(path, str(error)) from None
 
 
+def missing(path: str | Path) -> UserError:
+    """The error for a file that is not there."""
+    command = made_by(path)
+    how = f"make it: {command}" if command else "run the stage that makes it first."
+    return UserError(f"{path} is missing; {how}")
+
+
 def damaged(path: str | Path, why: str) -> UserError:
     """The error for a file that is there and cannot be used."""
-    return UserError(f"{path} is damaged: {why}; delete it and make it again.")
+    command = made_by(path)
+    return UserError(
+        f"{path} is damaged: {why}; delete it and make it again{f': {command}' if command else '.'}"
+    )
 
 
 def file_sha256(path: str | Path) -> str:
@@ -126,7 +137,7 @@ def file_sha256(path: str | Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the stage that makes it first.") from None
+        raise missing(path) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}; make it readable.") from error
 

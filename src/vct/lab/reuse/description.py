@@ -154,9 +154,14 @@ def _found(folder: Path) -> Path:
     for path in (folder, Path("results") / folder):
         if (path / CONFIG).is_file():
             return path
+    if not folder.exists() and not (Path("results") / folder).exists():
+        raise UserError(
+            f"there is no folder {quoted(folder)}, here or in results; name that of an export, or "
+            "of a run that is trained (vct train EXPERIMENT/COUPLING/seedK)."
+        )
     raise UserError(
-        f"{quoted(folder)} holds no trained model (no {CONFIG}); name the folder of a trained run, "
-        "such as results/digits/variational/seed0, or of an export."
+        f"{quoted(folder)} holds no trained model (no {CONFIG}); name the folder of an export, or "
+        "of a run that is trained (vct train EXPERIMENT/COUPLING/seedK)."
     )
 
 

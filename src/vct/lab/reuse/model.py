@@ -50,8 +50,8 @@ class LoadedModel(nn.Module):
         self.settings = description.settings
         if other := provenance.other_code(self.settings, description.record.run):
             raise UserError(
-                f"{description.folder} was trained with other code of {', '.join(other)} than is "
-                "here; put that code back."
+                f"{description.folder} was trained with code of {', '.join(other)} that is not "
+                "here, or not as it was; put it where Python finds it, as it was."
             )
         model = build.model(self.settings, description.data(), description.record.run.id.seed)
         weights.fill(model, description.tensors(model), description.folder / WEIGHTS)

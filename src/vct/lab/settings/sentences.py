@@ -12,7 +12,7 @@ from vct.lab.settings.base import OWN, FamilySettings, members
 
 def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str:
     """The first error as one sentence: key, what is wrong, what is allowed."""
-    first = error.errors()[0]
+    first = _cause(error.errors())
     path = [str(part) for part in first["loc"]]
     key = ".".join(part[:LONGEST] for part in _real_keys(path, content))
     kind, context = first["type"], first.get("ctx", {})
@@ -34,6 +34,19 @@ def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str
     shown = repr(given) if isinstance(given, str | int | float | bool | None) else "this value"
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{key}: {shown[:80]} is not allowed here: {message}."
+
+
+def _cause(errors: list[Any]) -> Any:
+    """The first one; where a key is missing that stands there misspelt, the one on its spelling."""
+    first = errors[0]
+    if first["type"] == "missing":
+        *section, missing = first["loc"]
+        for each in errors:
+            *same, key = each["loc"]
+            misspelt = difflib.get_close_matches(str(key), [str(missing)])
+            if each["type"] == "extra_forbidden" and same == section and misspelt:
+                return each
+    return first
 
 
 def _real_keys(path: list[str], content: Any) -> list[str]:
