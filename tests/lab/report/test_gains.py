@@ -15,11 +15,13 @@ def test_labels_of_near_places_do_not_run_into_each_other():
 
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
-    """What `gains_figure` draws of rows (dataset, objective, steps, coupling, gain)."""
+    """What `gains_figure` draws of rows (dataset, objective, steps, coupling, gain), of the same
+    seeds unless these are given by steps."""
 
-    def draw(*rows):
+    def draw(*rows, seeds=None):
         frame = pd.DataFrame(rows, columns=["dataset", "objective", "steps", "coupling", "gain"])
         frame = frame.assign(experiment="e", dimension=64, n=3)
+        frame["seeds"] = [frozenset((seeds or {}).get(steps, (0, 1))) for steps in frame["steps"]]
         frame = frame.assign(low=frame["gain"] - 0.1, high=frame["gain"] + 0.1)
         kept = []
         monkeypatch.setattr(
@@ -76,3 +78,9 @@ def test_a_long_legend_covers_nothing(drawn, count):
     figure.draw_without_rendering()
     top = figure.legends[0].get_window_extent().y1
     assert all(each.xaxis.label.get_window_extent().y0 > top for each in axes)
+
+
+def test_trainings_of_other_seeds_are_not_joined(drawn):
+    rows = [("a", "iCT", steps, "ot", steps / 100) for steps in (10, 11, 20)]
+    axes = drawn(*rows, seeds={11: (7, 8), 20: (1, 9)})
+    assert axes[1].containers[0].lines[0].get_ydata().tolist() == [10, 20]

@@ -9,17 +9,18 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from vct.lab.report import style
 
 PANELS = {
-    "ambiguity_bound": "left open of x by x_t\n(bound)",
-    "gradient_noise": "gradient noise",
+    "ambiguity_bound": "what x_t leaves open of x:\nVar(x | x_t) / D at most",
+    "gradient_noise": "noise of the gradient\nrelative to its mean",
     "consistency_error": "squared error of f\nagainst the exact one",
     "dimension": "dimension that\nthe Jacobian shows",
     "score_by_mid_time": "score with 2 steps\nby mid time",
 }
+_COUNTS = ("dimension",)
 _LOG = ("ambiguity_bound", "gradient_noise", "consistency_error")
 _WIDE, _HIGH, _LEFT, _GAP, _TOP, _DOWN, _BELOW = 220, 170, 68, 58, 78, 112, 96
 _ENTRY, _LINE = 230, 22  # pixels of a legend entry and line
@@ -63,6 +64,9 @@ def diagnostics_figure(
                 axes = figure.add_axes(place)
                 mine = curves[(curves["experiment"] == experiment) & (curves["name"] == name)]
                 _panel(axes, mine, labels[experiment], colours, title, log=name in _LOG)
+                if name in _COUNTS:
+                    axes.set_ylim(bottom=0)
+                    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
                 for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                     handles.setdefault(label, handle)
         figure.legend(list(handles.values()), list(handles), loc="lower center", ncols=each)

@@ -15,16 +15,18 @@ from vct.lab.report.comparisons import BASE
 from vct.lab.report.paired import Paired
 
 _PLACE = ["experiment", "dataset", "objective", "dimension", "steps", "coupling"]
-COLUMNS = [*_PLACE, "n", "gain", "low", "high"]
+COLUMNS = [*_PLACE, "seeds", "n", "gain", "low", "high"]
 _LOOKS = {"": ("-", "o"), "fitted": ("--", "s"), "aggregate": (":", "^"), "late": ("-.", "D")}
 """Line and marker by what sampling starts from."""
 _WIDE, _HIGH, _LEFT, _GAP, _TOP, _BELOW = 330, 250, 74, 84, 46, 104
+_MARGIN, _BESIDE = 1.4, 0.011
+"""Of a logarithmic axis: factor beyond its ends; share of its width between neighbours."""
 _ENTRIES, _LINE, _LINES = 3, 22, 2  # of the legend: in a line, pixels of one, lines in `_BELOW`
 
 
 def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
     """Gains relative to independent noise, with COLUMNS: 1 - score / (its mean score), over the
-    seeds that both have, with Student's interval; of scores of which less is better.
+    seeds that both have, a frozenset, with Student's interval; of scores of which less is better.
 
     Args:
         primary: key of the samples.
@@ -45,7 +47,8 @@ def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int
                 differences = (both[BASE] - both[row]) / both[BASE].mean()
                 pair = Paired(tuple(differences))
                 place = name, experiment.dataset, experiment.objective_label, *sizes[name]
-                rows.append((*place, row, pair.n, pair.mean, *pair.interval()))
+                seeds = frozenset(both.index)
+                rows.append((*place, row, seeds, pair.n, pair.mean, *pair.interval()))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -53,7 +56,8 @@ def gains_figure(
     path: Path, found: pd.DataFrame, labels: Mapping[str, str], suite: Sequence[str] = ()
 ) -> None:
     """Draw gains over the dimension, at the shortest training of each data set, and over the steps
-    of the data set that has most trainings; of several objectives side by side for each data set.
+    of the data set that has most trainings, of those that share seeds with its first; of several
+    objectives side by side for each data set.
 
     Args:
         found: of `gains`.
@@ -91,10 +95,18 @@ def _panels(found: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     shortest = found.groupby("dataset")["steps"].transform("min")
     longest = found.groupby("dataset")["steps"].nunique()
     along = longest.idxmax() if len(longest) else ""
+    trainings = found[found["dataset"] == along]
+    # Others began with other networks, and saw other noise.
+    shared = [bool(seeds & trainings["seeds"].iloc[0]) for seeds in trainings["seeds"]]
     return [
         ("dimension", "dimension of the data", found[found["steps"] == shortest]),
-        ("steps", f"training steps, {along}", found[found["dataset"] == along]),
+        ("steps", f"training steps, {along}", trainings[shared]),
     ]
+
+
+def _wide(places: pd.Series) -> float:
+    """Ratio of the ends of the horizontal axis."""
+    return _MARGIN**2 * float(places.max() / places.min())
 
 
 def _panel(
@@ -113,7 +125,7 @@ def _panel(
         if several:
             place = mine[column].map(kinds.index) + 0.8 * beside / len(shown)
         else:  # on a logarithmic axis a factor is a shift
-            place = mine[column] * 1.035**beside
+            place = mine[column] * _wide(rows[column]) ** (beside * _BESIDE)
         gain = 100 * mine["gain"]
         error = [100 * (mine["gain"] - mine["low"]), 100 * (mine["high"] - mine["gain"])]
         line, marker = _LOOKS[row.partition("/")[2]]
@@ -142,7 +154,7 @@ def _panel(
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if places:
-        axes.set_xlim(places[0] / 1.4, places[-1] * 1.4)
+        axes.set_xlim(places[0] / _MARGIN, places[-1] * _MARGIN)
 
 
 def apart(places: list[float]) -> list[float]:

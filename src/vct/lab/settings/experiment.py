@@ -136,6 +136,11 @@ class ExperimentSettings(Section):
         sampler.check(self.train.t_max, objective.least_time(self.train.t_max))
 
     def label(self, coupling: str) -> str:
-        """What a table calls a coupling: its kind's label, if it has the kind's name."""
+        """What a table calls a coupling: its kind's label if it has the kind's name, with its name
+        if it is the only one of its kind, and its name alone if not."""
         settings = self.couplings[coupling]
-        return settings.label if coupling == settings.member and settings.label else coupling
+        if not settings.label or coupling.replace("-", "_") == settings.member:
+            return settings.label or coupling
+        kinds = [self.couplings[name].member for name in self.variants]
+        alone = kinds.count(settings.member) == 1
+        return f"{settings.label} ({coupling})" if alone else coupling
