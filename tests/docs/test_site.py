@@ -7,6 +7,8 @@ import sys
 import pytest
 from support import ROOT
 
+from vct.lab.settings.base import members
+from vct.lab.settings.couplings import CouplingSettings
 from vct.lab.settings.schema import schema
 
 
@@ -52,3 +54,13 @@ def test_pages_load_nothing_from_elsewhere(site):
     for path in site.rglob("*.html"):
         page = path.read_text(encoding="utf-8")
         assert not re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="(?:https?:)?//[^"]*"', page)
+
+
+def test_the_method_names_every_coupling_as_tables_do():
+    text = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| `vct\.(\w+)` \|", text, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(
+        (kind, settings.label or kind, settings.target.rpartition(":")[2])
+        for settings, kind in members(CouplingSettings)
+        if kind != "own"
+    )
