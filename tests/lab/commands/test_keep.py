@@ -11,7 +11,7 @@ import yaml
 from vct.lab import cli, versions
 from vct.lab.files.layout import KEPT_FILES, RunId
 from vct.lab.files.whole import file_sha256
-from vct.lab.runs import kept as kept_runs
+from vct.lab.runs.current import is_current
 from vct.lab.settings import reading
 from vct.lab.workflow import graph
 
@@ -219,7 +219,7 @@ def test_a_table_shows_no_runs_of_other_settings_that_are_still_there(kept, caps
     Path("params.yaml").write_text(steps)
     changed("experiments.small.sample", "num_samples", 17)
     assert cli.main(["table", "one"]) == 2
-    assert "sampled or scored with other settings" in capsys.readouterr().err
+    assert "sampled with other settings or by another version" in capsys.readouterr().err
     for stage in STAGES[1:]:
         assert cli.main([stage, str(RUN)]) == 0
     Path("params.yaml").write_text(steps)
@@ -271,13 +271,13 @@ def test_kept_runs_bring_the_weights_that_scored_them(make_project, capsys):
     assert "taken from results/some/runs/extractors/judge" in capsys.readouterr().out
     assert weights.read_bytes() == scored
     # Scores of another extractor, or of other numbers of it, are not those of now.
-    assert kept_runs.is_current(reading.load(), RunId.parse(run).kept("some"))
+    assert is_current(reading.load(), RunId.parse(run).kept("some"))
     for place, key, value in (
         ("extractors.judge", "width", 4),
         ("experiments.pictures.score", "extras", ["kid"]),
     ):
         text = Path("params.yaml").read_text()
-        assert not kept_runs.is_current(changed(place, key, value), RunId.parse(run).kept("some"))
+        assert not is_current(changed(place, key, value), RunId.parse(run).kept("some"))
         Path("params.yaml").write_text(text)
     # Of other settings it is trained.
     settings = yaml.safe_load(Path("params.yaml").read_text())

@@ -42,7 +42,7 @@ def test_they_share_a_table_and_are_as_they_should_be(made, capsys):
 def test_a_run_with_dropout_of_before_is_not(made, monkeypatch, capsys):
     monkeypatch.setattr("vct.lab.versions.TRAINING_WITH_DROPOUT", 99)
     assert cli.main(["table", "all"]) == 2
-    assert "code.training differs" in capsys.readouterr().err
+    assert "trained by version 3 of the training; make it again" in capsys.readouterr().err
     assert cli.main(["show", RUNS[0]]) == 0
     capsys.readouterr()
     assert cli.main(["show", RUNS[1]]) == 2

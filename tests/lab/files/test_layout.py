@@ -100,9 +100,15 @@ def test_a_file_that_is_missing_is_made_by_the_stage_that_writes_it(suite, monke
             assert made in (command, None)
             known += made is not None
     assert known > 30
-    assert layout.made_by("/home/a/results/study/runs/d/ot/seed7/metrics.json") == (
-        "vct score d/ot/seed7"
-    )
-    assert layout.made_by("results/x.json") is None
+    for other in (
+        "results/x.json",
+        "data/raw/x.tar.gz",
+        "/home/a/data/project/params.yaml",
+        "results/study/runs/d/ot/seed7/metrics.json",
+        "results/study/runs/data/digits/meta.json",
+        "scratch/results/d/ot/seed7/metrics.json",
+        "results/d/ot/seed7/notes.txt",
+    ):
+        assert layout.made_by(other) is None
     with pytest.raises(UserError, match=r"meta.json is missing; make it: vct data nobody's$"):
         whole.read_text("data/nobody's/meta.json")

@@ -84,3 +84,7 @@ def test_trainings_of_other_seeds_are_not_joined(drawn):
     rows = [("a", "iCT", steps, "ot", steps / 100) for steps in (10, 11, 20)]
     axes = drawn(*rows, seeds={11: (7, 8), 20: (1, 9)})
     assert axes[1].containers[0].lines[0].get_ydata().tolist() == [10, 20]
+
+
+def test_nothing_yet_is_an_empty_figure(drawn):
+    assert len(drawn()) == 2

@@ -12,6 +12,7 @@ from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplin
 from vct.lab.report.curves import curves_figure, read_histories
 from vct.lab.report.grids import MOST, GridPanel, sample_grids
 from vct.lab.runs import samples
+from vct.lab.runs.current import check
 from vct.lab.settings.params import Params
 from vct.lab.settings.train import TrainSettings
 
@@ -27,6 +28,8 @@ def figures(params: Params, name: str) -> None:
         raise UserError(f"{quoted(name)} {why}")
     experiment = params.experiment(experiment_name)
     rows = ExperimentRows.of(experiment_name, experiment)
+    for run in rows.runs():
+        check(params, run)
     data = dataset.load(rows.dataset)
     histories = read_histories(rows)
     floor = records.read(FloorRecord, floor_file(experiment_name)).scores.get(histories.metric)

@@ -9,6 +9,6 @@ from vct.lab.settings.params import Params
 
 def keep(params: Params, name: str) -> None:
     """Write `results/SUITE/runs/`."""
+    kept_extractors.keep(params, name)  # kept runs count by what stands beside them
     count, total = kept.keep(params, name)
-    kept_extractors.keep(params, name)
     print(f"{kept_dir(name)} keeps {count} of {total} runs of suite {name}", file=sys.stderr)

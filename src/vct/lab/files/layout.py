@@ -196,7 +196,7 @@ _BY_RUN = {
     DIAGNOSTICS_FILE: "diagnose",
 }
 _BY_FOLDER = (
-    (r"data/([^/]+)/[^/]+", "data"),
+    (rf"data/([^/]+)/(?:{'|'.join(map(re.escape, DATA_FILES))})", "data"),
     (r"results/extractors/([^/]+)/[^/]+", "extractor"),
     (r"results/statistics/([^/]+/[^/]+/[^/]+)\.safetensors", "statistics"),
     (r"results/([^/]+)/floor\.json", "floor"),
@@ -206,12 +206,12 @@ _BY_FOLDER = (
 
 
 def made_by(path: str | Path) -> str | None:
-    """The command that makes a file of the project; None where none is known."""
-    run = re.search(r"(?:^|/)([^/]+/[^/]+/seed\d+)/([^/]+)$", str(path))
-    if run and run[2] in _BY_RUN:
-        return f"vct {_BY_RUN[run[2]]} {run[1]}"
+    """The command that makes a file of the project, as it is called from there; None where none is
+    known, as for what git keeps."""
+    if run := re.fullmatch(r"results/([^/]+/[^/]+/seed\d+)/([^/]+)", str(path)):
+        return f"vct {_BY_RUN[run[2]]} {run[1]}" if run[2] in _BY_RUN else None
     for pattern, stage in _BY_FOLDER:
-        if found := re.search(rf"(?:^|/){pattern}$", str(path)):
+        if found := re.fullmatch(pattern, str(path)):
             return f"vct {stage} {found[1]}"
     return None
 

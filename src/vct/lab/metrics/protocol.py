@@ -3,6 +3,7 @@
 from vct.lab import versions
 from vct.lab.data.dataset import Dataset
 from vct.lab.metrics.base import Metric
+from vct.lab.metrics.declared import own_options
 from vct.lab.records import ProtocolRecord, ReferenceRecord
 from vct.lab.runs import samples
 from vct.lab.settings.experiment import ExperimentSettings
@@ -14,11 +15,7 @@ def protocol(
 ) -> ProtocolRecord:
     """Everything that a reader must know to compare a number of `scored` samples with another."""
     sample, score = experiment.sample, experiment.score
-    extras = metric.protocol(scored)
-    if score.is_own:
-        options = {key: str(value) for key, value in score.arguments().items()}
-        (code,) = own_code(score)["own_code"].values()
-        extras = {score.member: {**options, "code": code[:8]}, **extras}
+    extras = {**own_options(experiment), **metric.protocol(scored)}
     return ProtocolRecord(
         num_samples=sample.num_samples,
         schedules=samples.schedules(sample, experiment.train.t_max),

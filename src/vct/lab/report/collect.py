@@ -76,18 +76,20 @@ class ExperimentRows:
         Raises:
             UserError: if a run is of other settings, data or code, and is not left out.
         """
-        return [
-            replace(
-                cls.of(name, experiment),
-                benchmark=benchmark(
-                    params.dataset(experiment.train.dataset), experiment.train.conditional
-                ),
-                places=kept.tabled(params, suite, name, finished),
-                floor=kept.floor(suite, name),
+        rows = []
+        for name in params.suite(suite):
+            experiment = params.experiment(name)
+            data = params.dataset(experiment.train.dataset)
+            places = kept.tabled(params, suite, name, finished)
+            rows.append(
+                replace(
+                    cls.of(name, experiment),
+                    benchmark=benchmark(data, experiment.train.conditional),
+                    places=places,
+                    floor=kept.floor(suite, name, places.values()),
+                )
             )
-            for name in params.suite(suite)
-            for experiment in (params.experiment(name),)
-        ]
+        return rows
 
     @classmethod
     def of(cls, name: str, experiment: ExperimentSettings) -> "ExperimentRows":

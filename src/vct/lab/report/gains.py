@@ -26,7 +26,8 @@ _ENTRIES, _LINE, _LINES = 3, 22, 2  # of the legend: in a line, pixels of one, l
 
 def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
     """Gains relative to independent noise, with COLUMNS: 1 - score / (its mean score), over the
-    seeds that both have, a frozenset, with Student's interval; of scores of which less is better.
+    seeds that both have, with Student's interval; of scores of which less is better. `seeds` are
+    all of the experiment, a frozenset.
 
     Args:
         primary: key of the samples.
@@ -47,7 +48,7 @@ def gains(collected: Collected, primary: str, sizes: Mapping[str, tuple[int, int
                 differences = (both[BASE] - both[row]) / both[BASE].mean()
                 pair = Paired(tuple(differences))
                 place = name, experiment.dataset, experiment.objective_label, *sizes[name]
-                seeds = frozenset(both.index)
+                seeds = frozenset(experiment.seeds)
                 rows.append((*place, row, seeds, pair.n, pair.mean, *pair.interval()))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -97,7 +98,8 @@ def _panels(found: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     along = longest.idxmax() if len(longest) else ""
     trainings = found[found["dataset"] == along]
     # Others began with other networks, and saw other noise.
-    shared = [bool(seeds & trainings["seeds"].iloc[0]) for seeds in trainings["seeds"]]
+    first: frozenset[int] = next(iter(trainings["seeds"]), frozenset())
+    shared = trainings["seeds"].map(lambda seeds: bool(seeds & first)).astype(bool)
     return [
         ("dimension", "dimension of the data", found[found["steps"] == shortest]),
         ("steps", f"training steps, {along}", trainings[shared]),

@@ -121,7 +121,7 @@ class LoadedModel(nn.Module):
             n: how many, at least 1.
             steps: calls of the network for each; if left out the fewest, with `mid_times` all.
             labels: of a model with classes; if left out, in turn or in the shares of its training
-                data, as its own samples.
+                data, as its own samples (which exports of before did not tell: in turn).
             seed: of all noise.
             prior: what they start from, of `priors`.
             mid_times: noise levels of the later steps, falling; those of the protocol if left out.
@@ -151,8 +151,9 @@ class LoadedModel(nn.Module):
         new: dict[str, Any] = {"num_samples": max(n, sample.num_samples), "seed": seed}
         new["classes"] = "in_turn"  # the data are not here; what is known of their shares is below
         shares = self.description.record.class_counts
+        classes = None if labels is None else self._indices(labels, n)
         if labels is None and shares is not None:
-            labels = in_shares(np.array(shares), n)
+            classes = torch.from_numpy(in_shares(np.array(shares), n))
         if mid_times is not None:
             self._check_times(sample, mid_times)
             new["mid_times"] = list(mid_times)
@@ -175,7 +176,7 @@ class LoadedModel(nn.Module):
             starts,
             self.classes,
             device,
-            labels=None if labels is None else self._indices(labels, n),
+            labels=classes,
         )
 
     @property

@@ -15,24 +15,27 @@ from vct.lab.files.layout import EXTRACTOR_FILES, extractor_dir, kept_dir
 from vct.lab.files.whole import atomic, hashes
 from vct.lab.records import KeptExtractorRecord, ProtocolRecord
 from vct.lab.runs import kept
-from vct.lab.runs.kept import KEPT_EXTRACTOR as RECORD
+from vct.lab.runs.current import KEPT_EXTRACTOR as RECORD
+from vct.lab.runs.current import is_current
 from vct.lab.settings.params import Params
 
 
 def keep(params: Params, suite: str) -> None:
-    """Copy the extractors of the kept runs of a suite, where they are here."""
-    for run in kept.kept(params, suite):
-        path = run.kept(suite).directory / "protocol.json"
-        extractor = records.read(ProtocolRecord, path).extractor
-        if extractor is None or params.extractor(extractor.name).trained_on is None:
-            continue
-        source, target = extractor_dir(extractor.name), _folder(suite, extractor.name)
-        if target.exists() or not all((source / name).exists() for name in EXTRACTOR_FILES):
-            continue
-        record = _record(params, extractor.name, hashes(source, EXTRACTOR_FILES))
-        if record.files["weights.safetensors"] == extractor.sha256:
-            _copy(source, target)
-            records.write(record, target / RECORD)
+    """Copy the extractors that scored the runs of a suite, where they are here."""
+    scored_by = {}
+    for name in params.suite(suite):
+        for place in kept.places(params, suite, name, finished=True).values():
+            if is_current(params, place):
+                judge = records.read(ProtocolRecord, place.directory / "protocol.json").extractor
+                if judge and params.extractor(judge.name).trained_on is not None:
+                    scored_by[judge.name] = judge.sha256
+    for name, sha256 in scored_by.items():
+        source, target = extractor_dir(name), _folder(suite, name)
+        if all((source / file).exists() for file in EXTRACTOR_FILES):
+            record = _record(params, name, hashes(source, EXTRACTOR_FILES))
+            if record.files["weights.safetensors"] == sha256:
+                _copy(source, target)
+                records.write(record, target / RECORD)
 
 
 def restore(params: Params, name: str) -> Path | None:
