@@ -106,7 +106,7 @@ def _experiment(variant: Variant) -> dict[str, Any]:
     if variant.objective in ("edm", "flow"):
         sample["sampler"] = {"kind": "heun", "steps": 4}
     if variant.data == "averages":
-        sample["ema_width"] = 0.07
+        sample |= {"ema_width": 0.07, "snapshot_samples": 0}
     return {
         "train": {
             "dataset": "images" if images else "points",
