@@ -22,7 +22,7 @@ from vct.lab.data.growing import GrowingArray
 from vct.lab.data.sources.base import Pieces, Split, checked, refused
 from vct.lab.errors import UserError
 from vct.lab.files.layout import DATA_FILES, dataset_dir, dataset_state
-from vct.lab.files.whole import atomic, missing
+from vct.lab.files.whole import atomic
 from vct.lab.processes.progress import Progress
 from vct.lab.processes.streams import say
 from vct.lab.records import DatasetRecord
@@ -198,7 +198,7 @@ def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
     remedy = f"make it again with: vct data {name}"
     for file in DATA_FILES:
         if not (folder / file).is_file():
-            raise missing(folder / file)
+            raise UserError(f"{folder / file} is missing; make it: vct data {name}")
     meta = records.read(DatasetRecord, folder / "meta.json")
     arrays = []
     for file in DATA_FILES[:-1]:
