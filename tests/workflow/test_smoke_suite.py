@@ -27,7 +27,9 @@ def test_a_suite_runs_to_its_table_without_its_data(project):
     assert {path.relative_to(project.folder).parts[0] for path in after - before} == {"smoke"}
     table = (project.folder / "smoke/cpu/results/smoke-cpu/table.md").read_text()
     assert re.search(
-        r"^\| smoke-photos \| VE \| iCT \| gc-vc \| [\d.]+ \(1\) ", table, re.MULTILINE
+        r"^\| smoke-photos \| VE \| iCT \| generator-augmented \(gc-vc\) \| [\d.]+ \(1\) ",
+        table,
+        re.MULTILINE,
     )
     assert "FD (smoke-small)" in table and "KD (smoke-small)" in table
     assert "reference stand-in-cifar10 train, 128 items" in table
