@@ -17,6 +17,7 @@ import vct
 from vct.couplings.variational import Variational
 from vct.lab import cli
 from vct.lab.errors import UserError
+from vct.lab.reuse.model import LoadedModel
 from vct.lab.sampling.classes import in_shares
 from vct.lab.sampling.drawing import to_uint8
 
@@ -83,6 +84,9 @@ def test_classes_in_the_shares_of_the_data_are_those_of_the_run(project, tmp_pat
         assert torch.equal(x, shared)
         np.testing.assert_array_equal(to_uint8(x).numpy(), expected)
         np.testing.assert_allclose(vct.load(place).sample(7), x[:7], atol=1e-5)
+        with monkeypatch.context() as patch:  # names that are other classes' numbers
+            patch.setattr(LoadedModel, "class_names", [str(9 - number) for number in range(10)])
+            assert torch.equal(vct.load(place).sample(23), shared)
         shutil.rmtree("data", ignore_errors=place != IMAGES)
 
 

@@ -12,7 +12,7 @@ from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplin
 from vct.lab.report.curves import curves_figure, read_histories
 from vct.lab.report.grids import MOST, GridPanel, sample_grids
 from vct.lab.runs import samples
-from vct.lab.runs.current import check
+from vct.lab.runs.current import check_all
 from vct.lab.settings.params import Params
 from vct.lab.settings.train import TrainSettings
 
@@ -24,14 +24,11 @@ def figures(params: Params, name: str) -> None:
     """
     suite, _, experiment_name = name.partition("/")
     if experiment_name not in params.suite(suite):
-        why = "is no SUITE/EXPERIMENT of params.yaml; for example cpu/mixture."
-        raise UserError(f"{quoted(name)} {why}")
+        raise UserError(f"{quoted(name)} is no SUITE/EXPERIMENT of params.yaml, as cpu/mixture is.")
     experiment = params.experiment(experiment_name)
     rows = ExperimentRows.of(experiment_name, experiment)
-    for run in rows.runs():
-        check(params, run)
-    data = dataset.load(rows.dataset)
-    histories = read_histories(rows)
+    check_all(params, rows.runs())
+    data, histories = dataset.load(rows.dataset), read_histories(rows)
     floor = records.read(FloorRecord, floor_file(experiment_name)).scores.get(histories.metric)
     clouds, grids = [], []
     for run in rows.runs():

@@ -3,11 +3,11 @@
 from vct.lab import versions
 from vct.lab.data.dataset import Dataset
 from vct.lab.metrics.base import Metric
-from vct.lab.metrics.declared import own_options
 from vct.lab.records import ProtocolRecord, ReferenceRecord
 from vct.lab.runs import samples
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.own_code import own_code
+from vct.lab.settings.own_options import own_options
 
 
 def protocol(

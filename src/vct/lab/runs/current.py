@@ -4,18 +4,19 @@ A table calls runs by the settings of now, so it shows no others. What made them
 beside them; what a kept run was trained on and judged by stands beside the kept runs as well.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from vct.lab import records, versions
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId, dataset_dir, extractor_dir
 from vct.lab.files.whole import file_sha256
-from vct.lab.metrics.declared import own_options
 from vct.lab.records import DatasetRecord, KeptExtractorRecord, ProtocolRecord, RunRecord
 from vct.lab.runs import samples
 from vct.lab.runs.provenance import check_samples, checked_run, other_code, read_run
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.own_code import own_code
+from vct.lab.settings.own_options import own_options
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
 
@@ -45,6 +46,12 @@ def check(params: Params, run: RunId) -> None:
     drawn = samples.read_record(run)
     if drawn is not None:
         check_samples(run, drawn, params.experiment(run.experiment).sample, read_run(run))
+
+
+def check_all(params: Params, runs: Iterable[RunId]) -> None:
+    """Refuse the first of these finished runs that is not of now; see `check`."""
+    for run in runs:
+        check(params, run)
 
 
 Other = tuple[str, list[tuple[str, str]]]
