@@ -54,26 +54,27 @@ def test_card_says_what_it_is(here, tmp_path):
         assert words in body
 
 
-def test_spread_over_seeds_is_on_the_card(here, tmp_path):
+@pytest.fixture
+def three_seeds(here, tmp_path):
+    """The folder of three runs that differ in their seed alone, beside their data."""
     folder = tmp_path / "results/small/variational"
     shutil.copytree(here / "data", tmp_path / "data")
     for seed in (0, 1, 2):
         shutil.copytree(f"results/{POINTS}", folder / f"seed{seed}")
         rename(folder / f"seed{seed}", f"small/variational/seed{seed}")
-    shutil.copytree(f"results/{POINTS}", folder / "seed3")  # no run of that seed
-    export.write(folder / "seed0", tmp_path / "m")
+    return folder
+
+
+def test_spread_over_seeds_is_on_the_card(three_seeds, tmp_path):
+    shutil.copytree(f"results/{POINTS}", three_seeds / "seed3")  # no run of that seed
+    export.write(three_seeds / "seed0", tmp_path / "m")
     assert "± 0 (3)" in (tmp_path / "m/README.md").read_text()
 
 
-def test_seeds_of_another_protocol_are_not_on_the_card(here, tmp_path):
-    folder = tmp_path / "results/small/variational"
-    shutil.copytree(here / "data", tmp_path / "data")
-    for seed in (0, 1, 2):
-        shutil.copytree(f"results/{POINTS}", folder / f"seed{seed}")
-        rename(folder / f"seed{seed}", f"small/variational/seed{seed}")
-    other = folder / "seed2/protocol.json"
+def test_seeds_of_another_protocol_are_not_on_the_card(three_seeds, tmp_path):
+    other = three_seeds / "seed2/protocol.json"
     other.write_text(other.read_text().replace('"sample_seed": 0', '"sample_seed": 7'))
-    export.write(folder / "seed0", tmp_path / "m")
+    export.write(three_seeds / "seed0", tmp_path / "m")
     assert "± 0 (2)" in (tmp_path / "m/README.md").read_text()
 
 

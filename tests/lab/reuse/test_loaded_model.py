@@ -163,7 +163,7 @@ def test_what_is_no_model_is_one_sentence(here, tmp_path):
     for place in (tmp_path, "params.yaml"):
         with pytest.raises(UserError, match="holds no trained model"):
             vct.load(place)
-    with pytest.raises(UserError, match="no folder 'small/none/seed0', here or in results"):
+    with pytest.raises(UserError, match="'small/none/seed0' is no folder, here or in results"):
         vct.load("small/none/seed0")
 
 

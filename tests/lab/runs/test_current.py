@@ -164,6 +164,15 @@ def test_classes_of_the_user_count_with_their_options(tmp_path, monkeypatch, pla
     assert current() == (False, False)
 
 
+def test_samples_along_training_are_those_of_now(scored, capsys):
+    """The protocol tells nothing of them; the samples that are still there do."""
+    changed("experiments.pictures.sample.snapshot_samples", 9)
+    assert current() == (False, True)
+    assert cli.main(["table", "some"]) == 2
+    assert "drawn with other settings than params.yaml holds" in capsys.readouterr().err
+    run("table some --finished")
+
+
 def test_an_edited_metric_is_another(tmp_path, monkeypatch):
     project(tmp_path / "own", monkeypatch, **{
         "experiments.pictures.score": {"metric": "judged.Spread"}})  # fmt: skip

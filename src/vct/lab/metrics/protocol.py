@@ -4,9 +4,8 @@ from vct.lab import versions
 from vct.lab.data.dataset import Dataset
 from vct.lab.metrics.base import Metric
 from vct.lab.records import ProtocolRecord, ReferenceRecord
-from vct.lab.runs import samples
+from vct.lab.runs.current import declared
 from vct.lab.settings.experiment import ExperimentSettings
-from vct.lab.settings.own_code import own_code
 from vct.lab.settings.own_options import own_options
 
 
@@ -14,18 +13,9 @@ def protocol(
     experiment: ExperimentSettings, data: Dataset, metric: Metric, scored: int
 ) -> ProtocolRecord:
     """Everything that a reader must know to compare a number of `scored` samples with another."""
-    sample, score = experiment.sample, experiment.score
     extras = {**own_options(experiment), **metric.protocol(scored)}
     return ProtocolRecord(
-        num_samples=sample.num_samples,
-        schedules=samples.schedules(sample, experiment.train.t_max),
-        ema=experiment.train.ema.described(sample.ema_width),
-        sample_seed=sample.seed,
-        noise=sample.noise,
-        classes=None if sample.classes == "in_turn" else sample.classes,
-        pool=experiment.pool,
-        priors=None if sample.priors == ["standard"] else list(sample.priors),
-        own_code=own_code(sample).get("own_code"),
+        **declared(experiment),
         extractor=metric.extractor,
         reference=ReferenceRecord(
             dataset=data.name,
@@ -34,7 +24,7 @@ def protocol(
             sha256=data.sha256,
         ),
         metrics=list(metric.labels),
-        labels=dict(metric.labels) if score.is_own else None,
+        labels=dict(metric.labels) if experiment.score.is_own else None,
         extras=extras or None,
         version=versions.SCORING,
         sampling_version=versions.SAMPLING,

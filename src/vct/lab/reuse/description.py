@@ -154,14 +154,11 @@ def _found(folder: Path) -> Path:
     for path in (folder, Path("results") / folder):
         if (path / CONFIG).is_file():
             return path
-    if not folder.exists() and not (Path("results") / folder).exists():
-        raise UserError(
-            f"there is no folder {quoted(folder)}, here or in results; name that of an export, or "
-            "of a run that is trained (vct train EXPERIMENT/COUPLING/seedK)."
-        )
+    there = folder.exists() or (Path("results") / folder).exists()
+    why = f"holds no trained model (no {CONFIG})" if there else "is no folder, here or in results"
     raise UserError(
-        f"{quoted(folder)} holds no trained model (no {CONFIG}); name the folder of an export, or "
-        "of a run that is trained (vct train EXPERIMENT/COUPLING/seedK)."
+        f"{quoted(folder)} {why}; name the folder of an export, or of a run that is trained (vct "
+        "train EXPERIMENT/COUPLING/seedK)."
     )
 
 

@@ -43,9 +43,6 @@ def check(params: Params, run: RunId) -> None:
         why, stages = other
         again = "; ".join(f"vct {stage} {name}" for stage, name in stages)
         raise UserError(f"{run.directory} was {why}; make it again: {again}")
-    drawn = samples.read_record(run)
-    if drawn is not None:
-        check_samples(run, drawn, params.experiment(run.experiment).sample, read_run(run))
 
 
 def check_all(params: Params, runs: Iterable[RunId]) -> None:
@@ -59,6 +56,11 @@ Other = tuple[str, list[tuple[str, str]]]
 
 
 def _other(params: Params, run: RunId) -> Other | None:
+    """What is otherwise; None where all is as it would be made now.
+
+    Raises:
+        UserError: if files are missing or damaged, or its samples were drawn otherwise.
+    """
     record = read_run(run)
     protocol = records.read(ProtocolRecord, run.directory / "protocol.json")
     settings = run_settings(params, RunId(run.experiment, run.coupling, run.seed))
@@ -75,10 +77,12 @@ def _other(params: Params, run: RunId) -> Other | None:
             ("data", record.dataset),
             *trained,
         ]
-    declared = _declared(experiment)
-    now = {key: protocol.content().get(key) for key in declared}
-    if protocol.sampling_version != versions.SAMPLING or now != declared:
+    wanted = declared(experiment)
+    found = {key: protocol.content().get(key) for key in wanted}
+    if protocol.sampling_version != versions.SAMPLING or found != wanted:
         return "sampled with other settings or by another version of sampling", sampled
+    if drawn := samples.read_record(run):  # which says more, where it is still there
+        check_samples(run, drawn, experiment.sample, record)
     if protocol.version != versions.SCORING or not _same_score(experiment, protocol):
         return "scored with another metric or by another version of scoring", scored
     if not _same_judge(params, run, protocol):
@@ -89,8 +93,8 @@ def _other(params: Params, run: RunId) -> Other | None:
     return None
 
 
-def _declared(experiment: ExperimentSettings) -> dict[str, Any]:
-    """What a protocol would say of the samples, as JSON holds it."""
+def declared(experiment: ExperimentSettings) -> dict[str, Any]:
+    """What the protocol of an experiment says of its samples, as JSON holds it."""
     sample = experiment.sample
     return {
         "num_samples": sample.num_samples,
@@ -124,13 +128,12 @@ def _same_judge(params: Params, run: RunId, protocol: ProtocolRecord) -> bool:
     code = own_code(settings).get("own_code")
     if (judge.name, judge.kind, judge.own_code) != (name, settings.member, code):
         return False
-    here = extractor_dir(name)
-    beside = run.root / here.relative_to("results") / KEPT_EXTRACTOR
-    if beside.is_file():
-        kept = records.read(KeptExtractorRecord, beside)
+    folder = run.root / extractor_dir(name).relative_to("results")
+    if (folder / KEPT_EXTRACTOR).is_file():
+        kept = records.read(KeptExtractorRecord, folder / KEPT_EXTRACTOR)
         same = kept.files["weights.safetensors"] == judge.sha256
         return same and kept.settings == settings.model_dump(mode="json")
-    weights = run.root / here.relative_to("results") / "weights.safetensors"
+    weights = folder / "weights.safetensors"
     return not weights.is_file() or file_sha256(weights) == judge.sha256
 
 
