@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -169,6 +170,26 @@ def test_samples_that_were_drawn_again_need_another_diagnosis(made, capsys):
         assert "minibatch OT" not in Path("results/all/diagnostics.md").read_text()
     finally:
         path.write_text(whole)
+
+
+def test_a_kept_diagnosis_stays_as_long_as_it_is_of_the_run(made):
+    """A run that is made again to the same samples has the diagnosis that is kept of it."""
+    path = Path("results/small/ot/seed0/diagnostics.json")
+    whole = path.read_text()
+    kept = Path("results/all/runs/small/ot/seed0/diagnostics.json")
+    try:
+        assert cli.main(["keep", "all"]) == 0
+        path.unlink()
+        assert cli.main(["keep", "all"]) == 0
+        assert kept.read_text() == whole
+        content = json.loads(whole)
+        content["files"]["samples.npz"] = "0" * 64
+        kept.write_text(json.dumps(content))
+        assert cli.main(["keep", "all"]) == 0
+        assert not kept.exists()
+    finally:
+        path.write_text(whole)
+        shutil.rmtree(Path("results/all/runs"))
 
 
 def test_of_nothing_nothing_is_written(tmp_path, monkeypatch, capsys):

@@ -345,6 +345,11 @@ class DiagnosticsRecord(Record):
     numbers: dict[str, Number]
     curves: dict[str, Curve]
 
+    def is_of(self, protocol: "ProtocolRecord") -> bool:
+        """Whether the run that was diagnosed had the samples that a protocol is of."""
+        samples = self.files.get("samples.npz")
+        return samples is not None and samples == (protocol.files or {}).get("samples.npz")
+
 
 class Label(Record):
     """What a table calls a number, and whether less or more of it is better, if either.

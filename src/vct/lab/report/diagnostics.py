@@ -96,8 +96,7 @@ def read(
                 continue
             record = records.read(DiagnosticsRecord, path)
             _, protocol = checked_scores(run, ("config.json",))
-            known = record.files.get("samples.npz") == (protocol.files or {}).get("samples.npz")
-            if not known or (record.settings, record.version) != asked:
+            if not record.is_of(protocol) or (record.settings, record.version) != asked:
                 if may_lack:
                     continue
                 raise UserError(

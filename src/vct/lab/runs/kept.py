@@ -19,7 +19,7 @@ from vct.lab.files.layout import (
     kept_dir,
 )
 from vct.lab.files.whole import atomic
-from vct.lab.records import DatasetRecord, FloorRecord, ProtocolRecord
+from vct.lab.records import DatasetRecord, DiagnosticsRecord, FloorRecord, ProtocolRecord
 from vct.lab.runs.current import check, is_current
 from vct.lab.runs.provenance import checked_scores, read_run
 from vct.lab.settings.params import Params
@@ -36,8 +36,9 @@ def keep(params: Params, suite: str) -> tuple[int, int]:
         if (run.directory / "protocol.json").exists() and is_current(params, run):
             checked_scores(run, ("config.json", "metrics.json", "trajectory.csv"))
             target = run.kept(suite).directory
-            (target / DIAGNOSTICS_FILE).unlink(missing_ok=True)  # of what stood there before
             diagnosed = (run.directory / DIAGNOSTICS_FILE).exists()
+            if not diagnosed:
+                _remove_diagnosis_of_others(target / DIAGNOSTICS_FILE, run)
             names = (*KEPT_FILES, DIAGNOSTICS_FILE) if diagnosed else KEPT_FILES
             _copy(run.directory, target, names)
     _keep_data(params, suite)
@@ -118,6 +119,14 @@ def _whole_and_current(params: Params, run: RunId) -> bool:
         return False
     read_run(run)
     return is_current(params, run)
+
+
+def _remove_diagnosis_of_others(kept: Path, run: RunId) -> None:
+    """Remove a kept diagnosis unless it is of the samples of this run."""
+    if kept.exists():
+        protocol = records.read(ProtocolRecord, run.directory / "protocol.json")
+        if not records.read(DiagnosticsRecord, kept).is_of(protocol):
+            kept.unlink()
 
 
 def _keep_data(params: Params, suite: str) -> None:
