@@ -1,10 +1,12 @@
 """A trained and scored suite in MLflow: rows, data, pictures, models, table."""
 
 import json
+import math
 import shutil
 import sqlite3
 import statistics
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,6 +227,65 @@ def test_a_seed_that_is_trained_anew_counts_once(project):
     spread = parent.data.metrics[SCORE.replace("scores", "variation over seeds sd", 1)]
     assert spread == pytest.approx(statistics.stdev(number(run) for run in RUNS))
     assert parent.info.end_time == max(run.info.end_time for run in kept)
+
+
+def test_scores_of_an_earlier_training_are_not_sent_with_the_next(project):
+    """Between training and scoring they still lie in the folder."""
+    send()
+    run = str(RUNS[0])
+    change("train", "steps", 10)
+    assert cli.main(["train", run]) == 0
+    send()
+    mine = [one for one in every(project, "small") if one.info.run_name.startswith("seed0 ")]
+    new = max(mine, key=lambda one: one.info.start_time)
+    assert len(mine) == 2 and new.info.status == "FINISHED"
+    assert not [key for key in new.data.metrics if key.startswith("scores")]
+    client = Store(project).connect()
+    assert not client.list_artifacts(new.info.run_id, "images")
+    assert len(client.search_model_versions("name = 'one'")) == 2
+    for stage in ("sample", "score"):
+        assert cli.main([stage, run]) == 0
+    send()
+    assert client.get_run(new.info.run_id).data.metrics[SCORE] == number(RUNS[0])
+    assert len(client.search_model_versions("name = 'one'")) == 3
+
+
+def test_what_was_sampled_again_is_another_model_with_its_own_scores_and_pictures(project):
+    change("sample", "mid_times", [2.0])
+    for run in RUNS:
+        for stage in ("sample", "score"):
+            assert cli.main([stage, str(run)]) == 0
+    send()
+    client, two = Store(project).connect(), SCORE.replace("1 step", "2 steps")
+    id = of(project, "seed0 independent (small)").info.run_id
+    pictures = len(client.list_artifacts(id, "images"))
+    assert of(project, "independent (small)").data.metrics[two] > 0
+    change("sample", "mid_times", [])
+    change("sample", "seed", 1)
+    for stage in ("sample", "score"):
+        assert cli.main([stage, str(RUNS[0])]) == 0
+    send()
+    # Its row has seeds of two kinds of samples now, so no mean.
+    assert math.isnan(of(project, "independent (small)").data.metrics[SCORE])
+    metrics = client.get_run(id).data.metrics
+    assert metrics[SCORE] == number(RUNS[0]) and math.isnan(metrics[two])
+    assert len(client.list_artifacts(id, "images")) > pictures
+    versions = client.search_model_versions(f"name = 'one' and run_id = '{id}'")
+    tags = [version.tags for version in sorted(versions, key=lambda one: int(one.version))]
+    assert ["2 steps 2-Wasserstein distance" in each for each in tags] == [True, False]
+    named = client.get_model_version_by_alias("one", "small-independent-seed0")
+    assert named.tags == tags[1]
+    for stage in ("sample", "score"):
+        assert cli.main([stage, str(RUNS[1])]) == 0
+    send()
+    mean = statistics.mean(number(run) for run in RUNS)
+    assert of(project, "independent (small)").data.metrics[SCORE] == pytest.approx(mean)
+
+
+def change(section, key, value):
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["experiments"]["small"][section][key] = value
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
 
 
 def test_runs_that_are_not_here_are_no_problem(project, capfd):

@@ -11,7 +11,9 @@ from typing import Any
 
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
+from vct.lab.files.whole import hashes
 from vct.lab.records import ProtocolRecord, RunRecord, Scores, StartedRecord, read
+from vct.lab.runs.provenance import SCORED, SCORES
 from vct.lab.tracking import names
 
 Row = dict[str, float]
@@ -132,6 +134,20 @@ class RunFiles:
         """What the scores were measured with, None before scoring."""
         path = self.results / "protocol.json"
         return read(ProtocolRecord, path) if path.exists() else None
+
+    @property
+    def samples_sha256(self) -> str | None:
+        """Hash of the samples that were scored, None where it is not known."""
+        files = self.protocol.files if self.protocol else None
+        return (files or {}).get("samples.npz")
+
+    @cached_property
+    def are_scored(self) -> bool:
+        """Whether what was scored, as far as is known, is the training and the samples that are
+        here: after another training, scores and pictures of the one before lie there."""
+        known = self.protocol.files if self.protocol else None
+        there = [name for name in (*SCORED, *SCORES) if (self.results / name).exists()]
+        return known is None or hashes(self.results, there).items() <= known.items()
 
     def trajectory(self) -> dict[str, dict[int, float]]:
         """Scores of the snapshots along training, by metric and step."""

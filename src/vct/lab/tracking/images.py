@@ -23,19 +23,20 @@ PIXELS = 480
 """Of a grid, about."""
 
 
-def send(client: Any, run: str, files: RunFiles, last: int) -> None:
+def send(client: Any, run: str, files: RunFiles, last: int, anew: bool = False) -> None:
     """Log the samples of each snapshot, and the final ones of every number of steps, once.
 
     Args:
         run: id of the MLflow run.
         last: step at which training ended.
+        anew: also those that are there, since samples were drawn again: MLflow shows the later.
     """
     if not (files.results / "samples.npz").exists():
         return
     known = {_name(each.path) for each in client.list_artifacts(run, "images")}
     arrays, _ = samples.read(files.here)
     for (key, step), array in _pictured(arrays, last).items():
-        if (_stored(key), step) not in known:
+        if anew or (_stored(key), step) not in known:
             client.log_image(run, _picture(array, key), key=key, step=step, synchronous=True)
 
 

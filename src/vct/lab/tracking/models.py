@@ -9,6 +9,7 @@ from typing import Any
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.tracking.files import RunFiles
+from vct.lab.tracking.names import SAMPLES
 from vct.lab.tracking.store import load
 
 NAME = "model"
@@ -24,7 +25,7 @@ def ensure(client: Any, run: str, experiment: str, files: RunFiles) -> str | Non
     Raises:
         UserError: if the weights are damaged, or what builds the model is not here.
     """
-    found = _logged(client, run, experiment)
+    found = _logged(client, run, experiment, files)
     if found is not None and found.status == "READY":
         return str(found.model_id)
     if not all((files.results / name).exists() for name in NEEDED) or _restores(files):
@@ -34,7 +35,9 @@ def ensure(client: Any, run: str, experiment: str, files: RunFiles) -> str | Non
         data.mkdir()
         _export(files, data)
         # One that is there was given up half-way.
-        model = found or client.create_logged_model(experiment, NAME, source_run_id=run)
+        model = found or client.create_logged_model(
+            experiment, NAME, source_run_id=run, tags=_of(files)
+        )
         _upload(client, run, model, data)
     return str(model.model_id)
 
@@ -52,9 +55,16 @@ def _restores(files: RunFiles) -> bool:
     return any(part.from_data for part in parts)
 
 
-def _logged(client: Any, run: str, experiment: str) -> Any | None:
-    models = client.search_logged_models([experiment], f"source_run_id = '{run}'", max_results=1)
-    return models[0] if models else None
+def _of(files: RunFiles) -> dict[str, str]:
+    """The tag that says of which samples the scores of a model are."""
+    return {SAMPLES: files.samples_sha256} if files.samples_sha256 else {}
+
+
+def _logged(client: Any, run: str, experiment: str, files: RunFiles) -> Any | None:
+    """The model that draws the samples that were scored: another average is another model."""
+    models = client.search_logged_models([experiment], f"source_run_id = '{run}'")
+    mine = (model for model in models if model.tags.get(SAMPLES) == files.samples_sha256)
+    return next(mine, None)
 
 
 def _export(files: RunFiles, folder: Path) -> None:
@@ -117,19 +127,23 @@ def alias(run: RunId) -> str:
     return f"{run.experiment}-{run.coupling}-seed{run.seed}"
 
 
-def register(client: Any, suite: str, run: RunId, mlflow_run: str, scores: dict[str, str]) -> None:
+def register(
+    client: Any, suite: str, files: RunFiles, mlflow_run: str, scores: dict[str, str]
+) -> None:
     """A version under the model `suite`, with its scores as tags; only where there is none.
 
     Args:
         scores: by name.
     """
-    experiment = client.get_run(mlflow_run).info.experiment_id
-    model = _logged(client, mlflow_run, experiment)
+    experiment, run = client.get_run(mlflow_run).info.experiment_id, files.run
+    model = _logged(client, mlflow_run, experiment, files)
     if model is None or model.status != "READY":
         return
     _ensure_registered(client, suite)
-    known = client.search_model_versions(f"name = '{suite}' and run_id = '{mlflow_run}'")
+    of_run = client.search_model_versions(f"name = '{suite}' and run_id = '{mlflow_run}'")
+    known = [each for each in of_run if each.tags.get(SAMPLES) == files.samples_sha256]
     tags = {"experiment": run.experiment, "coupling": run.coupling, "seed": str(run.seed), **scores}
+    tags |= _of(files)
     if known:
         version = known[0]
         for key, value in tags.items() - dict(version.tags).items():

@@ -22,6 +22,9 @@ SPREAD = "variation over seeds sd"
 WHOLE = "whole run"
 """Sections of metrics: MLflow shows those whose name begins alike together."""
 
+SAMPLES, PROTOCOL = "vct.samples_sha256", "vct.protocol_sha256"
+"""Tags of a scored run: what was scored, and what its scores may be compared with."""
+
 KEY_LENGTH = 250
 VALUE_LENGTH = 6000
 """MLflow's limits."""
@@ -81,6 +84,18 @@ def description(config: RunRecord) -> dict[str, str]:
     train = config.settings.get("train", {})
     words = {key: _word(train[key]) for key in ("objective", "kernel", "dataset") if key in train}
     return {"coupling": config.id.coupling, **words}
+
+
+def of_scores(protocol: ProtocolRecord | None) -> dict[str, str]:
+    """Tags that say of which samples, by which protocol, all scores of a run are."""
+    if protocol is None:
+        return {}
+    content = protocol.content()
+    found = {SAMPLES: (content.pop("files", None) or {}).get("samples.npz")}
+    text = json.dumps(content, sort_keys=True).encode()
+    return {key: value for key, value in found.items() if value} | {
+        PROTOCOL: hashlib.sha256(text).hexdigest()
+    }
 
 
 def origin(root: Path, since: int) -> dict[str, str]:

@@ -139,21 +139,28 @@ def _end(run: Any) -> int:
 def _means(runs: list[Any]) -> dict[tuple[str, int], float]:
     """Mean and sample standard deviation of each score, by name and step.
 
-    A mean is NaN if any score is not finite: leaving that seed out would flatter the coupling.
+    A mean is NaN if any score is not finite: leaving that seed out would flatter the coupling; also
+    if the runs were scored by several protocols.
     """
     found: dict[str, list[Any]] = {}
+    scored = [run for run in runs if any(map(_is_score, run.data.metrics))]
+    alike = len({run.data.tags.get(names.PROTOCOL) for run in scored}) == 1
     for run in runs:
         for metric in run.data._metric_objs:
-            if metric.key.startswith(f"{names.SCORES}/"):
+            if _is_score(metric.key):
                 found.setdefault(metric.key, []).append(metric)
     means = {}
     for key, metrics in found.items():
         values, step = [each.value for each in metrics], metrics[0].step
-        means[key, step] = statistics.fmean(values)
-        if len(values) > 1 and all(map(math.isfinite, values)):
+        means[key, step] = statistics.fmean(values) if alike else math.nan
+        if alike and len(values) > 1 and all(map(math.isfinite, values)):
             spread = key.replace(names.SCORES, names.SPREAD, 1)
             means[spread, step] = statistics.stdev(values)
     return means
+
+
+def _is_score(key: str) -> bool:
+    return key.startswith(f"{names.SCORES}/")
 
 
 def latest(client: Any, run: str, key: str) -> dict[int, Any]:

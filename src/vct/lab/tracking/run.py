@@ -1,6 +1,7 @@
 """One training of ours as one run of MLflow: entered again or created, and brought up to date."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -142,9 +143,14 @@ class MlflowRun:
     def send_results(self) -> None:
         """Send all that is in `results/` of a finished run: scores, pictures and the model too.
 
+        Of a run that was trained or sampled again since, only what training says.
+
         Raises:
             UserError: if the model cannot be read; all else was sent.
         """
+        if not self.files.are_scored:
+            self.send_end()
+            return
         for name in ARTIFACTS:
             self._log(name)
         problem, model = None, None
@@ -154,11 +160,31 @@ class MlflowRun:
             problem = error
         scores = names.scores(self.files.scores(), self.files.protocol)
         self._send_scores(scores, model)
-        self._send_trajectory()
-        images.send(self.client, self.id, self.files, self._last_step)
+        along = self._along()
+        self._send(along)
+        self._void({*scores, *along})
+        self._send_pictures()
         self.send_end()
         if problem:
             raise problem
+
+    def _send_pictures(self) -> None:
+        """Send pictures of the samples that are not there, and say of which samples all is."""
+        known = self.client.get_run(self.id).data.tags
+        tags = names.of_scores(self.files.protocol)
+        anew = known.get(names.SAMPLES) != tags.get(names.SAMPLES)
+        images.send(self.client, self.id, self.files, self._last_step, anew)
+        for key, value in tags.items() - known.items():  # last: without it, all are sent again
+            self.client.set_tag(self.id, key, value)
+
+    def _void(self, names_: Collection[str]) -> None:
+        """Set scores to NaN that are there and are none any more: MLflow keeps every name."""
+        found = self.client.get_run(self.id).data.metrics
+        sections = (f"{names.SCORES}/", f"{names.ALONG}/")
+        for key in found.keys() - set(names_):
+            if key.startswith(sections):
+                steps = latest(self.client, self.id, key)
+                self._send({key: dict.fromkeys(steps, math.nan)})
 
     def _log(self, name: str) -> None:
         if (path := self.files.results / name).exists():
@@ -179,12 +205,12 @@ class MlflowRun:
         numbers = {key: {0: number(value)} for key, value in scores.items()}
         self._send(numbers, model, anew)
 
-    def _send_trajectory(self) -> None:
-        """Send the scores of snapshots, at their steps, that are not there with the same value."""
+    def _along(self) -> dict[str, dict[int, float]]:
+        """The scores of snapshots, by name and step."""
         samples = names.fewest(self.files.scores())
         along = self.files.trajectory().items()
         name = partial(names.score_name, names.ALONG, samples=samples, protocol=self.files.protocol)
-        self._send({name(metric): values for metric, values in along})
+        return {name(metric): values for metric, values in along}
 
     def _send(
         self,

@@ -88,9 +88,9 @@ def send(store: Store, suite: SuiteFiles) -> None:
     client = store.connect()
     known = {run: client.get_run(found) for run, found in sent.items()}
     for run, found in known.items():
-        if found.info.status == "FINISHED":
-            scores = _scores(RunFiles(suite.root, run))
-            models.register(client, suite.name, run, found.info.run_id, scores)
+        files = RunFiles(suite.root, run)
+        if found.info.status == "FINISHED" and files.are_scored:
+            models.register(client, suite.name, files, found.info.run_id, _scores(files))
     if suite.artifacts:
         _send_run(client, store, suite, list(known.values()))
 
