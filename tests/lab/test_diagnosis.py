@@ -14,9 +14,11 @@ import yaml
 from support import KERNELS, MLP, params
 
 from vct import rng
+from vct.diagnostics.ambiguity import ambiguity_bound
 from vct.lab import cli, diagnosis, records
 from vct.lab.diagnosis.coupling import once
 from vct.lab.diagnosis.network import _oracle, _repeated
+from vct.lab.diagnosis.subject import Subject
 from vct.lab.records import DiagnosticsRecord, Modes
 from vct.lab.report import diagnostics
 
@@ -255,6 +257,59 @@ def test_settings_that_cannot_be_are_refused(tmp_path, monkeypatch, capsys, chan
     Path("params.yaml").write_text(yaml.safe_dump(content))
     assert cli.main(["check"]) == 2
     assert word in capsys.readouterr().err
+
+
+def test_minibatches_of_gradients_are_independent(made, monkeypatch):
+    """Those of one pool may share noise, and those of one epoch share no data."""
+    from vct.lab.training.step import BatchLoss
+
+    seen = []
+    whole = BatchLoss.backward
+
+    def noted(loss, step, batch):
+        seen.append((loss.seed, step, loss._noise(step, batch.x), batch.indices))
+        return whole(loss, step, batch)
+
+    monkeypatch.setattr(BatchLoss, "backward", noted)
+    assert cli.main(["diagnose", "small/repeated/seed0"]) == 0
+    seeds, steps, noises, indices = zip(*seen[:8], strict=True)  # of the run's own weights
+    assert len(set(seeds)) == 8 and set(steps) == {0}
+    assert len(torch.cat(noises).unique(dim=0)) == sum(map(len, noises))
+    assert len(torch.cat(indices).unique()) < sum(map(len, indices))  # 64 points, 8 batches
+
+
+def subject_of(monkeypatch, pools):
+    monkeypatch.setattr(Subject, "_pools", lambda self: iter(pools))
+    return Subject(*[None] * 7, torch.device("cpu"), 0, None)
+
+
+def test_pairs_are_distinct_in_data_and_in_noise(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    x, z = torch.randn(2, 40, 2, 1, 1, generator=generator)
+    plain = subject_of(monkeypatch, [(x[:20], z[:20]), (x[20:], z[20:])])
+    assert all(map(torch.equal, plain.distinct_pairs(30), (x[:30], z[:30])))
+    again = torch.arange(40) % 10
+    pools = [(x, z[again]), (x[again], z), (x, z)]
+    found_x, found_z = subject_of(monkeypatch, pools).distinct_pairs(30)
+    for part in (found_x, found_z):
+        assert len(part.unique(dim=0)) == len(part) == 30
+    # The first ten, then those that are new in both.
+    assert torch.equal(found_x[:10], x[:10]) and torch.equal(found_x[10:], x[10:30])
+    assert torch.equal(found_z[10:], z[10:30])
+    # Some couplings have no more.
+    few = [(x[:10], z[:10])] * 100
+    assert len(subject_of(monkeypatch, few).distinct_pairs(30)[0]) == 10
+
+
+def test_noise_that_is_used_again_tells_nothing_of_its_data(monkeypatch):
+    """Two data points of one noise would predict each other exactly."""
+    generator = torch.Generator().manual_seed(0)
+    x = 0.5 * torch.randn(1600, 16, 1, 1, generator=generator)
+    z = torch.randn(400, 16, 1, 1, generator=generator).repeat(4, 1, 1, 1)
+    plain, *_ = ambiguity_bound(x, z, KERNELS["ve"], [80.0])
+    pairs = subject_of(monkeypatch, [(x, z)]).distinct_pairs(400)
+    distinct, *_ = ambiguity_bound(*pairs, KERNELS["ve"], [80.0])
+    assert plain.value < 0.01 and distinct.value == pytest.approx(0.25, rel=0.1)
 
 
 def test_noise_that_is_there_again_counts_once():

@@ -152,9 +152,6 @@ class Coupling(nn.Module, ABC):
     "batch": a plan over more pairs, of which each step takes its own. A loop of one's own gives
     `pair` all of them together (examples/06_pools.py); given one batch, it pairs that."""
 
-    uses: int = 1
-    """How often a pool gives each of its noises: so many times fewer are distinct."""
-
     plans_ahead: bool = False
     """Whether `couple` depends on x, eps and labels alone, and takes its time: where the scope is
     "batch", a training then pairs its next batches in a thread while it works on this one. It is of

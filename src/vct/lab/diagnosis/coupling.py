@@ -21,8 +21,9 @@ def coupling(subject: Subject, fitted: GaussianPrior | None) -> Findings:
     """Transport cost, ambiguity along t and straightness of the paths, moments of the noise, and
     tests of it against N(0, I) and the fitted prior."""
     found = Findings()
-    # A data point that is there twice would tell of itself.
-    x, z = subject.pairs(min(subject.settings.pairs, len(subject.data.train.x)))
+    count = min(subject.settings.pairs, len(subject.data.train.x))
+    # A data point or a noise that is there twice would tell of itself, and costs no plan anything.
+    x, z = subject.distinct_pairs(count)
     found.numbers["transport_share"] = transport_cost(x[:COMPARED], z[:COMPARED]).share
     bound = ambiguity.ambiguity_bound(x, z, subject.kernel, subject.times())
     for point in bound:
@@ -36,7 +37,8 @@ def coupling(subject: Subject, fitted: GaussianPrior | None) -> Findings:
             found.point("ambiguity", point.t, point.value)
         found.numbers["straightness"] = straightness(exact)
     found.numbers["straightness_bound"] = straightness(bound)
-    found.add(_marginal(subject, once(z) if subject.model.coupling.uses > 1 else z, fitted))
+    _, noise = subject.pairs(count)  # of its own law, whatever x it is paired with
+    found.add(_marginal(subject, once(noise), fitted))
     return found
 
 

@@ -78,8 +78,8 @@ class _Late(Objective):
         kl_weight: float,
         draw: Draw,
     ) -> LossRecord:
-        # What an objective makes of the step is that of the last one; masks stay those of a batch.
-        last = replace(draw, seed=draw.seed + draw.step, step=self.steps - 1)
+        # What an objective makes of the step is that of the last one.
+        last = replace(draw, step=self.steps - 1)
         return self.whole.loss(f, pair, levels, labels, kl_weight, last)
 
 
@@ -98,25 +98,28 @@ def _levels(subject: Subject) -> Iterator[tuple[float, Levels]]:
 
 def _rows(subject: Subject, model: Model, objective: Objective, count: int) -> GradientRows:
     """Gradients of minibatches, all at the same weights, of a copy: EDM2 normalises its weights
-    whenever it is asked in training mode."""
-    rows, batches = GradientRows(), subject.batches()
-    model = deepcopy(model).train().requires_grad_(True)
-    # Pools of batches end where the training does, which may be shorter than the diagnosis.
-    train = subject.train.model_copy(update={"steps": max(subject.train.steps, count)})
-    loss = BatchLoss(
-        train,
-        subject.seed,
-        model,
-        subject.model,
-        objective,
-        subject.kernel,
-        current_group(),
-        subject.micro_batch,
-        subject.batches().at,
-    )
-    for step in counted(range(count), count, "batches of gradients"):
+    whenever it is asked in training mode.
+
+    Each is the first of a training of its own, so that they are independent: those of one epoch
+    share no data point, and those of one pool may share noise.
+    """
+    rows, model = GradientRows(), deepcopy(model).train().requires_grad_(True)
+    for index in counted(range(count), count, "batches of gradients"):
+        seed = rng.key(subject.seed, index, "minibatch")
+        batches = subject.batches(seed)
+        loss = BatchLoss(
+            subject.train,
+            seed,
+            model,
+            subject.model,
+            objective,
+            subject.kernel,
+            current_group(),
+            subject.micro_batch,
+            batches.at,
+        )
         model.zero_grad()
-        loss.backward(step, batches.at(step))
+        loss.backward(0, batches.at(0))
         parts = {"network": model.network, "encoder": model.coupling}
         rows.add(
             **{

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from vct.lab.errors import UserError
-from vct.lab.files.layout import RAW
+from vct.lab.files.layout import RAW, dataset_dir
 from vct.lab.files.whole import read_text
 from vct.lab.settings.params import Params
+from vct.lab.workflow import graph
 from vct.lab.workflow.dvc import dvc_file, text
 
 
@@ -23,11 +26,39 @@ def record(params: Params, suite: str) -> None:
         print(f"DVC knows nothing of it yet: vct dvc {suite}; vct record {suite}", file=sys.stderr)
     if Path(".dvc").is_dir() and file.is_file() and dvc and not _stale(params, suite, file):
         # Relinking would touch the files' times, and Snakemake would run them again.
-        command = [*dvc, "commit", "-f", "-q", "--no-relink", str(file)]
+        command = [*dvc, "commit", "-f", "-q", "--no-relink", *_made_of_what_is_there(params, file)]
         result = subprocess.run(command, capture_output=True, text=True, env=_environment())
         if result.returncode:
             reason = (result.stderr or result.stdout).strip().splitlines()[-1:]
             print(f"dvc.lock is not up to date: {' '.join(reason)}", file=sys.stderr)
+
+
+def _made_of_what_is_there(params: Params, file: Path) -> list[str]:
+    """The stages that DVC may take for up to date: all, but for data sets whose raw files have
+    changed since, further down in a folder than Snakemake sees."""
+    stages = yaml.safe_load(read_text(file))["stages"]
+    names = [name for name in params.datasets if f"data-{name}" in stages]
+    outdated = [name for name in names if _raw_is_newer(params, name)]
+    if not outdated:
+        return [str(file)]
+    for name in outdated:
+        print(
+            f"warning: the raw files of {name} have changed since its data were made, so all that "
+            f"was made of them is of the files before; make them again: snakemake --cores all -f "
+            f"{dataset_dir(name) / 'meta.json'}",
+            file=sys.stderr,
+        )
+    return [f"{file}:{stage}" for stage in stages if stage.removeprefix("data-") not in outdated]
+
+
+def _raw_is_newer(params: Params, name: str) -> bool:
+    """Whether a file or folder under those that a data set was made of has changed since."""
+    meta = dataset_dir(name) / "meta.json"
+    folders = [Path(path) for path in graph.raw_inputs(params, name) if Path(path).is_dir()]
+    inside = (path for folder in folders for path in (folder, *folder.rglob("*")))
+    return meta.exists() and any(
+        max(path.stat().st_mtime, path.stat().st_ctime) > meta.stat().st_mtime for path in inside
+    )
 
 
 def adopt(params: Params, suite: str) -> int:
