@@ -10,7 +10,7 @@ from support import pairing
 from torch.distributions import Normal
 
 from vct.couplings.minibatch_ot import MinibatchOT
-from vct.couplings.semidiscrete import Semidiscrete, drawn, potentials, spread
+from vct.couplings.semidiscrete import Semidiscrete, drawn, potentials, spread, unevenness
 from vct.couplings.sinkhorn import Sinkhorn, transport_plan
 
 SHAPE = (2, 3, 3)
@@ -51,6 +51,18 @@ def test_noise_is_kept_and_each_point_is_as_likely():
     hits = which(pair, x).bincount(minlength=len(x))
     # Poisson, and what is left of the potentials' error: a few percent of a cell.
     assert (hits / (count / len(x)) - 1).square().mean().sqrt() < 0.08
+
+
+def test_unevenness_is_that_of_a_count_without_its_chance():
+    x = data(count=40).flatten(1)
+    exact = potentials(x, 2000, 2048)
+    for off in (0.0, 0.3):
+        g = exact + off * torch.randn(40, generator=torch.Generator().manual_seed(3))
+        hits = (noise(200_000).flatten(1) @ x.T + g).argmax(dim=1)
+        counted = 40 * torch.bincount(hits, minlength=40) / len(hits)
+        true = float((counted - 1).square().mean() - 40 / len(hits)) ** 0.5
+        assert unevenness(x, g, 0.0, 2**15) == pytest.approx(true, abs=0.02)
+    assert unevenness(x, exact, 0.0, 2**15) < 0.05 < true
 
 
 def test_pairs_cost_less_than_those_of_batches():

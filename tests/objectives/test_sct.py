@@ -7,7 +7,7 @@ from support import KERNELS, randomise, tiny_network
 from test_edm import batch
 from torch import nn
 
-from vct.kernels import expand
+from vct.kernels import LinearInterpolation, expand
 from vct.networks.adm import ADM
 from vct.networks.edm2 import EDM2
 from vct.networks.mlp import MLP
@@ -145,6 +145,17 @@ def test_networks_have_a_derivative(name):
         ahead, behind = network(x + step * dx, c + step * dc), network(x - step * dx, c - step * dc)
     slope = (ahead - behind) / (2 * step)
     assert (change - slope).norm() <= 0.02 * slope.norm()
+
+
+def test_levels_of_a_bounded_kernel_have_the_angles_of_the_other_one():
+    """tan a is t/s(t) up to sigma_data, whatever the kernel; no sample lies at T, where g is 0."""
+    levels = [
+        SCT(SD, t_max=1.0, clip=clip).levels(0, 1, 5000, torch.Generator().manual_seed(0)).t
+        for clip in (False, True)
+    ]
+    assert levels[1].max() < 1 < levels[0].max()
+    ratio = levels[1] / LinearInterpolation(1.0).data_scale(levels[1])
+    torch.testing.assert_close(ratio, levels[0], rtol=1e-3, atol=0)
 
 
 def test_an_encoder_learns_from_it():

@@ -68,6 +68,12 @@ class Semidiscrete(Coupling):
     def accept(self, prepared: Mapping[str, Tensor]) -> None:
         self._cells.accept(prepared["potentials"])
 
+    def unevenness(self, device: torch.device, draws: int = 2**15) -> float:
+        """The deviation of N times the mass of a cell, which is 1 in an exact plan; of the class
+        where it is largest. So much more or less often is a data point trained on."""
+        cells = (self._cells.of(label, device) for label in range(self.classes))
+        return max(unevenness(x, g, scale, draws) for x, g, scale in cells if len(x))
+
     @torch.no_grad()
     def pair(self, x: Tensor, eps: Tensor, context: PairingContext) -> Pair:
         labels = context.labels
@@ -158,6 +164,22 @@ def drawn(gain: Tensor, scale: float, level: Tensor) -> Tensor:
     below = (gain / scale).softmax(dim=1).double().cumsum(dim=1)
     # Sums end beside 1 by rounding.
     return torch.searchsorted(below, (level.double() * below[:, -1])[:, None], right=True)[:, 0]
+
+
+@torch.no_grad()
+def unevenness(x: Tensor, g: Tensor, scale: float, draws: int) -> float:
+    """Deviation of N times the masses of the cells of x (N, D) with potentials g (N,).
+
+    How many of `draws` fresh noises meet in a cell tells it without the chance of their number.
+    """
+    generator = rng.generator(1, "semidiscrete", device=x.device)
+    hits = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    for some in torch.arange(draws).split(2048):
+        eps = torch.randn(len(some), x.shape[1], generator=generator, device=x.device)
+        level = torch.rand(len(some), generator=generator, device=x.device)
+        hits += torch.bincount(drawn(eps @ x.T + g, scale, level), minlength=len(x))
+    meetings = float((hits * (hits - 1)).sum()) / (draws * (draws - 1))
+    return max(len(x) * meetings - 1, 0.0) ** 0.5
 
 
 @torch.no_grad()

@@ -26,10 +26,12 @@ class SCT(Objective):
 
     Args:
         sigma_data: standard deviation of the data.
-        t_max: T; t is clipped there if `clip`, whether times beyond it have no meaning.
-        p_mean, p_std: mean and standard deviation of ln t.
+        t_max: T.
+        p_mean, p_std: mean and standard deviation of ln t, or with `clip` of ln t/(1 - t/T): the
+            ratio t/s(t) of the linear kernel, so that the angles are those of the paper.
         warm_up: steps; 0 begins with r = 1.
         c: added to the root mean square of g, by which it is divided.
+        clip: whether times beyond T have no meaning. At T itself g is 0, and would teach nothing.
     """
 
     train_t_min = None
@@ -51,7 +53,7 @@ class SCT(Objective):
         n = torch.randn(batch, generator=generator, device=generator.device)
         t = torch.exp(self.p_std * n + self.p_mean)
         if self.clip:
-            t = t.clamp(max=self.t_max)
+            t = t / (1 + t / self.t_max)
         return Levels(t, torch.zeros_like(t), torch.ones_like(t), 1.0, 0)
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """`vct prepare`: what trainings and diagnoses go by, and what they refuse."""
 
 import json
+import re
 import shutil
 import sys
 from copy import deepcopy
@@ -298,6 +299,14 @@ def test_a_training_goes_on_with_the_same_preparation_only(project, refused, mon
     monkeypatch.setattr(semidiscrete, "potentials", None)  # not again at each start
     assert cli.main(["train", RUN]) == 0
     assert model.read_bytes() == expected
+
+
+def test_preparing_says_how_even_the_cells_are(project, capsys):
+    assert cli.main(["prepare", RUN]) == 0
+    said = capsys.readouterr().err
+    assert re.search(rf"{RUN}: the masses of the cells deviate by \d+%; more `iterations`", said)
+    assert cli.main(["prepare", "small/taught/seed0"]) == 0
+    assert "cells" not in capsys.readouterr().err
 
 
 def test_what_was_trained_with_another_file_is_seen(project, refused, capsys):

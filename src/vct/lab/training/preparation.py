@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from vct.couplings import preparation
-from vct.couplings.base import Call, PreparingContext
+from vct.couplings.base import Call, Coupling, PreparingContext
+from vct.couplings.semidiscrete import Semidiscrete
 from vct.lab import build, versions
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
@@ -22,6 +23,7 @@ from vct.lab.files.whole import file_sha256
 from vct.lab.processes import precision
 from vct.lab.processes.group import Group, current_group
 from vct.lab.processes.progress import Progress
+from vct.lab.processes.streams import say
 from vct.lab.records import PreparedRecord, RunRecord
 from vct.lab.settings import registry
 from vct.lab.settings.couplings import CouplingSettings
@@ -38,6 +40,8 @@ TAKEN = {
     "t_max": {"t_max"},
 }
 """Keys of `train` that decide what is offered to a coupling, by the argument that takes it."""
+EVEN = 0.1
+"""Deviation of the masses of cells from which on it is said how to lower it."""
 WORDS = {
     "data_sha256": "data",
     "settings_sha256": "settings",
@@ -112,8 +116,18 @@ def _made(
                 f"{name}, which the coupling of {run} prepared, is not finite, so that nothing can "
                 "be trained with it; change its settings, or train its teacher again if it has one."
             )
+    if group.main:
+        _say_how_even(run, coupling, device)
     # Each of its own: safetensors refuses parts of one tensor.
     return {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
+
+
+def _say_how_even(run: RunId, coupling: Coupling, device: torch.device) -> None:
+    for part in coupling.modules():
+        if isinstance(part, Semidiscrete):
+            uneven = part.unevenness(device)
+            more = "; more `iterations` make them more even" if uneven > EVEN else ""
+            say(f"{run}: the masses of the cells deviate by {uneven:.0%}{more}.")
 
 
 def of_training(
