@@ -1,6 +1,7 @@
 """What DVC is told of Snakemake's work, and Snakemake of DVC's: the truth, or nothing."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,29 @@ def test_dvc_records_without_touching_a_file(project):
     loaded, called = project
     handshake.record(loaded, "cpu")
     assert called == [["dvc", "commit", "-f", "-q", "--no-relink", "dvc.yaml"]]
+
+
+def test_data_whose_raw_files_have_changed_since_are_not_recorded(project, monkeypatch, capsys):
+    """Snakemake does not see what is further down in a folder; DVC goes on to call it changed."""
+    loaded, called = project
+    raw, meta = Path("data/raw/zoo/a/1.png"), Path("data/points/meta.json")
+    for path in (raw, meta):
+        path.parent.mkdir(parents=True)
+    raw.touch()
+    time.sleep(0.02)  # a file system's clock has steps
+    meta.touch()
+    given = {"points": ["data/raw/zoo"]}
+    monkeypatch.setattr(graph, "raw_inputs", lambda params, name: given.get(name, []))
+    Path("dvc.yaml").write_text(dvc.text(loaded, "cpu"))
+    handshake.record(loaded, "cpu")
+    assert called.pop()[-1] == "dvc.yaml" and not capsys.readouterr().err
+    time.sleep(0.02)
+    raw.write_bytes(b"another")
+    handshake.record(loaded, "cpu")
+    stages = set(yaml.safe_load(Path("dvc.yaml").read_text())["stages"])
+    told = {target.removeprefix("dvc.yaml:") for target in called[0][5:]}
+    assert told == stages - {"data-points"}
+    assert "snakemake --cores all -f data/points/meta.json" in capsys.readouterr().err
 
 
 def test_stages_of_other_settings_are_neither_recorded_nor_adopted(project, capsys):
