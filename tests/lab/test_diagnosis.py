@@ -19,7 +19,7 @@ from vct.lab import cli, diagnosis, records
 from vct.lab.diagnosis.coupling import once
 from vct.lab.diagnosis.network import _oracle, _repeated
 from vct.lab.diagnosis.subject import Subject
-from vct.lab.records import DiagnosticsRecord, Modes
+from vct.lab.records import DiagnosticsRecord, ExtractorRecord, Modes, ProtocolRecord
 from vct.lab.report import diagnostics
 
 COUPLINGS = {
@@ -192,6 +192,18 @@ def test_a_kept_diagnosis_stays_as_long_as_it_is_of_the_run(made):
     finally:
         path.write_text(whole)
         shutil.rmtree(Path("results/all/runs"))
+
+
+def test_a_diagnosis_is_of_what_scored_the_samples(made):
+    record = records.read(DiagnosticsRecord, Path("results/small/ot/seed0/diagnostics.json"))
+    protocol = records.read(ProtocolRecord, Path("results/small/ot/seed0/protocol.json"))
+    assert record.is_of(protocol)
+    scaled = {"own.Metric": {"scale": "2"}}
+    assert not record.model_copy(update={"own_options": scaled}).is_of(protocol)
+    both = protocol.model_copy(update={"extras": scaled})
+    assert record.model_copy(update={"own_options": scaled}).is_of(both)
+    judge = ExtractorRecord(name="judge", kind="classifier", sha256="0" * 64, features=3)
+    assert not record.model_copy(update={"extractor": judge}).is_of(protocol)
 
 
 def test_of_nothing_nothing_is_written(tmp_path, monkeypatch, capsys):

@@ -50,8 +50,14 @@ rule extractor:
 
 rule statistics:
     input:
-        expand("data/{{dataset}}/{file}", file=layout.DATA_FILES),
-        expand("results/extractors/{{extractor}}/{file}", file=layout.EXTRACTOR_FILES),
+        lambda wildcards: graph.files(
+            *graph.statistics_inputs(
+                PARAMS,
+                layout.StatisticsId(
+                    wildcards.dataset, wildcards.extractor, wildcards.what
+                ),
+            )
+        ),
     output:
         "results/statistics/{dataset}/{extractor}/{what}.safetensors",
     log:

@@ -207,6 +207,7 @@ rule diagnose:
             "diagnostics"
         ),
         sample=lambda wildcards: config["experiments"][wildcards.experiment]["sample"],
+        score=lambda wildcards: config["experiments"][wildcards.experiment]["score"],
         version=versions.DIAGNOSTICS,
     message:
         "diagnose {wildcards.experiment}/{wildcards.coupling}/seed{wildcards.seed}"

@@ -28,6 +28,8 @@ Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 """Becomes a part of a path."""
 Number = int | float | None
 Count = Annotated[int, Field(ge=0, lt=2**53)]
+Options = dict[str, int | float | str]
+"""Of a user's class, or of what is computed beside a distance."""
 
 
 def _none(value: Any) -> bool:
@@ -341,14 +343,22 @@ class DiagnosticsRecord(Record):
     settings: dict[str, Any]
     data_sha256: str
     files: dict[str, str]
+    extractor: "ExtractorRecord | None" = optional()
+    own_options: dict[str, Options] | None = optional()
     version: int
     numbers: dict[str, Number]
     curves: dict[str, Curve]
 
     def is_of(self, protocol: "ProtocolRecord") -> bool:
-        """Whether the run that was diagnosed had the samples that a protocol is of."""
+        """Whether the run that was diagnosed had the samples that a protocol is of, and, as far as
+        is known, they were scored alike."""
         samples = self.files.get("samples.npz")
-        return samples is not None and samples == (protocol.files or {}).get("samples.npz")
+        if samples is None or samples != (protocol.files or {}).get("samples.npz"):
+            return False
+        if self.extractor is not None and self.extractor != protocol.extractor:
+            return False
+        scored = protocol.extras or {}
+        return all(scored.get(name) == own for name, own in (self.own_options or {}).items())
 
 
 class Label(Record):
@@ -379,6 +389,7 @@ class ExtractorRecord(Record):
     features: Count
     source: str | None = optional()
     source_sha256: str | None = optional()
+    options: Options | None = optional()
     own_code: dict[str, str] | None = optional()
 
 
@@ -412,7 +423,7 @@ class ProtocolRecord(Record):
     reference: ReferenceRecord
     metrics: list[str]
     labels: dict[str, Label] | None = optional()
-    extras: dict[str, dict[str, int | float | str]] | None = optional()
+    extras: dict[str, Options] | None = optional()
     version: int
     sampling_version: int
     files: dict[str, str] | None = optional()
@@ -431,7 +442,7 @@ class FloorRecord(Record):
     num_samples: Count
     extractor: ExtractorRecord | None = None
     reference: ReferenceRecord | None = optional()
-    extras: dict[str, dict[str, int | float | str]] | None = optional()
+    extras: dict[str, Options] | None = optional()
     version: int | None = optional()
 
 
@@ -514,6 +525,7 @@ class StatisticsRecord(Record):
 
     data_sha256: str
     extractor_sha256: str
+    options: Options | None = optional()
     own_code: dict[str, str] | None = optional()
     version: int
 

@@ -9,6 +9,7 @@ from support import params
 
 from vct.lab import cli
 from vct.lab.files.layout import StatisticsId
+from vct.lab.workflow import graph
 
 MODULE = '''
 import numpy as np
@@ -65,8 +66,8 @@ class Nameless(Metric):
 class Means(ExtractorKind):
     """Random projections of the training images' deviations from their mean."""
 
-    def __init__(self, features=4):
-        self.features = features
+    def __init__(self, features=4, gain=1.0):
+        self.features, self.gain = features, gain
 
     def make(self, weights, data):
         draw = torch.Generator().manual_seed(0)
@@ -78,6 +79,7 @@ class Means(ExtractorKind):
 
     def load(self, weights):
         tensors = load_sealed(weights, "means", "vct extractor")[1]
+        tensors["projection"] *= self.gain
         return Extractor(self.features, (1, 8, 8), lambda: Project(**tensors), on_cpu=True)
 
 
@@ -211,3 +213,45 @@ def test_an_own_extractor_comes_to_the_table(project, capsys):
     project({"extractors.judge": {**MEANS, "kind": "own_scores.Failing"}, f"{P}.score": score})
     assert "in make: ZeroDivisionError: no images" in refused("extractor judge", capsys)
     assert not Path("results/extractors/judge").exists()
+
+
+def test_an_own_extractor_is_another_with_other_options(project, capsys):
+    """Also where its weights do not depend on them: nothing of before is compared with it."""
+    score = {"metric": "fid", "extractor": "judge"}
+    project({"extractors.judge": MEANS, f"{P}.score": score})
+    place = PLACES[0]
+    run("data images", "extractor judge", f"statistics {place}", "floor pictures")
+    run(f"train {RUN}", f"sample {RUN}", f"score {RUN}", "table own")
+    before = read(f"{RUN}/metrics.json")["steps1"]["fid_judge"]
+    options = {"features": 3, "gain": 2.0}
+    project({"extractors.judge": {**MEANS, "options": options}, f"{P}.score": score})
+    run("extractor judge", "dvc own")
+    assert "scored by another extractor" in refused("table own", capsys)
+    assert f"make it again: vct statistics {place}" in refused(f"score {RUN}", capsys)
+    run(f"statistics {place}", f"score {RUN}")
+    assert "extractor differs from that of the runs" in refused("table own", capsys)
+    run("floor pictures", "table own")
+    assert read(f"{RUN}/metrics.json")["steps1"]["fid_judge"] == pytest.approx(4 * before)
+
+
+def test_dvc_is_told_of_options_and_code_of_an_own_extractor(project, monkeypatch):
+    """Its weights may be the same with others."""
+    project({"extractors.judge": MEANS, f"{P}.score": {"metric": "fid", "extractor": "judge"}})
+    monkeypatch.setattr(
+        graph, "own_files", lambda part: ["mine.py"] if "own_scores.Means" in str(part) else []
+    )
+    run("dvc own")
+    stages = yaml.safe_load(Path("dvc/own/dvc.yaml").read_text())["stages"]
+    for stage in ("moments-images-in-judge", "floor-pictures", "score-pictures"):
+        assert "extractors.judge" in stages[stage]["params"] and "mine.py" in stages[stage]["deps"]
+
+
+def test_held_out_data_are_scored_with_the_options_of_the_scores(project, capsys):
+    score = {"metric": "own_scores.Shift", "options": {"order": 1}}
+    project({f"{P}.score": score})
+    run("data images", f"train {RUN}", f"sample {RUN}", f"score {RUN}", "floor pictures")
+    project({f"{P}.score": {**score, "options": {"order": 2}}})
+    run(f"score {RUN}")
+    for stage in ("table own", "figures own/pictures"):
+        assert "make it again: vct floor pictures" in refused(stage, capsys)
+    run("floor pictures", "table own", "figures own/pictures")

@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from vct.lab import records
 from vct.lab.data import dataset
 from vct.lab.errors import UserError, quoted
-from vct.lab.files.layout import floor_file, suite_dir
-from vct.lab.records import FloorRecord
-from vct.lab.report.collect import ExperimentRows, couplings
+from vct.lab.files.layout import suite_dir
+from vct.lab.report.collect import ExperimentRows, couplings, held_out
 from vct.lab.report.couplings_figure import CouplingPanel, Modes, Paths, couplings_figure
 from vct.lab.report.curves import curves_figure, read_histories
 from vct.lab.report.grids import MOST, GridPanel, sample_grids
@@ -29,7 +27,7 @@ def figures(params: Params, name: str) -> None:
     rows = ExperimentRows.of(experiment_name, experiment)
     check_all(params, rows.runs())
     data, histories = dataset.load(rows.dataset), read_histories(rows)
-    floor = records.read(FloorRecord, floor_file(experiment_name)).scores.get(histories.metric)
+    floor = held_out(rows).scores.get(histories.metric)
     clouds, grids = [], []
     for run in rows.runs():
         if run.seed == rows.seeds[0]:

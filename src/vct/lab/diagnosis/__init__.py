@@ -25,6 +25,7 @@ from vct.lab.runs import provenance, samples, weights
 from vct.lab.sampling import priors
 from vct.lab.sampling.drawing import Drawing, bounds
 from vct.lab.settings.diagnostics import DiagnosticsSettings
+from vct.lab.settings.own_options import own_options
 from vct.lab.settings.params import Params
 from vct.lab.training import preparation
 
@@ -89,6 +90,8 @@ def write(params: Params, run: RunId) -> None:
         settings=settings.model_dump(mode="json", exclude={"seeds"}),
         data_sha256=data.sha256,
         files=files | hashes(run.directory, ["samples.npz"]) | more,
+        extractor=metric.extractor,
+        own_options=own_options(experiment) or None,
         version=versions.DIAGNOSTICS,
         numbers=found.finite(),
         curves=found.curves(),

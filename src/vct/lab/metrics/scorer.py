@@ -14,6 +14,7 @@ from vct.lab.processes.launch import is_helper
 from vct.lab.records import ExtractorRecord
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.own_code import own_code
+from vct.lab.settings.own_options import of_extractor
 from vct.lab.settings.params import Params
 
 if TYPE_CHECKING:  # Scores of points do without torch, whose import takes longer than they do.
@@ -97,6 +98,7 @@ def load_features(params: Params, name: str) -> "tuple[Features, ExtractorRecord
         features=extractor.features,
         source=source,
         source_sha256=source_sha256,
+        options=of_extractor(settings),
         own_code=own_code(settings).get("own_code"),
     )
     device = torch.device("cpu") if extractor.on_cpu else build.device(params.runtime)

@@ -55,7 +55,7 @@ def read(place: StatisticsId, data: Dataset, extractor: ExtractorRecord) -> dict
     """The tensors that `write` wrote.
 
     Raises:
-        UserError: if the file is missing or damaged, or of other data, weights or code.
+        UserError: if the file is missing or damaged, or of other data, weights, options or code.
     """
     command = f"vct statistics {place}"
     facts, tensors = load_sealed(place.file, "statistics", command)
@@ -72,6 +72,7 @@ def _record(data: Dataset, extractor: ExtractorRecord) -> StatisticsRecord:
     return StatisticsRecord(
         data_sha256=data.sha256,
         extractor_sha256=extractor.sha256,
+        options=extractor.options,
         own_code=extractor.own_code,
         version=versions.SCORING,
     )

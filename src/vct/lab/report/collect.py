@@ -19,6 +19,7 @@ from vct.lab.runs import kept, samples
 from vct.lab.runs.provenance import checked_scores
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.objectives import Trained
+from vct.lab.settings.own_options import own_part
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import training_version
 
@@ -231,6 +232,16 @@ def _refuse_others(first: _Run, this: _Run, file: str, facts: Any) -> None:
             )
 
 
+def held_out(rows: ExperimentRows) -> FloorRecord:
+    """The scores of held-out data that belong to the first of the runs.
+
+    Raises:
+        UserError: if a file is missing or damaged, or they do not belong to it.
+    """
+    protocol = records.read(ProtocolRecord, rows.runs()[0].directory / "protocol.json")
+    return _read_floor(rows.experiment, rows.floor, protocol)
+
+
 def _read_floor(experiment: str, place: Path | None, protocol: ProtocolRecord) -> FloorRecord:
     path = place or floor_file(experiment)
     floor = records.read(FloorRecord, path)
@@ -240,6 +251,11 @@ def _read_floor(experiment: str, place: Path | None, protocol: ProtocolRecord) -
                 f"{path}: {key} differs from that of the runs of {experiment}, so the floor does "
                 "not belong to these scores; make both again."
             )
+    if own_part(floor.extras) != own_part(protocol.extras):
+        raise UserError(
+            f"{path} was made with other options of your classes than the scores of {experiment}; "
+            f"make it again: vct floor {experiment}"
+        )
     return floor
 
 

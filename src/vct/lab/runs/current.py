@@ -16,7 +16,7 @@ from vct.lab.runs import samples
 from vct.lab.runs.provenance import check_samples, checked_run, other_code, read_run
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.own_code import own_code
-from vct.lab.settings.own_options import own_options
+from vct.lab.settings.own_options import of_extractor, own_options
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings
 
@@ -126,7 +126,8 @@ def _same_judge(params: Params, run: RunId, protocol: ProtocolRecord) -> bool:
         return (judge and judge.name) == name
     settings = params.extractor(name)
     code = own_code(settings).get("own_code")
-    if (judge.name, judge.kind, judge.own_code) != (name, settings.member, code):
+    wanted = name, settings.member, code, of_extractor(settings)
+    if (judge.name, judge.kind, judge.own_code, judge.options) != wanted:
         return False
     folder = run.root / extractor_dir(name).relative_to("results")
     if (folder / KEPT_EXTRACTOR).is_file():

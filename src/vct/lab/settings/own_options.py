@@ -1,10 +1,13 @@
 """What a protocol says of a user's classes, known before anything is scored."""
 
+from collections.abc import Mapping
+
 from vct.lab.settings.base import FamilySettings
 from vct.lab.settings.experiment import ExperimentSettings
+from vct.lab.settings.extractors import ExtractorSettings
 from vct.lab.settings.own_code import own_code
 
-Options = dict[str, int | float | str]
+Options = dict[str, int | float | str]  # as in the records
 
 
 def own_options(experiment: ExperimentSettings) -> dict[str, Options]:
@@ -17,6 +20,16 @@ def own_options(experiment: ExperimentSettings) -> dict[str, Options]:
         (code,) = own_code(score)["own_code"].values()
         found[score.member] = {**_words(score), "code": code[:8]}
     return found
+
+
+def of_extractor(settings: ExtractorSettings) -> Options | None:
+    """Options of a user's extractor, which its features may depend on and its weights need not."""
+    return (settings.is_own and _words(settings)) or None
+
+
+def own_part(extras: Mapping[str, Options] | None) -> dict[str, Options]:
+    """Those of the extras of a protocol that are of a user's classes, called by dotted paths."""
+    return {name: options for name, options in (extras or {}).items() if "." in name}
 
 
 def _words(own: FamilySettings) -> Options:

@@ -66,7 +66,8 @@ def text(params: Params, suite: str) -> str:
     made = [file for name in experiments for file in _made(params, name)]
     stages["table"] = _of_suite(params, suite, "table", TABLE_FILES, made)
     if graph.diagnosed(params, suite):
-        stages["explain"] = _of_suite(params, suite, "explain", EXPLANATION_FILES, made)
+        keys = [f"experiments.{name}.diagnostics" for name in graph.diagnosed(params, suite)]
+        stages["explain"] = _of_suite(params, suite, "explain", EXPLANATION_FILES, made, *keys)
     # The page holds times, which no two trainings share, so that dvc.lock may hold no hash of it. A
     # stage without outputs would not run in a clone; so another one makes it on the way.
     last = _of_suite(params, suite, "report", (), [*_told(stages), *made])
@@ -114,8 +115,8 @@ def _shared(params: Params, experiment: str) -> Stages:
     for place in graph.statistics(params, experiment):
         stages[f"{place.what}-{place.dataset}-in-{place.extractor}"] = {
             "cmd": f"vct statistics {place}",
-            "deps": graph.statistics_inputs(place),
-            **_decided_by(version="SCORING"),
+            "deps": graph.statistics_inputs(params, place),
+            **_decided_by(*graph.own_extractor(params, place.extractor), version="SCORING"),
             "outs": [str(place.file)],
         }
     if checkpoint := pretrained_name(train.initial_weights or ""):
@@ -174,11 +175,12 @@ def _experiment(params: Params, name: str) -> Stages:
 
     trained = (f"{here}.train", f"{here}.couplings.${{item.coupling}}")
     dropping = ["TRAINING_WITH_DROPOUT"] if graph.drops(params, name) else []
-    scored = (f"{here}.score", f"{here}.sample")
+    judge = graph.own_extractor(params, params.experiment(name).score.extractor)
+    scored = (f"{here}.score", f"{here}.sample", *judge)
     metrics, *others = SCORE_FILES
     prepared = of_runs("prepare", [PREPARED_FILE], *trained, version="PREPARATION")
     prior = of_runs("prior", [PRIOR_FILE], f"{here}.sample", version="SAMPLING")
-    looked_at = (f"{here}.diagnostics", f"{here}.sample")
+    looked_at = (f"{here}.diagnostics", *scored)
     diagnosed = of_runs("diagnose", [DIAGNOSTICS_FILE], *looked_at, version="DIAGNOSTICS")
     diagnosed["matrix"] = diagnosed["matrix"] | {"seed": f"${{{here}.diagnostics.seeds}}"}
     return {
@@ -231,7 +233,7 @@ def _figures(params: Params, suite: str, name: str) -> dict[str, Any]:
 
 
 def _of_suite(
-    params: Params, suite: str, command: str, outs: Sequence[str], made: list[str]
+    params: Params, suite: str, command: str, outs: Sequence[str], made: list[str], *keys: str
 ) -> dict[str, Any]:
     return {
         "cmd": f"vct {command} {suite}",
@@ -239,6 +241,7 @@ def _of_suite(
         **_decided_by(
             *(row for name in params.suite(suite) for row in _rows(name)),
             f"suites.{suite}",
+            *keys,
             version="REPORTING",
         ),
         "outs": [{f"results/{suite}/{file}": {"cache": False}} for file in outs],

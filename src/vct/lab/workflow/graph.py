@@ -128,9 +128,16 @@ def statistics(params: Params, experiment: str) -> list[StatisticsId]:
     return [StatisticsId(train.dataset, str(score.extractor), what) for what in score.statistics]
 
 
-def statistics_inputs(place: StatisticsId) -> list[str]:
+def statistics_inputs(params: Params, place: StatisticsId) -> list[str]:
     """What computing statistics reads."""
-    return [str(dataset_dir(place.dataset)), str(extractor_dir(place.extractor))]
+    own = own_files(params.extractors[place.extractor])
+    return [str(dataset_dir(place.dataset)), str(extractor_dir(place.extractor)), *own]
+
+
+def own_extractor(params: Params, name: str | None) -> list[str]:
+    """Key of params.yaml with the options of a user's extractor, on which its features may depend
+    where its weights do not."""
+    return [f"extractors.{name}"] if name and params.extractors[name].is_own else []
 
 
 def inputs(params: Params, experiment: str, coupling: str | None = None) -> dict[str, list[str]]:
@@ -157,7 +164,8 @@ def inputs(params: Params, experiment: str, coupling: str | None = None) -> dict
     to_score = ("config.json", "samples.npz", "preview.png")
     judge = [str(place.file) for place in statistics(params, experiment)]
     if one.score.extractor is not None:
-        judge = [str(extractor_dir(one.score.extractor)), *judge]
+        own = own_files(params.extractors[one.score.extractor])
+        judge = [str(extractor_dir(one.score.extractor)), *own, *judge]
     weights = [f"{{run}}/{file}" for file in (*to_sample, *priors)]
     trained = own_files([one.train, *(one.couplings[name] for name in names)])
     judge += own_files(one.score)
