@@ -5,6 +5,7 @@ import torch
 from reused import POINTS
 
 import vct
+from vct.lab.errors import UserError
 from vct.lab.reuse import export
 
 hub = pytest.importorskip("vct.lab.reuse.hub")
@@ -25,6 +26,16 @@ def test_from_pretrained_and_back_are_the_same_model(here, tmp_path):
     assert (tmp_path / "new/notes.txt").read_text() == "mine"
     card = (tmp_path / "new/README.md").read_text()
     assert card == (tmp_path / "m/README.md").read_text()
+
+
+def test_weights_that_were_changed_are_not_saved_as_those_that_were_scored(here, tmp_path):
+    export.write(f"results/{POINTS}", tmp_path / "m")
+    model = hub.HubModel.from_pretrained(str(tmp_path / "m"))
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    with pytest.raises(UserError, match="not those that it was loaded with"):
+        model.save_pretrained(tmp_path / "tuned")
+    assert not list((tmp_path / "tuned").iterdir())
 
 
 def test_a_name_that_is_no_folder_is_asked_of_the_hub(monkeypatch, here, tmp_path):

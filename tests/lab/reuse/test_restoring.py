@@ -21,6 +21,7 @@ from vct.lab.diagnosis.scores import scores
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId
 from vct.lab.reuse import export
+from vct.lab.reuse import inputs as inputs_of
 from vct.lab.sampling import priors
 from vct.lab.sampling.drawing import to_uint8
 from vct.lab.settings import reading
@@ -276,3 +277,15 @@ def test_a_class_without_held_out_images_is_one_sentence(here):
 
 def test_mlflow_gets_no_model_that_it_could_not_ask(here):
     assert models._restores(RunFiles(Path(), RunId.parse(RUN)))
+
+
+@pytest.mark.parametrize(("background", "value"), [("white", 255), ("black", 0), (None, None)])
+def test_transparent_pixels_of_inputs_are_put_on_the_colour_of_the_data(
+    tmp_path, background, value
+):
+    Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(tmp_path / "a.png")
+    if background is None:
+        with pytest.raises(UserError, match=r"it has transparent pixels; remove"):
+            inputs_of.read(tmp_path, 3, None)
+    else:
+        assert bool((inputs_of.read(tmp_path, 3, background) == value).all())

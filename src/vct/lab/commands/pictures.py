@@ -32,7 +32,8 @@ def pictures(
         raise UserError(f"{name} restores images; name a folder of them with --inputs.")
     if inputs is not None and not model.restores:
         raise UserError(f"{name} makes images of noise alone; leave --inputs out.")
-    known = None if inputs is None else images.read(inputs, model.shape[0])
+    ground = model.description.record.data.source.get("background")
+    known = None if inputs is None else images.read(inputs, model.shape[0], ground)
     num = num or (MANY if known is None else len(known))
     x = model.sample(num, steps=steps, labels=labels, seed=seed, prior=prior, inputs=known)
     files.write(model, x, out, grid)

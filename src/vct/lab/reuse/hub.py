@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 
 from vct.lab.errors import UserError
@@ -51,7 +52,8 @@ class HubModel(
         """Write the files of an export into a folder, which may hold others.
 
         Raises:
-            UserError: if it is the folder of a run, whose record would be lost.
+            UserError: if it is the folder of a run, whose record would be lost; if the weights were
+                changed since the model was loaded.
         """
         config = Path(save_directory) / CONFIG
         if config.exists() and not isinstance(read(ModelRecord, config).root, ExportRecord):
@@ -62,4 +64,10 @@ class HubModel(
         """Write what `vct export` writes."""
         from vct.lab.reuse import export  # draws a picture, for which reading needs no library
 
+        known, held = self.description.tensors(self), self.state_dict()
+        if not all(torch.equal(held[name].cpu(), tensor) for name, tensor in known.items()):
+            raise UserError(
+                "the weights of this model are not those that it was loaded with, and its scores "
+                "are of those alone; keep others by torch.save(model.state_dict(), FILE)."
+            )
         export.fill(self, Path(save_directory))

@@ -10,8 +10,12 @@ from vct.lab.data.raw.images import SUFFIXES, BrokenImage, decode
 from vct.lab.errors import UserError, quoted
 
 
-def read(folder: str | Path, channels: int) -> Tensor:
+def read(folder: str | Path, channels: int, background: str | None = None) -> Tensor:
     """All images of a folder by name (N, C, H, W), uint8.
+
+    Args:
+        background: colour under transparent pixels, as in the data that a model was trained on;
+            without one there may be none.
 
     Raises:
         UserError: if there are none, if one cannot be read, or if their sizes differ.
@@ -22,7 +26,7 @@ def read(folder: str | Path, channels: int) -> Tensor:
     found = sorted(file for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
     if not found:
         raise UserError(f"--inputs: {place} holds no images ({', '.join(SUFFIXES[:3])}, ...).")
-    images = [_image(file, channels) for file in found]
+    images = [_image(file, channels, background) for file in found]
     for file, image in zip(found, images, strict=True):
         if image.shape != images[0].shape:
             raise UserError(
@@ -33,8 +37,9 @@ def read(folder: str | Path, channels: int) -> Tensor:
     return torch.from_numpy(np.stack(images))
 
 
-def _image(file: Path, channels: int) -> np.ndarray:
+def _image(file: Path, channels: int, background: str | None) -> np.ndarray:
     try:
-        return decode(file.read_bytes(), channels, None, "black")
+        return decode(file.read_bytes(), channels, None, background)
     except BrokenImage as error:
-        raise UserError(f"--inputs: {file} cannot be used: {error}; remove it.") from None
+        why = str(error).partition(";")[0]  # not what a data set could do about it
+        raise UserError(f"--inputs: {file} cannot be used: {why}; remove or convert it.") from None
