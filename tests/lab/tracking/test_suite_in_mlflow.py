@@ -266,7 +266,9 @@ def test_what_was_sampled_again_is_another_model_with_its_own_scores_and_picture
         assert cli.main([stage, str(RUNS[0])]) == 0
     send()
     # Its row has seeds of two kinds of samples now, so no mean.
-    assert math.isnan(of(project, "independent (small)").data.metrics[SCORE])
+    row = of(project, "independent (small)").data.metrics
+    spread = SCORE.replace("scores", "variation over seeds sd", 1)
+    assert all(math.isnan(row[key]) for key in (SCORE, ALONG, spread))
     metrics = client.get_run(id).data.metrics
     assert metrics[SCORE] == number(RUNS[0]) and math.isnan(metrics[two])
     assert len(client.list_artifacts(id, "images")) > pictures
@@ -280,6 +282,42 @@ def test_what_was_sampled_again_is_another_model_with_its_own_scores_and_picture
     send()
     mean = statistics.mean(number(run) for run in RUNS)
     assert of(project, "independent (small)").data.metrics[SCORE] == pytest.approx(mean)
+
+
+def test_a_sync_without_scores_takes_none_away_and_adds_no_pictures(project):
+    """As in a clone that pulled trainings alone, or while scores are made again."""
+    send()
+    client = Store(project).connect()
+    id = of(project, "seed0 independent (small)").info.run_id
+    before = client.get_run(id).data.metrics, len(client.list_artifacts(id, "images"))
+    row = of(project, "independent (small)").data.metrics
+    for name in ("metrics.json", "protocol.json", "trajectory.csv", "samples.npz"):
+        (project / RUNS[0].directory / name).unlink()
+    for _ in range(2):
+        assert cli.main(["track", "sync", str(RUNS[0])]) == 0
+        assert before == (client.get_run(id).data.metrics, len(client.list_artifacts(id, "images")))
+    assert of(project, "independent (small)").data.metrics == row
+
+
+def test_what_was_sent_before_samples_were_noted_is_sent_no_second_time(project):
+    send()
+    client = Store(project).connect()
+    found = [of(project, f"seed{seed} independent (small)") for seed in (0, 1)]
+    for run in found:
+        for tag in ("vct.samples_sha256", "vct.protocol_sha256"):
+            client.delete_tag(run.info.run_id, tag)
+        (output,) = run.outputs.model_outputs
+        client.delete_logged_model_tag(output.model_id, "vct.samples_sha256")
+    for version in client.search_model_versions("name = 'one'"):
+        client.delete_model_version_tag("one", version.version, "vct.samples_sha256")
+    pictures = len(client.list_artifacts(found[0].info.run_id, "images"))
+    assert cli.main(["track", "sync", str(RUNS[0])]) == 0
+    mean = of(project, "independent (small)").data.metrics[SCORE]
+    assert mean == pytest.approx(statistics.mean(number(run) for run in RUNS))
+    send()
+    assert len(client.search_model_versions("name = 'one'")) == 2
+    assert len(of(project, "seed0 independent (small)").outputs.model_outputs) == 1
+    assert len(client.list_artifacts(found[0].info.run_id, "images")) == pictures
 
 
 def change(section, key, value):

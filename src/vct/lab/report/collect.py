@@ -19,7 +19,7 @@ from vct.lab.runs import kept, samples
 from vct.lab.runs.provenance import checked_scores
 from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.objectives import Trained
-from vct.lab.settings.own_options import own_part
+from vct.lab.settings.own_options import of_metric
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import training_version
 
@@ -251,9 +251,9 @@ def _read_floor(experiment: str, place: Path | None, protocol: ProtocolRecord) -
                 f"{path}: {key} differs from that of the runs of {experiment}, so the floor does "
                 "not belong to these scores; make both again."
             )
-    if own_part(floor.extras) != own_part(protocol.extras):
+    if of_metric(floor.extras) != of_metric(protocol.extras):
         raise UserError(
-            f"{path} was made with other options of your classes than the scores of {experiment}; "
+            f"{path} was made with another form of your metric than the scores of {experiment}; "
             f"make it again: vct floor {experiment}"
         )
     return floor

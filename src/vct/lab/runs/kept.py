@@ -22,6 +22,7 @@ from vct.lab.files.whole import atomic
 from vct.lab.records import DatasetRecord, DiagnosticsRecord, FloorRecord, ProtocolRecord
 from vct.lab.runs.current import check, is_current
 from vct.lab.runs.provenance import checked_scores, read_run
+from vct.lab.settings.own_options import of_metric
 from vct.lab.settings.params import Params
 
 
@@ -151,11 +152,12 @@ def _keep_floor(params: Params, suite: str, experiment: str) -> None:
 
 
 def _belongs(floor: Path, run: RunId) -> bool:
-    """Whether scores of held-out data have the extractor and reference of a run."""
+    """Whether scores of held-out data have the extractor, reference and metric of a run."""
     known = records.read(FloorRecord, floor)
     protocol = records.read(ProtocolRecord, run.directory / "protocol.json")
     keys = {"extractor", "reference", "version"} & known.model_fields_set
-    return all(getattr(known, key) == getattr(protocol, key) for key in keys)
+    same = all(getattr(known, key) == getattr(protocol, key) for key in keys)
+    return same and of_metric(known.extras) == of_metric(protocol.extras)
 
 
 def _copy(source: Path, target: Path, names: Iterable[str]) -> None:

@@ -27,9 +27,9 @@ def of_extractor(settings: ExtractorSettings) -> Options | None:
     return (settings.is_own and _words(settings)) or None
 
 
-def own_part(extras: Mapping[str, Options] | None) -> dict[str, Options]:
-    """Those of the extras of a protocol that are of a user's classes, called by dotted paths."""
-    return {name: options for name, options in (extras or {}).items() if "." in name}
+def of_metric(extras: Mapping[str, Options] | None) -> dict[str, Options]:
+    """The entry of a protocol's extras that is of a user's metric: the one with code."""
+    return {name: options for name, options in (extras or {}).items() if "code" in options}
 
 
 def _words(own: FamilySettings) -> Options:

@@ -25,7 +25,7 @@ def ensure(client: Any, run: str, experiment: str, files: RunFiles) -> str | Non
     Raises:
         UserError: if the weights are damaged, or what builds the model is not here.
     """
-    found = _logged(client, run, experiment, files)
+    found = _logged(client, run, experiment, files) or _adopted(client, run, experiment, files)
     if found is not None and found.status == "READY":
         return str(found.model_id)
     if not all((files.results / name).exists() for name in NEEDED) or _restores(files):
@@ -65,6 +65,17 @@ def _logged(client: Any, run: str, experiment: str, files: RunFiles) -> Any | No
     models = client.search_logged_models([experiment], f"source_run_id = '{run}'")
     mine = (model for model in models if model.tags.get(SAMPLES) == files.samples_sha256)
     return next(mine, None)
+
+
+def _adopted(client: Any, run: str, experiment: str, files: RunFiles) -> Any | None:
+    """The model of a run that was sent before its samples were noted, which it is of."""
+    if SAMPLES in client.get_run(run).data.tags:
+        return None
+    models = client.search_logged_models([experiment], f"source_run_id = '{run}'")
+    found = next((model for model in models if SAMPLES not in model.tags), None)
+    if found is not None and (tags := _of(files)):
+        client.set_logged_model_tags(found.model_id, tags)
+    return found
 
 
 def _export(files: RunFiles, folder: Path) -> None:
@@ -141,7 +152,11 @@ def register(
         return
     _ensure_registered(client, suite)
     of_run = client.search_model_versions(f"name = '{suite}' and run_id = '{mlflow_run}'")
-    known = [each for each in of_run if each.tags.get(SAMPLES) == files.samples_sha256]
+    known = [
+        each
+        for each in of_run
+        if each.tags.get(SAMPLES, each.source) in (files.samples_sha256, model.artifact_location)
+    ]
     tags = {"experiment": run.experiment, "coupling": run.coupling, "seed": str(run.seed), **scores}
     tags |= _of(files)
     if known:

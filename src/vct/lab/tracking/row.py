@@ -62,15 +62,17 @@ class MlflowRow:
             self._set_status(known.info, {run.info.status for run in children}, end)
 
     def _curves(self, children: list[Any]) -> dict[tuple[str, int], float]:
-        """Mean of the scores along training, where all runs have them, by name and step."""
+        """Mean of the scores along training, where all runs have them, by name and step; NaN as
+        that of the scores."""
         found: dict[tuple[str, int], list[float]] = {}
         along = f"{names.ALONG}/"
         for run in children:
             for key in filter(lambda key: key.startswith(along), run.data.metrics):
                 for step, metric in latest(self.client, run.info.run_id, key).items():
                     found.setdefault((key, step), []).append(metric.value)
+        alike = _alike(children)
         return {
-            place: statistics.fmean(values)
+            place: statistics.fmean(values) if alike else math.nan
             for place, values in found.items()
             if len(values) == len(children)
         }
@@ -143,8 +145,7 @@ def _means(runs: list[Any]) -> dict[tuple[str, int], float]:
     if the runs were scored by several protocols.
     """
     found: dict[str, list[Any]] = {}
-    scored = [run for run in runs if any(map(_is_score, run.data.metrics))]
-    alike = len({run.data.tags.get(names.PROTOCOL) for run in scored}) == 1
+    alike = _alike(runs)
     for run in runs:
         for metric in run.data._metric_objs:
             if _is_score(metric.key):
@@ -153,10 +154,16 @@ def _means(runs: list[Any]) -> dict[tuple[str, int], float]:
     for key, metrics in found.items():
         values, step = [each.value for each in metrics], metrics[0].step
         means[key, step] = statistics.fmean(values) if alike else math.nan
-        if alike and len(values) > 1 and all(map(math.isfinite, values)):
-            spread = key.replace(names.SCORES, names.SPREAD, 1)
-            means[spread, step] = statistics.stdev(values)
+        if len(values) > 1:
+            spread, known = key.replace(names.SCORES, names.SPREAD, 1), map(math.isfinite, values)
+            means[spread, step] = statistics.stdev(values) if alike and all(known) else math.nan
     return means
+
+
+def _alike(runs: list[Any]) -> bool:
+    """Whether all runs were scored by one protocol, as far as they say."""
+    scored = (run for run in runs if any(map(_is_score, run.data.metrics)))
+    return len({run.data.tags.get(names.PROTOCOL) for run in scored} - {None}) <= 1
 
 
 def _is_score(key: str) -> bool:

@@ -162,7 +162,8 @@ class MlflowRun:
         self._send_scores(scores, model)
         along = self._along()
         self._send(along)
-        self._void({*scores, *along})
+        self._void(names.SCORES, scores)
+        self._void(names.ALONG, along)
         self._send_pictures()
         self.send_end()
         if problem:
@@ -172,17 +173,22 @@ class MlflowRun:
         """Send pictures of the samples that are not there, and say of which samples all is."""
         known = self.client.get_run(self.id).data.tags
         tags = names.of_scores(self.files.protocol)
-        anew = known.get(names.SAMPLES) != tags.get(names.SAMPLES)
+        if not (self.files.results / "samples.npz").exists():
+            tags.pop(names.SAMPLES, None)  # their pictures are still to come
+        anew = known.get(names.SAMPLES, None) not in (None, tags.get(names.SAMPLES))
         images.send(self.client, self.id, self.files, self._last_step, anew)
         for key, value in tags.items() - known.items():  # last: without it, all are sent again
             self.client.set_tag(self.id, key, value)
 
-    def _void(self, names_: Collection[str]) -> None:
-        """Set scores to NaN that are there and are none any more: MLflow keeps every name."""
+    def _void(self, section: str, current: Collection[str]) -> None:
+        """Set scores of a section to NaN that are none any more: MLflow keeps every name. Of a run
+        whose scores are not here nothing is known."""
+        start = f"{section}/"
+        if not any(key.startswith(start) for key in current):
+            return
         found = self.client.get_run(self.id).data.metrics
-        sections = (f"{names.SCORES}/", f"{names.ALONG}/")
-        for key in found.keys() - set(names_):
-            if key.startswith(sections):
+        for key in found.keys() - set(current):
+            if key.startswith(start):
                 steps = latest(self.client, self.id, key)
                 self._send({key: dict.fromkeys(steps, math.nan)})
 

@@ -78,19 +78,22 @@ def write(run: RunId, settings: RunSettings, data: Dataset, runtime: RuntimeSett
     record, group = _record(run, settings, data), current_group()
     prepares = bool(settings.coupling.prepared_parts())
     tensors: dict[str, Tensor] = {}
+    coupling: Coupling | None = None
     if prepares:
-        tensors = _made(run, settings, data, runtime, group)
+        coupling, tensors = _made(run, settings, data, runtime, group)
     elif any(part.is_own for part in settings.coupling.parts()):
         build.model(settings, data, run.seed)  # which refuses one that does, and does not say so
     if group.main:
         save_sealed(run.directory / PREPARED_FILE, "prepared", record.content(), tensors)
+        if coupling is not None:
+            _say_how_even(run, coupling, build.device(runtime))
     group.wait()
     return prepares
 
 
 def _made(
     run: RunId, settings: RunSettings, data: Dataset, runtime: RuntimeSettings, group: Group
-) -> dict[str, Tensor]:
+) -> tuple[Coupling, dict[str, Tensor]]:
     torch.set_num_threads(runtime.threads)
     precision.set_float32(settings.train.precision)
     device = build.device(runtime)
@@ -116,10 +119,8 @@ def _made(
                 f"{name}, which the coupling of {run} prepared, is not finite, so that nothing can "
                 "be trained with it; change its settings, or train its teacher again if it has one."
             )
-    if group.main:
-        _say_how_even(run, coupling, device)
     # Each of its own: safetensors refuses parts of one tensor.
-    return {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
+    return coupling, {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
 
 
 def _say_how_even(run: RunId, coupling: Coupling, device: torch.device) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,39 +27,60 @@ def record(params: Params, suite: str) -> None:
         print(f"DVC knows nothing of it yet: vct dvc {suite}; vct record {suite}", file=sys.stderr)
     if Path(".dvc").is_dir() and file.is_file() and dvc and not _stale(params, suite, file):
         # Relinking would touch the files' times, and Snakemake would run them again.
-        command = [*dvc, "commit", "-f", "-q", "--no-relink", *_made_of_what_is_there(params, file)]
+        command = [*dvc, "commit", "-f", "-q", "--no-relink", *_to_commit(dvc, params, file)]
         result = subprocess.run(command, capture_output=True, text=True, env=_environment())
         if result.returncode:
             reason = (result.stderr or result.stdout).strip().splitlines()[-1:]
             print(f"dvc.lock is not up to date: {' '.join(reason)}", file=sys.stderr)
 
 
-def _made_of_what_is_there(params: Params, file: Path) -> list[str]:
+def _to_commit(dvc: list[str], params: Params, file: Path) -> list[str]:
     """The stages that DVC may take for up to date: all, but for data sets whose raw files have
     changed since, further down in a folder than Snakemake sees."""
     stages = yaml.safe_load(read_text(file))["stages"]
-    names = [name for name in params.datasets if f"data-{name}" in stages]
-    outdated = [name for name in names if _raw_is_newer(params, name)]
+    data = {f"data-{name}": name for name in params.datasets if f"data-{name}" in stages}
+    outdated = [
+        stage
+        for stage, name in data.items()
+        if _raw_is_newer(params, name) and _is_changed(dvc, f"{file}:{stage}")
+    ]
     if not outdated:
         return [str(file)]
-    for name in outdated:
+    for stage in outdated:
         print(
-            f"warning: the raw files of {name} have changed since its data were made, so all that "
-            f"was made of them is of the files before; make them again: snakemake --cores all -f "
-            f"{dataset_dir(name) / 'meta.json'}",
+            f"warning: the raw files of {data[stage]} have changed since its data were made, so "
+            "all that is made of them is of the files before; make them again: snakemake --cores "
+            f"all -f {dataset_dir(data[stage]) / 'meta.json'}",
             file=sys.stderr,
         )
-    return [f"{file}:{stage}" for stage in stages if stage.removeprefix("data-") not in outdated]
+    return [f"{file}:{stage}" for stage in stages if stage not in outdated]
 
 
 def _raw_is_newer(params: Params, name: str) -> bool:
-    """Whether a file or folder under those that a data set was made of has changed since."""
-    meta = dataset_dir(name) / "meta.json"
-    folders = [Path(path) for path in graph.raw_inputs(params, name) if Path(path).is_dir()]
-    inside = (path for folder in folders for path in (folder, *folder.rglob("*")))
-    return meta.exists() and any(
-        max(path.stat().st_mtime, path.stat().st_ctime) > meta.stat().st_mtime for path in inside
-    )
+    """Whether a file or folder under those that a data set was made of may have changed since."""
+    meta, seen = dataset_dir(name) / "meta.json", set()
+    if not meta.exists():
+        return False
+    made = meta.stat().st_mtime
+    for top in graph.raw_inputs(params, name):
+        for place, folders, files in os.walk(top, followlinks=True):  # as reading does
+            if (real := os.path.realpath(place)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            for path in (place, *(os.path.join(place, each) for each in files)):
+                with suppress(OSError):  # a link that leads nowhere
+                    found = os.stat(path)
+                    if max(found.st_mtime, found.st_ctime) > made:
+                        return True
+    return False
+
+
+def _is_changed(dvc: list[str], stage: str) -> bool:
+    """Whether DVC finds other files than a stage has read; a copy has other times alone."""
+    asked = [*dvc, "status", "--json", stage]
+    result = subprocess.run(asked, capture_output=True, text=True, env=_environment())
+    return result.returncode != 0 or '"modified"' in result.stdout
 
 
 def adopt(params: Params, suite: str) -> int:
