@@ -143,8 +143,8 @@ def _panel(
             capsize=2,
             label=labels[row],
         )
-    axes.set_ylim(top=min(axes.get_ylim()[1], 100))  # nobody gains more; intervals of few seeds do
     axes.axhline(0, color=style.FAINT, linewidth=0.8)
+    axes.set_ylim(top=min(axes.get_ylim()[1], 100))  # nobody gains more; intervals of few seeds do
     axes.grid(True, axis="y", color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
     if several:
