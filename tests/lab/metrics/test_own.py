@@ -254,4 +254,8 @@ def test_held_out_data_are_scored_with_the_options_of_the_scores(project, capsys
     run(f"score {RUN}")
     for stage in ("table own", "figures own/pictures"):
         assert "make it again: vct floor pictures" in refused(stage, capsys)
-    run("floor pictures", "table own", "figures own/pictures")
+    kept = Path("results/own/runs/pictures/floor.json")
+    run("keep own")
+    assert not kept.exists()
+    run("floor pictures", "table own", "figures own/pictures", "keep own")
+    assert kept.exists()

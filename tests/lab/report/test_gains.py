@@ -86,5 +86,12 @@ def test_trainings_of_other_seeds_are_not_joined(drawn):
     assert axes[1].containers[0].lines[0].get_ydata().tolist() == [10, 20]
 
 
+def test_the_axis_ends_where_gains_do_and_shows_zero(drawn):
+    """Nobody gains more than all; intervals of few seeds say that they might."""
+    for each in drawn(("a", "iCT", 10, "ot", 0.7), ("a", "iCT", 20, "ot", 1.4)):
+        low, high = each.get_ylim()
+        assert low <= 0 and 70 < high <= 100
+
+
 def test_nothing_yet_is_an_empty_figure(drawn):
     assert len(drawn()) == 2

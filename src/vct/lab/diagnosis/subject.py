@@ -19,6 +19,7 @@ from vct.objectives.base import Objective
 from vct.preconditioning import ConsistencyFunction
 
 DRAWN = 16
+"""So many times as many pairs as are asked for are looked at for distinct ones."""
 
 
 @dataclass(frozen=True)

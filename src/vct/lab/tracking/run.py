@@ -175,7 +175,7 @@ class MlflowRun:
         tags = names.of_scores(self.files.protocol)
         if not (self.files.results / "samples.npz").exists():
             tags.pop(names.SAMPLES, None)  # their pictures are still to come
-        anew = known.get(names.SAMPLES, None) not in (None, tags.get(names.SAMPLES))
+        anew = known.get(names.SAMPLES) not in (None, tags.get(names.SAMPLES))
         images.send(self.client, self.id, self.files, self._last_step, anew)
         for key, value in tags.items() - known.items():  # last: without it, all are sent again
             self.client.set_tag(self.id, key, value)
