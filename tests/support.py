@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vct.couplings.base import PairingContext
-from vct.kernels import LinearInterpolation, VarianceExploding
+from vct.kernels import Kernel, LinearInterpolation, VarianceExploding
 from vct.lab.data.dataset import Dataset
 from vct.lab.data.sources.base import Split
 from vct.lab.records import DatasetRecord
@@ -20,6 +20,19 @@ from vct.rng import Draw
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = {"ve": VarianceExploding(80.0), "li": LinearInterpolation(80.0)}
+
+
+class Fading(Kernel):
+    """A kernel of a user's, whose paths are curved: x_t = exp(-4 t/T) x + t z."""
+
+    def data_scale(self, t: Tensor) -> Tensor:
+        return torch.exp(-4 * t / self.t_max)
+
+    def boundary_scale(self, t: Tensor, t_min: float) -> Tensor:
+        return self.data_scale(t - t_min)
+
+
+ALL_KERNELS = {**KERNELS, "own": Fading(80.0)}
 
 MLP = {"kind": "mlp", "width": 8, "depth": 2}
 UNET = {"kind": "ddpmpp", "channels": 8, "mult": [1, 2], "blocks": 1, "attention": [4]}

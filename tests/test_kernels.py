@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support import KERNELS
+from support import ALL_KERNELS, KERNELS
 
 from vct.kernels import expand
 
@@ -65,6 +65,17 @@ def test_paths_are_straight_in_time(name):
     x, z = batch(0, 1).expand(3, -1, -1, -1), batch(1, 1).expand(3, -1, -1, -1)
     low, middle, high = KERNELS[name](x, z, times(2.0, 12.0, 22.0))
     torch.testing.assert_close(middle, (low + high) / 2)
+
+
+@pytest.mark.parametrize("name", ALL_KERNELS)
+def test_tangents_of_paths_meet_the_scaled_data_at_time_zero(name):
+    """x_t - t dx_t/dt = c x, by finite differences."""
+    kernel, t, step = ALL_KERNELS[name], times(0.01, 0.3, 1, 7, 33, 79), 1e-4
+    x, z = batch(0), batch(1)
+    slope = (kernel(x, z, t + step) - kernel(x, z, t - step)) / (2 * step)
+    found = expand(kernel.origin_scale(t), x) * x
+    torch.testing.assert_close(kernel(x, z, t) - expand(t, x) * slope, found, rtol=1e-6, atol=1e-6)
+    assert torch.equal(kernel.origin_scale(t), torch.ones_like(t)) == (name in KERNELS)
 
 
 @pytest.mark.parametrize("name", KERNELS)

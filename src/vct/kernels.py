@@ -11,6 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from vct import tangents
+
 
 def expand(t: Tensor, like: Tensor) -> Tensor:
     """t (B,) shaped to multiply `like` (B, ...)."""
@@ -38,12 +40,25 @@ class Kernel(ABC):
     def boundary_scale(self, t: Tensor, t_min: float) -> Tensor:
         """s_b(t), s moved so that it is one at t_min: used by the boundary scalings."""
 
+    def origin_scale(self, t: Tensor) -> Tensor:
+        """s(t) - t s'(t): the tangent of a path at t comes from this times x at time 0, so that
+        t dx_t/dt = x_t - (s - t s') x. It is one where paths are straight lines."""
+        s, slope = tangents.derivative(self.data_scale, (t,), (torch.ones_like(t),))
+        return s - t * slope
+
     def __call__(self, x: Tensor, z: Tensor, t: Tensor) -> Tensor:
         """x_t (B, ...) from data x (B, ...), noise z (B, ...) and times t (B,)."""
         return expand(self.data_scale(t), x) * x + expand(t, z) * z
 
 
-class VarianceExploding(Kernel):
+class Straight(Kernel):
+    """A kernel whose paths are straight lines from x."""
+
+    def origin_scale(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)  # without rounding
+
+
+class VarianceExploding(Straight):
     """x_t = x + t z (EDM, arXiv 2206.00364)."""
 
     def data_scale(self, t: Tensor) -> Tensor:
@@ -53,7 +68,7 @@ class VarianceExploding(Kernel):
         return torch.ones_like(t)
 
 
-class LinearInterpolation(Kernel):
+class LinearInterpolation(Straight):
     """x_t = (1 - t/T) x + t z (flow matching with time t/T and noise T z)."""
 
     bounded = True

@@ -138,6 +138,18 @@ def test_buffers_that_a_part_names_are_taken_over(nested):
     torch.testing.assert_close(found.mean[:2], found.weight)
 
 
+def test_a_tensor_put_in_the_place_of_a_buffer_is_followed():
+    """`self.mean = ...` makes another tensor of it."""
+    model = nn.ModuleDict({"inner": Noting()})
+    ema, inner = ConstantAverage(model, 0.5), model["inner"]
+    inner.mean, inner.seen = inner.mean + 1, inner.seen + 2
+    ema.update(0)
+    inner.mean = 0.5 * inner.mean + 2.5
+    ema.update(1)
+    assert torch.equal(ema.module["inner"].mean, torch.full((3,), 1.75))
+    assert torch.equal(ema.module["inner"].seen, torch.full((3,), 2.0))
+
+
 @pytest.mark.parametrize("names", ["seen", ("sean",), ("weight",)])
 def test_names_of_no_buffers_are_refused(monkeypatch, names):
     monkeypatch.setattr(Noting, "unaveraged", names)

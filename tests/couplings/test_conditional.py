@@ -41,10 +41,19 @@ def test_a_central_square_is_noise_alone(hidden, side):
         assert same[1:3, 1:3].all()
 
 
+@pytest.mark.parametrize("hidden", [0.3, 0.5, 0.8])
+def test_what_is_hidden_tells_nothing_of_blocks_that_the_square_cuts(hidden):
+    coupling = Conditional((1, 8, 8), factor=2, hidden=hidden)
+    x, eps = normal(3, 1, 8, 8), normal(3, 1, 8, 8, seed=1)
+    other = torch.where(coupling.mask, 100.0, x)
+    assert torch.equal(coupling.couple(x, eps), coupling.couple(other, eps))
+
+
 def test_images_of_either_size_are_restored_from_the_same_start():
     coupling = Conditional((2, 6, 4), factor=2, hidden=0.4)
     x, eps = normal(3, 2, 6, 4), normal(3, 2, 6, 4, seed=1)
-    small = x.unflatten(3, (2, 2)).unflatten(2, (3, 2)).mean(dim=(3, 5))
+    known = x.masked_fill(coupling.mask, torch.nan)  # the square cuts two blocks, and hides halves
+    small = known.unflatten(3, (2, 2)).unflatten(2, (3, 2)).nanmean(dim=(3, 5))
     expected = coupling.couple(x, eps)
     torch.testing.assert_close(coupling.begin(small, eps), expected)
     torch.testing.assert_close(coupling.begin(coupling.degraded(x), eps), expected)

@@ -9,9 +9,10 @@ from support import COUPLINGS, KERNELS, dataset, randomise, run_settings
 from vct.couplings.base import PairingContext
 from vct.couplings.generator_augmented import GeneratorAugmented
 from vct.couplings.independent import Independent
-from vct.couplings.minibatch_ot import assignment
+from vct.couplings.minibatch_ot import MinibatchOT, assignment
 from vct.couplings.variational import gaussian_kl
 from vct.lab import build
+from vct.misfit import Misfit
 from vct.rng import Draw
 
 SHAPE = (2, 4, 4)
@@ -123,6 +124,18 @@ def test_recoupled_plan_is_optimal_for_the_generated_images():
     pair = coupling.pair(x, eps, context(lambda x_t, t, labels: -x, 32))
     assert torch.equal(pair.x, -x)
     assert torch.equal(pair.z, eps[assignment(-x, eps)])
+
+
+def test_bases_that_could_not_pair_replaced_points_are_refused():
+    with pytest.raises(Misfit, match="paired anew over several batches; choose 'keep'"):
+        GeneratorAugmented(MinibatchOT(pool=2), noise="recouple")
+
+    class Choosing(Independent):
+        def pair(self, x, eps, context):
+            return super().pair(x.flip(0), eps, context)
+
+    with pytest.raises(Misfit, match="Choosing chooses the data points"):
+        GeneratorAugmented(Choosing(), noise="recouple").pair(*batch(), context(squash))
 
 
 @pytest.mark.parametrize("noise", ["keep", "recouple"])

@@ -7,6 +7,8 @@ from support import COUPLINGS, KERNELS, MLP, UNET, dataset, run_settings
 from vct.lab import build
 from vct.lab.errors import UserError
 from vct.lab.settings.runtime import RuntimeSettings
+from vct.lab.settings.sample import SampleSettings
+from vct.objectives.ict import ICT
 
 POINTS = dataset()
 
@@ -120,6 +122,22 @@ def test_ecm_weight_knows_sigma_data():
     _, drawn = levels({"kind": "ecm", "weight": "edm"}, sigma_data=0.75)
     expected = 1 / drawn.t**2 + 1 / 0.75**2
     torch.testing.assert_close(drawn.weight, expected)
+
+
+class Late(ICT):
+    def __init__(self, t_max):
+        super().__init__(t_max, t_min=0.5)
+
+
+@pytest.mark.parametrize(
+    "sample", [{"mid_times": [5.0, 0.5]}, {"priors": ["standard", "late"], "late_start": 0.5}]
+)
+def test_times_that_an_own_objective_does_not_train_are_refused(sample):
+    train = run_settings(objective={"kind": f"{__name__}.Late"}).train
+    build.check_times(train, SampleSettings(num_samples=8, batch_size=8, mid_times=[5.0, 0.6]))
+    settings = SampleSettings(num_samples=8, batch_size=8, **sample)
+    with pytest.raises(UserError, match=r"at 0.5, and objective .*Late trains it above t_min"):
+        build.check_times(train, settings)
 
 
 def test_optimizer_settings():

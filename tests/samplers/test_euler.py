@@ -3,7 +3,7 @@
 import pytest
 import torch
 from denoiser import SD, STD, GaussianDenoiser
-from support import KERNELS
+from support import ALL_KERNELS, KERNELS
 from test_heun import Double, T, draw, exact
 from torch import nn
 
@@ -17,10 +17,10 @@ def drawn(f, noise, **settings):
     return x
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL_KERNELS)
 def test_convergence_is_of_first_order(name):
     """Twice the steps, half of the error."""
-    noise, f = draw(), Double(nn.Identity(), KERNELS[name], SD, None)
+    noise, f = draw(), Double(nn.Identity(), ALL_KERNELS[name], SD, None)
     errors = [
         (drawn(f, noise, steps=steps, rho=7.0) - exact(name, noise, 0.0)).abs().max().item()
         for steps in (200, 400, 800)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from denoiser import MEAN, SD, STD, GaussianDenoiser
-from support import KERNELS
+from support import ALL_KERNELS, KERNELS
 from torch import nn
 
 from vct.kernels import expand
@@ -25,7 +25,7 @@ class Double(ConsistencyFunction):
 
 def exact(name, noise, end):
     """The flow keeps (x_t - s(t) MEAN) / std(x_t)."""
-    kernel = KERNELS[name]
+    kernel = ALL_KERNELS[name]
 
     def parts(t):
         t = torch.tensor(t, dtype=torch.float64)
@@ -41,10 +41,10 @@ def draw(count=64):
     return torch.randn(count, 1, 1, 1, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL_KERNELS)
 def test_convergence_is_of_second_order(name):
     """Twice the steps, a quarter of the error."""
-    noise, f = draw(), Double(nn.Identity(), KERNELS[name], SD, None)
+    noise, f = draw(), Double(nn.Identity(), ALL_KERNELS[name], SD, None)
     errors = []
     for steps in (40, 80, 160):
         times = heun_times(steps, T, 0.02, 7.0)[:-1]
@@ -54,11 +54,11 @@ def test_convergence_is_of_second_order(name):
     assert errors[2] < 1e-3
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ALL_KERNELS)
 def test_samples_are_those_of_the_exact_flow(name):
     """With the scalings and the network in between."""
-    network = GaussianDenoiser(KERNELS[name])
-    f = ConsistencyFunction(network, KERNELS[name], SD, None)
+    network = GaussianDenoiser(ALL_KERNELS[name])
+    f = ConsistencyFunction(network, ALL_KERNELS[name], SD, None)
     noise = draw()
     x = heun(f, heun_times(72, T, T_MIN, 7.0), noise)
     assert x.dtype == torch.float64
@@ -76,11 +76,12 @@ def test_last_step_is_the_denoiser():
 def test_labels_reach_the_denoiser():
     seen, labels = [], torch.eye(64)
 
-    def denoiser(x, t, given):
-        seen.append(given)
-        return x / 2
+    class Denoiser(ConsistencyFunction):
+        def __call__(self, x_t, t, labels=None):
+            seen.append(labels)
+            return x_t / 2
 
-    heun(denoiser, [1.0, 0.5, 0.0], draw(), labels)
+    heun(Denoiser(nn.Identity(), KERNELS["ve"], SD, None), [1.0, 0.5, 0.0], draw(), labels)
     assert len(seen) == 3
     assert all(given is labels for given in seen)
 

@@ -2,7 +2,8 @@
 
 import copy
 from abc import ABC, abstractmethod
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -79,8 +80,8 @@ class EMA(Average[M]):
     def __init__(self, trained: M) -> None:
         self.module = copy.deepcopy(trained).eval().requires_grad_(False)
         # Walking through the modules at every step would cost more than a small average.
-        mine, theirs, others = _tensors(self.module), _tensors(trained), copied(trained)
-        pairs = {name: (tensor, theirs[name]) for name, tensor in mine.items()}
+        mine, theirs, others = _places(self.module), _places(trained), copied(trained)
+        pairs = {name: (place(), theirs[name]) for name, place in mine.items()}
         self._floats = [pair for name, pair in pairs.items() if name not in others]
         self._others = [pair for name, pair in pairs.items() if name in others]
 
@@ -91,10 +92,10 @@ class EMA(Average[M]):
     @torch.no_grad()
     def update(self, step: int) -> None:
         decay = self.decay_at(step)
-        averages, targets = zip(*self._floats, strict=True)
-        torch._foreach_lerp_(list(averages), list(targets), 1 - decay)
-        for average, target in self._others:
-            average.copy_(target)
+        averages, places = zip(*self._floats, strict=True)
+        torch._foreach_lerp_(list(averages), [place() for place in places], 1 - decay)
+        for average, place in self._others:
+            average.copy_(place())
 
     def state_dict(self) -> dict[str, Any]:
         return self.module.state_dict()
@@ -137,5 +138,11 @@ class PowerAverage(EMA[M]):
         return power_decay(step, self.exponent)
 
 
-def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+def _places(module: nn.Module) -> dict[str, Callable[[], torch.Tensor]]:
+    """How to look up each tensor by its name: a module may put another one in the place of a
+    buffer, `self.mean = 0.9 * self.mean + ...`."""
+    found: dict[str, Callable[[], torch.Tensor]] = {}
+    for name, _ in (*module.named_parameters(), *module.named_buffers()):
+        part, _, last = name.rpartition(".")
+        found[name] = partial(getattr, module.get_submodule(part), last)
+    return found

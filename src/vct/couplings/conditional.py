@@ -13,10 +13,10 @@ class Conditional(Coupling):
     """z is what is known of the data point, and noise: the path leads from there to the point.
 
     z = D x + std eps where pixels are shown, and eps where they are hidden. D replaces each block
-    of `factor` by `factor` pixels by its mean (super-resolution); hidden is a central square
-    (inpainting). Sampling starts from z of images to restore, so it takes a kernel that ends at
-    the noise, x_T = z. The network sees x_t alone and reads from it what is known; that paper
-    gives it the degraded image as well.
+    of `factor` by `factor` pixels by its mean (super-resolution), of those that are shown; hidden
+    is a central square (inpainting). Sampling starts from z of images to restore, so it takes a
+    kernel that ends at the noise, x_T = z. The network sees x_t alone and reads from it what is
+    known; that paper gives it the degraded image as well.
 
     Args:
         shape: (C, H, W) of the data.
@@ -49,11 +49,13 @@ class Conditional(Coupling):
     """Which pixels are hidden (H, W)."""
 
     def degraded(self, x: Tensor) -> Tensor:
-        """D x (B, C, H, W); what it has where pixels are hidden is not used."""
+        """D x (B, C, H, W), from the shown pixels of each block; where pixels are hidden it says
+        nothing."""
         if self.factor == 1:
             return x
-        means = functional.avg_pool2d(x, self.factor)
-        return self._as_large(means)
+        shown = (~self.mask).to(x.dtype)[None, None]
+        share = functional.avg_pool2d(shown, self.factor).clamp(min=1 / self.factor**2)
+        return self._as_large(functional.avg_pool2d(x * shown, self.factor) / share)
 
     def begin(self, y: Tensor, eps: Tensor) -> Tensor:
         """z of what is known of images.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vct.couplings.base import Coupling, Pair, PairingContext, alone
 from vct.kernels import expand
+from vct.misfit import Misfit
 
 
 class GeneratorAugmented(Coupling):
@@ -25,7 +26,8 @@ class GeneratorAugmented(Coupling):
         noise: which z goes with xhat. "keep": the one that the base gave x, the published choice;
             the KL term is that of x. "recouple": the base pairs the batch of x and xhat anew with
             the same eps, so a variational base encodes xhat, whose KL term then counts, and a plan
-            of transport may change the noise of every sample.
+            of transport may change the noise of every sample. The base pairs within a batch, and
+            leaves it its points.
     """
 
     keeps_data = False
@@ -37,6 +39,10 @@ class GeneratorAugmented(Coupling):
         noise: Literal["keep", "recouple"] = "keep",
     ) -> None:
         super().__init__()
+        if noise == "recouple" and base.pool > 1:
+            raise Misfit(
+                "noise: replaced points cannot be paired anew over several batches; choose 'keep'"
+            )
         self.base, self.mu, self.recouple = base, mu, noise == "recouple"
         self.kl_weight, self.scope = base.kl_weight, base.scope
         self.independent, self.pool = base.independent, base.pool
@@ -60,7 +66,13 @@ class GeneratorAugmented(Coupling):
             pair.x,
         )
         if self.recouple:
-            return self.base.pair(mixed, eps, context)
+            again = self.base.pair(mixed, eps, context)
+            if again.x is not mixed:
+                raise Misfit(
+                    f"noise: {type(self.base).__name__} chooses the data points, and would undo "
+                    "the replacement; choose 'keep'"
+                )
+            return again
         return replace(pair, x=mixed)
 
     def settle(self, add: Callable[[Tensor], None] = alone) -> None:

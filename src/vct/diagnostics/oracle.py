@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vct import tangents
 from vct.diagnostics.times import one_time
 from vct.kernels import Kernel
 
@@ -72,7 +73,7 @@ class Oracle:
         """E[dx_t/dt | x_t] = E[z | x_t] + s'(t) E[x | x_t]: the flow that keeps p(x_t), in the
         shape of x_t (flow matching, arXiv 2210.02747; s' is 0 for VE and -1/T for LI)."""
         time = one_time(t).to(self.x)
-        slope = torch.func.jvp(self.kernel.data_scale, (time,), (torch.ones_like(time),))[1]
+        _, slope = tangents.derivative(self.kernel.data_scale, (time,), (torch.ones_like(time),))
         s, _, variance = self._at(t)
         gain = (time * self.std**2 + slope * s * self.spread**2) / variance
         return self._mean(x_t, t, self.mu + slope * self.x, gain)

@@ -252,6 +252,19 @@ def sampler(sample: SampleSettings, t_max: float, bounds: Bounds | None = None) 
     return made
 
 
+def check_times(train: TrainSettings, sample: SampleSettings) -> None:
+    """Refuse times of sampling at which a user's objective says that nothing is learnt; those of
+    built-in ones are checked where params.yaml is read."""
+    least = objective(train).t_min
+    for key, times in sampler(sample, train.t_max).schedules.items():
+        if low := [each for each in (*times, sample.late_start or train.t_max) if each <= least]:
+            raise UserError(
+                f"{key} of the sampler asks the model at {low[0]:g}, and objective "
+                f"{train.objective.member} trains it above t_min ({least:g}) alone; correct one of "
+                "both."
+            )
+
+
 def optimizer(settings: OptimizerSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimiser of `parameters`."""
     return instantiate(settings, params=parameters, lr=settings.learning_rate)

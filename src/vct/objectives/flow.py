@@ -12,8 +12,9 @@ from vct.objectives.edm import EDM
 class Flow(EDM):
     """f learns E[x | x_t], judged by the velocity that follows from it.
 
-    The loss is E |u(x_t, t) - dx_t/ds|^2 in time s = t/T, with u = T (x_t - f)/t; for both kernels
-    x_t - x = t dx_t/dt, so it is E (T/t)^2 |f - x|^2. It is sampled by an ODE solver
+    The loss is E |u(x_t, t) - dx_t/ds|^2 in time s = t/T, with u = T (x_t - f)/t; where paths
+    are straight x_t - x = t dx_t/dt, so it is E (T/t)^2 |f - x|^2, which other kernels have too.
+    It is sampled by an ODE solver
     (`vct.samplers.euler`, `vct.samplers.heun`), and is what other couplings straighten.
 
     Args:

@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vct import tangents
 from vct.couplings.base import Pair
 from vct.kernels import expand
-from vct.objectives import tangents
 from vct.objectives.base import Levels
 from vct.objectives.flow import Flow
 from vct.preconditioning import ConsistencyFunction
@@ -19,13 +19,14 @@ class MeanFlow(Flow):
 
     With the velocity v = dx_t/dt of a pair, u = v - (t - r) du/dt along the path (eq. 6), so that
 
-        f = x + (t - r) (v - u - df/dt),
+        f = x_t - t v + (t - r) (v - u - df/dt),
 
-    whose right-hand side is the target, without gradients. At r = t it is x: flow matching. At
-    r = 0 f is a consistency function, which samplers ask for, and the target is f - t df/dt: the
-    loss of continuous-time consistency. The derivative is taken in forward mode: a step costs about
-    a pass more than one of iCT. The loss is E d / sg(d + c)^p with d = (T/t)^2 |f - target|^2, the
-    error of the velocity in time t/T (Section 4.3).
+    whose right-hand side is the target, without gradients. At r = t it is x_t - t v, which is x
+    where paths are straight (`Kernel.origin_scale`): flow matching. At r = 0 f is a consistency
+    function, which samplers ask for, and the target is f - t df/dt: the loss of continuous-time
+    consistency. The derivative is taken in forward mode: a step costs about a pass more than one of
+    iCT. The loss is E d / sg(d + c)^p with d = (T/t)^2 |f - target|^2, the error of the velocity in
+    time t/T (Section 4.3).
 
     Args:
         t_max: T.
@@ -80,4 +81,5 @@ class MeanFlow(Flow):
             )
         x_t, v = tangents.derivative(lambda t: f.kernel(x, z, t), (levels.t,), (ones,))
         u = (x_t - there) / expand(levels.t, x)
-        return x + expand(levels.t - levels.r, x) * (v - u - change)
+        origin = expand(f.kernel.origin_scale(levels.t), x) * x  # x_t - t v
+        return origin + expand(levels.t - levels.r, x) * (v - u - change)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from vct import tangents
 from vct.couplings.base import Pair
 from vct.kernels import expand
-from vct.objectives import tangents
 from vct.objectives.base import Levels, Objective
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
@@ -14,7 +14,7 @@ from vct.rng import Draw
 class SCT(Objective):
     """f does not change along a path: its derivative is pushed to zero, at one level of noise.
 
-    In the angle a of TrigFlow, with cos a = sd s c_in and sin a = t c_in, both kernels and EDM's
+    In the angle a of TrigFlow, with cos a = sd s c_in and sin a = t c_in, all kernels and EDM's
     scalings are one: x_a = sd c_in x_t = cos(a) x + sd sin(a) z, and f = cos(a) x_a + sd sin(a) F.
     The loss is that paper's Algorithm 1, without its learned weight of the levels: the mean over
     elements of |F - sg(F) + g / (rms(g) + c)|^2, where
@@ -90,8 +90,8 @@ class SCT(Objective):
         sd, x, z = self.sigma_data, pair.x.detach(), pair.z.detach()
         cos, sin = (expand(part, x) for part in self._parts(f, t))
         x_a, moving = cos * x + sd * sin * z, sd * cos * z - sin * x
-        # c_noise = ln(t)/4, and d ln(t)/da = s / (cos sin).
-        quarter = f.kernel.data_scale(t) / 4
+        # c_noise = ln(t)/4, and d ln(t)/da = s / (cos sin (s - t s')).
+        quarter = f.kernel.data_scale(t) / (4 * f.kernel.origin_scale(t))
         raw, change = tangents.derivative(
             lambda scaled, c_noise: f.network(scaled, c_noise, labels),
             (x_a / sd, torch.log(t) / 4),

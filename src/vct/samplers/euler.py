@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vct.samplers.base import Sampler
+from vct.samplers.heun import origin
 
 if TYPE_CHECKING:  # scoring asks for the times, and does without torch
     from torch import Tensor
@@ -15,10 +16,10 @@ if TYPE_CHECKING:  # scoring asks for the times, and does without torch
 
 
 class Euler(Sampler):
-    """Samples in double precision, from x = T noise along dx/dt = (x - D(x, t))/t, to t = 0.
+    """Samples in double precision, from x = T noise along dx/dt = (x - c D(x, t))/t, to t = 0.
 
-    It holds for both kernels, see `vct.samplers.heun.Heun`. n steps take n calls; along paths that
-    are straight any n gives the same.
+    For c see `vct.samplers.heun.Heun`. n steps take n calls; along paths that are straight any n
+    gives the same.
 
     Args:
         t_max: T.
@@ -39,6 +40,6 @@ class Euler(Sampler):
     ) -> Iterator[Tensor]:
         x = self.times[0] * noise[0].double()
         for t, end in zip(self.times, self.times[1:], strict=False):
-            # x + (end - t) (x - D)/t, without a loss of digits where end is 0.
-            x = f(x, x.new_full((len(x),), t), labels) * (1 - end / t) + x * (end / t)
+            # x + (end - t) (x - c D)/t, without a loss of digits where end is 0.
+            x = origin(f, x, t, labels) * (1 - end / t) + x * (end / t)
         yield x

@@ -15,11 +15,12 @@ if TYPE_CHECKING:  # scoring asks for the times, and does without torch
 
 
 class Heun(Sampler):
-    """Samples in double precision, from x = T noise along dx/dt = (x - D(x, t))/t.
+    """Samples in double precision, from x = T noise along dx/dt = (x - c D(x, t))/t.
 
-    The ODE is the same for both kernels: with x_t = s x + t z and s = 1 - t/T, the expected
-    velocity E[z - x/T | x_t] is (x_t - D)/t too. Each step is corrected by the slope at its end,
-    but for the last one to t = 0, which is D itself; so n steps take 2n - 1 calls.
+    With x_t = s x + t z the expected velocity E[s' x + z | x_t] is (x_t - c D)/t, c = s - t s'
+    (`Kernel.origin_scale`), which is one of both kernels of the paper: theirs is EDM's ODE. Each
+    step is corrected by the slope at its end, but for the last one to t = 0, which is D itself; so
+    n steps take 2n - 1 calls.
 
     Args:
         t_max: T.
@@ -72,7 +73,13 @@ def heun(
 
 
 def _slope(denoiser: ConsistencyFunction, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
-    return (x - denoiser(x, x.new_full((len(x),), t), labels)) / t
+    return (x - origin(denoiser, x, t, labels)) / t
+
+
+def origin(f: ConsistencyFunction, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+    """c D(x, t) (B, C, H, W): where the tangent of the flow at x comes from at time 0."""
+    times = x.new_full((len(x),), t)
+    return f.kernel.origin_scale(x.new_full((), t)) * f(x, times, labels)
 
 
 def heun_times(steps: int, t_max: float, t_min: float, rho: float) -> list[float]:

@@ -204,6 +204,16 @@ def test_lines_are_means_over_seeds_and_bands_reach_from_lowest_to_highest(
     assert "held-out real data" not in {line.get_label() for line in loss.lines}
 
 
+def test_a_seed_without_a_number_leaves_none_of_all_seeds(project, digits, tmp_path, figures):
+    histories, seed = read_histories(digits), digits.seeds[0]
+    training = histories.training
+    gone = (training["seed"] == seed) & (training["step"] == 20)
+    training = training.assign(consistency_loss=training["consistency_loss"].where(~gone))
+    curves_figure(tmp_path / "x.png", replace(histories, training=training), digits)
+    for line in figures[0].axes[0].lines[: len(digits.couplings)]:
+        assert np.isnan(line.get_ydata()).tolist() == [False, True, False, False]
+
+
 def test_panels_of_couplings_show_their_own_noise_and_samples(tmp_path, figures):
     """Two modes; a quarter of the samples lies outside, and one pair of paths of three crosses."""
     x = np.array([[0, -0.5], [0, 0.5], [0, 0.52]])

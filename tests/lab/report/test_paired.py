@@ -30,6 +30,7 @@ def test_smallest_p_value_and_ties():
     assert math.isnan(Paired((2.0,)).interval()[0])
     # Exact ties of sums that rounding parts: 0.1 + 0.2 - 0.3.
     assert Paired((0.1, 0.2, -0.3)).p_value() == 1
+    assert Paired((0.3, 0.0, -0.2, -0.1, 0.0, 0.2, -0.2)).p_value() == 1
 
 
 def test_false_alarms_are_no_more_than_promised():

@@ -119,6 +119,13 @@ def test_new_seeds_that_scatter_widen_the_tolerance_so_far(text):
     assert states(edited(text, OT, sd="20"), edited(text, OT, mean="75"))[NAME] == "agrees"
 
 
+def test_alike_seeds_do_not_forbid_others_to_scatter(text):
+    """Such as a share that is 0 in all of them."""
+    alike = edited(text, OT, mean="0", sd="0")
+    assert states(alike, edited(text, OT, mean="0.0005", sd="0.0005"))[NAME] == "agrees"
+    assert states(alike, edited(text, OT, mean="0.01", sd="0.0005"))[NAME] == "disagrees"
+
+
 # --- the promise of RULE, by resampling -------------------------------------------------------
 
 

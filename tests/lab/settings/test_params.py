@@ -141,6 +141,17 @@ WRONG = [
     ({f"{E}.sample.mid_times": [2.0, 2.0]}, "sample.mid_times: [2.0, 2.0] must decrease"),
     ({f"{E}.sample.mid_times": [80.0]}, "sample.mid_times: [80.0] must decrease and lie"),
     ({f"{E}.sample.mid_times": [0.002]}, "sample.mid_times: [0.002] must decrease and lie"),
+    (
+        {
+            f"{T}.objective": {"kind": "vct.objectives.ict.ICT", "options": {"t_min": 0.5}},
+            f"{E}.sample.mid_times": [0.1],
+        },
+        "sample.mid_times: [0.1] must decrease and lie between t_min (0.5)",
+    ),
+    (
+        {f"{E}.diagnostics": {"seeds": [0], "mid_times": [1.0, 0.002, 80.0]}},
+        "diagnostics.mid_times: 80.0, 0.002 must lie between t_min (0.002) and t_max (80.0)",
+    ),
     ({f"{E}.sample.mid_times": [-1.0]}, f"{E}.sample.mid_times.0: -1.0 is not allowed"),
     ({f"{E}.sample.num_samples": 0}, f"{E}.sample.num_samples: 0 is not allowed"),
     ({f"{E}.seeds": []}, f"{E}.seeds: this value is not allowed"),

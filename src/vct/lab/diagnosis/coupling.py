@@ -35,8 +35,8 @@ def coupling(subject: Subject, fitted: GaussianPrior | None) -> Findings:
         )
         for point in exact:
             found.point("ambiguity", point.t, point.value)
-        found.numbers["straightness"] = straightness(exact)
-    found.numbers["straightness_bound"] = straightness(bound)
+        found.numbers["straightness"] = straightness(exact, subject.kernel)
+    found.numbers["straightness_bound"] = straightness(bound, subject.kernel)
     _, noise = subject.pairs(count)  # of its own law, whatever x it is paired with
     found.add(_marginal(subject, once(noise), fitted))
     return found

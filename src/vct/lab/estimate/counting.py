@@ -21,13 +21,13 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
+from vct import tangents
 from vct.couplings.base import PairingContext
 from vct.lab import build
 from vct.lab.data.dataset import Dataset
 from vct.lab.model import Model
 from vct.lab.settings.couplings import CouplingSettings, IndependentSettings
 from vct.lab.settings.run import RunSettings
-from vct.objectives import tangents
 from vct.objectives.base import Levels, Objective
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw

@@ -147,11 +147,13 @@ def _panel(
     """Mean and range over seeds by coupling, and the floor."""
     for coupling, label in couplings.items():
         by_step = table[table["coupling"] == coupling].groupby("step")[column]
-        mean, colour = by_step.mean(), colours[coupling]
+        # Where a seed has no number, there is none of all seeds.
+        known = by_step.count() == by_step.size()
+        mean, colour = by_step.mean().where(known), colours[coupling]
         marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(mean) <= _FEW else {}
         axes.plot(mean.index, mean, color=colour, linewidth=1.4, label=label, **marker)
         band: dict[str, Any] = {"color": colour, "alpha": 0.18, "linewidth": 0}
-        axes.fill_between(mean.index, by_step.min(), by_step.max(), **band)
+        axes.fill_between(mean.index, by_step.min().where(known), by_step.max(), **band)
     if floor is not None and math.isfinite(floor):
         axes.axhline(floor, color=style.INK, linewidth=1, linestyle="--", label=_FLOOR)
     axes.set_title(title, loc="left")

@@ -55,7 +55,7 @@ class Paired:
             return 1.0
         sums = np.abs(_signs(self.n) @ values)
         # Equal sums of other orders differ in their last digits.
-        return float(np.mean(sums >= abs(values.sum()) * (1 - 1e-12)))
+        return float(np.mean(sums >= abs(values.sum()) - 1e-12 * np.abs(values).sum()))
 
 
 def _signs(n: int) -> NDArray[np.int8]:

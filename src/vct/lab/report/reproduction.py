@@ -43,10 +43,10 @@ RULE = (
     "identical: every seed's score and the hashes of samples, data and extractor are the same. "
     "agrees: |new mean - committed mean| <= t s sqrt(1/n + 1/n') for one of two spreads s over "
     "seeds: that of the row's own, committed and new (n + n' - 2 degrees of freedom; a new "
-    f"deviation counts up to {SCATTER:g} times the known), or the pooled one (root mean square of "
-    "sd/mean over the committed rows of this metric and number of steps on this data set, "
-    "weighted by n - 1, their degrees of freedom, times the row's mean; rows of one seed have it "
-    "alone). n and n' are the numbers of seeds, t is Student's quantile, two-sided at "
+    f"deviation counts up to {SCATTER:g} times the known, unless that is 0), or the pooled one "
+    "(root mean square of sd/mean over the committed rows of this metric and number of steps on "
+    "this data set, weighted by n - 1, their degrees of freedom, times the row's mean; rows of one "
+    "seed have it alone). n and n' are the numbers of seeds, t is Student's quantile, two-sided at "
     f"{LEVEL:.2%}: less than 0.6 % of an honest repetition's rows disagree, a best row that lies "
     "clear of the others included. not comparable: settings, protocol or versions of the stages "
     "differ, or no committed row of several seeds tells the spread."
@@ -292,7 +292,8 @@ def tolerance(old: TableRow, new: TableRow, pooled: Pooled | None) -> float:
         return math.nan
     wide = 0.0 if pooled is None else student(pooled.freedom) * borrowed
     if freedom := old.n + new.n - 2:
-        most = SCATTER * max(borrowed, old.sd if old.n > 1 else 0)
+        # Alike seeds, such as of a share that is 0 in all, do not say how much they may scatter.
+        most = SCATTER * max(borrowed, old.sd if old.n > 1 else 0) or math.inf
         parts = ((old.n, old.sd), (new.n, min(new.sd, most)))
         square = sum((n - 1) * sd**2 for n, sd in parts if n > 1) / freedom
         wide = max(wide, student(freedom) * math.sqrt(square))

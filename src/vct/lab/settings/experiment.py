@@ -92,6 +92,12 @@ class ExperimentSettings(Section):
                 f"diagnostics.common: '{self.diagnostics.common}' is none of the variants; name "
                 "the one at whose weights all are looked at"
             )
+        t_max, t_min = self.train.t_max, self.train.objective.least_time(self.train.t_max)
+        if outside := [each for each in self.diagnostics.mid_times if not t_min < each < t_max]:
+            raise ValueError(
+                f"diagnostics.mid_times: {', '.join(map(str, outside))} must lie between t_min "
+                f"({t_min}) and t_max ({t_max})"
+            )
         if others := set(self.diagnostics.seeds) - set(self.seeds):
             raise ValueError(
                 f"diagnostics.seeds: {', '.join(map(str, sorted(others)))} are none of the "

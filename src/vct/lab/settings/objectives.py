@@ -227,6 +227,10 @@ class OwnObjectiveSettings(OwnSettings, ObjectiveSettings):
 
     kind: DottedPath
 
+    def least_time(self, t_max: float) -> float:
+        given = self.options.get("t_min")
+        return given if isinstance(given, float | int) else 0.0
+
 
 if TYPE_CHECKING:
     Objective = ObjectiveSettings

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vct import __version__
+from vct.lab import build
 from vct.lab.errors import UserError
 from vct.lab.files.layout import PREPARED_FILE, RunId, train_files
 from vct.lab.files.locks import lock
@@ -13,6 +14,7 @@ from vct.lab.files.whole import atomic, remove_temporary
 from vct.lab.processes.group import Group
 from vct.lab.processes.streams import say
 from vct.lab.records import CodeRecord, DivisionRecord, RunRecord
+from vct.lab.settings.experiment import ExperimentSettings
 from vct.lab.settings.own_code import own_code
 from vct.lab.settings.run import RunSettings
 from vct.lab.training import initial
@@ -95,12 +97,14 @@ def described(
     )
 
 
-def check_batch(settings: RunSettings, size: int, group: Group) -> None:
-    """Refuse batches that `size` samples do not fill, or that `group` cannot share.
+def check(settings: RunSettings, experiment: ExperimentSettings, size: int, group: Group) -> None:
+    """Refuse batches that `size` samples do not fill, or that `group` cannot share, and times of
+    sampling that are not trained.
 
     Raises:
         UserError: naming the setting to change.
     """
+    build.check_times(settings.train, experiment.sample)
     batch = settings.train.batch_size
     if batch > size:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Forward-mode derivatives of a network."""
+"""Forward-mode derivatives of networks and kernels."""
 
 import warnings
 from collections.abc import Callable
