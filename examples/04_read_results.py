@@ -13,6 +13,8 @@ wide = scores.pivot_table(
     index=["experiment", "metric", "steps"], columns="coupling", values=["mean", "sd"], sort=False
 )
 print(wide["mean"].round(3).to_string(), "\n")
+if "sd" not in wide or "independent" not in wide["mean"]:
+    sys.exit(f"suite {suite} has no row independent, or one seed of each")
 baseline = wide["mean"]["independent"]
 spread = (wide["sd"].pow(2).mean(axis=1)) ** 0.5
 for coupling in wide["mean"].columns.drop("independent"):

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from support import KERNELS, tiny_network
+from torch import nn
 
 from vct.kernels import LinearInterpolation, VarianceExploding
+from vct.misfit import Misfit
 from vct.preconditioning import ConsistencyFunction, boundary_scalings, plain_scalings
 
 T_MIN = 0.002
@@ -17,6 +19,15 @@ SHORT_TIMES = torch.tensor([0.002, 0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64
 def noisy(seed=0, size=5):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(size, 2, 5, 5, generator=generator, dtype=torch.float64)
+
+
+def test_an_answer_of_another_shape_is_refused():
+    """It would be broadcast, and train to its end."""
+    f = ConsistencyFunction(nn.Flatten(), KERNELS["ve"], 0.5, None)
+    network = f.network
+    network.forward = lambda x, c, labels=None: x.flatten(1)
+    with pytest.raises(Misfit, match=r"the answer of Flatten has shape \(5, 50\), not"):
+        f(noisy(), torch.ones(5))
 
 
 @pytest.mark.parametrize("name", KERNELS)

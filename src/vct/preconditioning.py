@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vct.kernels import Kernel, expand
+from vct.misfit import check
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class ConsistencyFunction:
             scalings = boundary_scalings(self.kernel, t, self.sigma_data, self.t_min)
         c_noise = torch.log(t) / 4
         given = ((expand(scalings.c_in, x_t) * x_t).float(), c_noise.float(), labels)
-        raw = (self.network(*given) if r is None else self.network(*given, (r / t).float())).to(
-            x_t.dtype
-        )
+        raw = self.network(*given) if r is None else self.network(*given, (r / t).float())
+        check(f"the answer of {type(self.network).__name__}", raw, x_t.shape)
+        raw = raw.to(x_t.dtype)
         return expand(scalings.c_skip, x_t) * x_t + expand(scalings.c_out, x_t) * raw

@@ -277,3 +277,13 @@ class Priced(MinibatchOT):
 def test_a_library_user_is_told_which_bases_fit(base, prior):
     with pytest.raises(Misfit, match="must learn nothing"):
         Variational(torch.nn.Identity(), 1.0, prior=prior, shape=SHAPE, base=base)
+
+
+def test_an_encoder_of_another_shape_is_refused():
+    class Flat(torch.nn.Module):
+        def forward(self, x, t, labels=None):
+            return torch.zeros(len(x), 4)
+
+    coupling = Variational(Flat(), 1.0, sigma_data=0.5)
+    with pytest.raises(Misfit, match=r"the answer of Flat, an encoder, has shape \(3, 4\), not"):
+        coupling.couple(torch.zeros(3, 2, 4, 4), torch.zeros(3, 2, 4, 4))

@@ -1,8 +1,10 @@
 """Objects agree with their settings, and initial weights with the seed."""
 
+import re
+
 import pytest
 import torch
-from support import COUPLINGS, KERNELS, MLP, UNET, dataset, run_settings
+from support import COUPLINGS, KERNELS, MLP, UNET, Fading, dataset, run_settings
 
 from vct.lab import build
 from vct.lab.errors import UserError
@@ -97,6 +99,45 @@ def test_kernel_knows_t_max(name):
     kernel = build.kernel(run_settings(kernel=name, t_max=12.0).train)
     assert type(kernel) is type(KERNELS[name])
     assert kernel.t_max == 12.0
+
+
+class Bent(Fading):
+    """A kernel whose boundary scale is 3 at t_min."""
+
+    def boundary_scale(self, t, t_min):
+        return 3 * super().boundary_scale(t, t_min)
+
+
+class Number(Fading):
+    """A kernel whose scale is a number."""
+
+    def data_scale(self, t):
+        return 1.0
+
+
+class Wide(Fading):
+    def data_scale(self, t):
+        return super().data_scale(t)[:, None]
+
+
+class Broken(Fading):
+    def data_scale(self, t):
+        return t.nothing
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Bent, "boundary_scale(t, t_min) is 3 at t = t_min, where it must be 1"),
+        (Number, "data_scale(t) is float, not a tensor of shape (3,)"),
+        (Wide, "data_scale(t) has shape (3, 1), not (3,)"),
+        (Broken, "Broken' fails (test_build.py, line"),
+    ],
+)
+def test_an_own_kernel_that_does_not_fit_is_refused(kind, words):
+    assert build.kernel(run_settings(kernel="support.Fading").train).t_max == 80
+    with pytest.raises(UserError, match=re.escape(words)):
+        build.kernel(run_settings(kernel=f"{__name__}.{kind.__name__}").train)
 
 
 def levels(objective, **train):

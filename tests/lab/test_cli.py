@@ -129,7 +129,7 @@ def test_bad_images_end_in_one_sentence(here, capsys, files, expected):
     assert not (here / "data/faces").exists()
 
 
-def test_conditional_training_on_data_made_without_labels(here, capsys):
+def test_training_on_data_that_params_do_not_describe(here, capsys):
     """The settings were changed after the data set was made."""
     folder = {"source": "image_folder", "test": 2}
     raw_images.write(here / "data/raw/faces", images(names("a", "b")))
@@ -144,7 +144,8 @@ def test_conditional_training_on_data_made_without_labels(here, capsys):
     }
     write(here, changes)
     message = refused(capsys, "train", "pictures/ot/seed3")
-    assert "data set 'faces' has no labels" in message
+    assert "data/faces was made with other settings than datasets.faces" in message
+    assert message.strip().endswith("make it again: vct data faces")
 
 
 def test_a_data_set_is_made_by_one_process_at_a_time(here, capsys):
@@ -175,6 +176,7 @@ def raising(error):
         (KeyboardInterrupt(), 130, "stopped"),
         (MemoryError(), 2, "batch_size"),
         (RuntimeError("can't start new thread"), 2, "memory is exhausted"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), 2, "memory is exhausted"),
         (ImportError("x.so: failed to map segment from shared object"), 2, "memory is exhausted"),
     ],
 )
@@ -182,6 +184,12 @@ def test_stopped_training(here, capsys, monkeypatch, error, code, expected):
     monkeypatch.setattr("vct.lab.commands.train.run", raising(error))
     assert cli.main(["train", "small/ot/seed0"]) == code
     assert expected in capsys.readouterr().err
+
+
+def test_not_every_memory_is_exhausted(here, monkeypatch):
+    monkeypatch.setattr("vct.lab.commands.train.run", raising(RuntimeError("memory bank is empty")))
+    with pytest.raises(RuntimeError, match="memory bank"):
+        cli.main(["train", "small/ot/seed0"])
 
 
 def test_output_in_an_old_encoding(here, monkeypatch):

@@ -78,6 +78,8 @@ def attempt(tmp_path, monkeypatch, capsys):
             capsys.readouterr()
             code = cli.main(command.split())
             said = capsys.readouterr().err
+            if code:
+                break
         errors = [line for line in said.splitlines() if line.startswith("vct: error: ")]
         assert (code, len(errors)) in ((0, 0), (2, 1)), said
         return code, "".join(errors)
@@ -133,7 +135,40 @@ def test_one_that_fits_is_taken(attempt, family):
         ("objective", "flatten(1).sum(dim=1)", "mean()", "Mine.distance has shape ()"),
         ("objective", "return Levels(", "return (", "invalid syntax"),
         ("objective", "    def distance", "    def length", "does not define distance"),
+        ("coupling", "return eps", "return x.mul_(2)", "Mine changes the data x in place"),
         ("sampler", '"mine1"', '"snapshot1"', "must have schedules"),
+        (
+            "sampler",
+            "yield noise[0]\n        yield noise[0]",
+            "return noise[0]",
+            "a result of Mine",
+        ),
+        (
+            "sampler",
+            "        yield noise[0]\n        yield",
+            "        return",
+            "a result of Mine has",
+        ),
+        (
+            "sampler",
+            "yield noise[0]\n",
+            "yield noise[0].numpy()\n",
+            "sampling/drawing.py, line",
+        ),
+        (
+            "sampler",
+            "yield noise[0]\n",
+            "yield noise[0].flatten(1)\n",
+            "a result of Mine has shape",
+        ),
+        (
+            "sampler",
+            "yield noise[0]\n",
+            "yield from (noise[0],) * 3\n",
+            "Mine gives 6 results of 2",
+        ),
+        ("sampler", "    schedules", "    noises = 0\n    schedules", "must have noises"),
+        ("sampler", "    schedules", "    noises = '1'\n    schedules", "must have noises"),
         ("sampler", "        yield noise[0]\n        yield", "        yield", "1 results of 2"),
     ],
 )

@@ -22,7 +22,7 @@ def test_loss_is_that_of_answers_and_velocities(name, alpha):
     """With v = T (x_t - f)/t of both, which the code does without."""
     kernel, pair, t_max = KERNELS[name], batch(count=64), KERNELS[name].t_max
     objective = ConsistencyFlow(t_max, gap=0.1, near=0.3, alpha=alpha)
-    f = ConsistencyFunction(randomise(tiny_network()), kernel, SD, objective.train_t_min)
+    f = ConsistencyFunction(randomise(tiny_network(1)), kernel, SD, objective.train_t_min)
     given = levels(objective)
     found = objective.loss(f, pair, given, None, 0.0, Draw(0, 0))
 
@@ -56,7 +56,7 @@ def test_nothing_is_compared_with_itself_where_all_is_near():
     """near = 1: x is the target everywhere, and f learns E[x | x_t]."""
     objective, kernel = ConsistencyFlow(80.0, near=1.0), KERNELS["li"]
     pair, given = batch(count=32), levels(objective, 32)
-    f = ConsistencyFunction(tiny_network(), kernel, SD, objective.train_t_min)
+    f = ConsistencyFunction(tiny_network(1), kernel, SD, objective.train_t_min)
     found = objective.loss(f, pair, given, None, 0.0, Draw(0, 0)).total
     answer = f(kernel(pair.x, pair.z, given.t), given.t)
     expected = (answer - pair.x).square().flatten(1).sum(dim=1).mean()

@@ -50,7 +50,7 @@ def time(kernel, angle):
 def test_tangent_is_the_derivative_along_the_path(name):
     """cos(a) df/da, by finite differences in double precision."""
     kernel, pair = ALL_KERNELS[name], batch(count=16)
-    network = randomise(tiny_network()).double()
+    network = randomise(tiny_network(1)).double()
     t = torch.logspace(-1, 1, 16, dtype=torch.float64)
 
     class Double(ConsistencyFunction):
@@ -109,7 +109,7 @@ def test_exact_function_has_no_tangent_but_for_chance(name):
 def test_gradient_is_that_of_the_normalised_tangent():
     """2/D <g/(rms + c), dF>, averaged; the value is the square of what is divided."""
     kernel, pair = KERNELS["ve"], batch(count=32)
-    network, objective = randomise(tiny_network()), SCT(SD, warm_up=0)
+    network, objective = randomise(tiny_network(1)), SCT(SD, warm_up=0)
     f = function(network, kernel)
     given = objective.levels(0, 1, 32, torch.Generator().manual_seed(0))
     found = objective.loss(f, pair, given, None, 0.0, Draw(0, 0))
@@ -127,7 +127,7 @@ def test_gradient_is_that_of_the_normalised_tangent():
 
 def test_the_unstable_part_warms_up_by_the_step():
     kernel, pair = KERNELS["ve"], batch(count=8)
-    f = function(randomise(tiny_network()), kernel)
+    f = function(randomise(tiny_network(1)), kernel)
     objective = SCT(SD, warm_up=100)
     given = objective.levels(0, 1, 8, torch.Generator().manual_seed(0))
 
@@ -169,6 +169,6 @@ def test_an_encoder_learns_from_it():
     z = pair.z.requires_grad_()
     objective = SCT(SD, warm_up=0)
     given = objective.levels(0, 1, 8, torch.Generator().manual_seed(0))
-    f = function(randomise(tiny_network()), kernel)
+    f = function(randomise(tiny_network(1)), kernel)
     objective.loss(f, type(pair)(pair.x, z, pair.kl), given, None, 0.0, Draw(0, 0)).total.backward()
     assert z.grad.abs().min() > 0

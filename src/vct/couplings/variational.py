@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vct.couplings.base import Coupling, Pair, PairingContext, Scope, alone
-from vct.misfit import Misfit
+from vct.misfit import Misfit, check
 from vct.moments import RunningMoments
 
 MIN_STD = 1e-6
@@ -80,8 +80,10 @@ class Variational(Coupling):
     def encoded(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mu(x), std(x) >= MIN_STD, each of the shape of x."""
         time = torch.zeros(len(x), device=x.device)
-        raw = self.encoder((x / self.sigma_data).float(), time, labels).to(x.dtype)
-        mean, raw_std = raw.chunk(2, dim=1)
+        raw = self.encoder((x / self.sigma_data).float(), time, labels)
+        both = len(x), 2 * x.shape[1], *x.shape[2:]
+        check(f"the answer of {type(self.encoder).__name__}, an encoder,", raw, both)
+        mean, raw_std = raw.to(x.dtype).chunk(2, dim=1)
         return mean, functional.softplus(raw_std + self.shift).clamp(min=MIN_STD)
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:

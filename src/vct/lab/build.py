@@ -217,7 +217,35 @@ def _classes(train: TrainSettings, dataset: Dataset) -> int:
 
 def kernel(train: TrainSettings) -> Kernel:
     """The transition kernel."""
-    return instantiate(train.kernel, t_max=train.t_max)
+    made: Kernel = instantiate(train.kernel, t_max=train.t_max)
+    if train.kernel.is_own:
+        _check_kernel(made, train)
+    return made
+
+
+def _check_kernel(made: Kernel, train: TrainSettings) -> None:
+    """Refuse a user's kernel whose scales are no tensors, or without the boundary condition."""
+    import torch
+
+    from vct.misfit import check
+
+    name, low = f"the kernel '{train.kernel.member}'", train.t_max / 1000
+    t = torch.linspace(low, train.t_max, 3)
+    try:
+        check("data_scale(t)", made.data_scale(t), t.shape)
+        check("boundary_scale(t, t_min)", made.boundary_scale(t, low), t.shape)
+    except Misfit as error:
+        raise UserError(f"{name}: {error}; correct it.") from None
+    except Exception as error:  # the user's class may fail in any way
+        where = own_failure.place(error, [train.kernel.builds])
+        raise UserError(
+            f"{name} fails ({where}: {own_failure.described(error)}); correct it."
+        ) from error
+    if abs(float(made.boundary_scale(t, low)[0]) - 1) > 1e-4:
+        raise UserError(
+            f"{name}: boundary_scale(t, t_min) is {float(made.boundary_scale(t, low)[0]):g} at "
+            "t = t_min, where it must be 1, so that f leaves its point alone; correct it."
+        )
 
 
 def objective(train: TrainSettings) -> Objective:
@@ -249,12 +277,19 @@ def sampler(sample: SampleSettings, t_max: float, bounds: Bounds | None = None) 
             f"the sampler '{sample.sampler.member}' must have schedules, a list of times by a word "
             f"and a number of steps such as 'steps2', not {quoted(keys)}; correct it."
         )
+    if not isinstance(made.noises, int) or made.noises < 1:
+        raise UserError(
+            f"the sampler '{sample.sampler.member}' must have noises, a number of at least 1, not "
+            f"{quoted(made.noises)}; correct it."
+        )
     return made
 
 
 def check_times(train: TrainSettings, sample: SampleSettings) -> None:
-    """Refuse times of sampling at which a user's objective says that nothing is learnt; those of
-    built-in ones are checked where params.yaml is read."""
+    """Refuse times of sampling at which a user's objective says that nothing is learnt, and
+    samplers that do not fit; what is built in is checked where params.yaml is read."""
+    if not (train.objective.is_own or (sample.sampler and sample.sampler.is_own)):
+        return
     least = objective(train).t_min
     for key, times in sampler(sample, train.t_max).schedules.items():
         if low := [each for each in (*times, sample.late_start or train.t_max) if each <= least]:

@@ -1,6 +1,17 @@
 """The one exception whose message is meant for the user."""
 
 LONGEST = 80
+EXHAUSTED = (
+    "out of memory",
+    "not enough memory",
+    "allocate memory",
+    "memory allocation",
+    "alloc_failed",
+    "bad_alloc",
+    "failed to map segment",
+    "can't start new thread",
+)
+"""Words of such errors, in small letters."""
 LOST = 3
 """Exit code of a process that ended because another of its group did."""
 
@@ -25,8 +36,7 @@ class PeerLost(UserError):
 def out_of_memory(error: Exception) -> bool:
     """Whether memory is exhausted: torch reports it as a RuntimeError of its own, C++ as bad_alloc;
     a library may find no room when it is loaded, and a thread when it starts."""
-    words = ("memory", "bad_alloc", "failed to map segment", "can't start new thread")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in EXHAUSTED)
 
 
 def quoted(text: object) -> str:

@@ -35,6 +35,16 @@ def kept(project):
     return before
 
 
+def test_a_suite_that_git_ignores_is_said_to_be(project, capsys):
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    Path(".gitignore").write_text("/results/*\n")
+    assert cli.main(["keep", "one"]) == 0
+    assert "add !/results/one/ to .gitignore" in capsys.readouterr().err
+    Path(".gitignore").write_text("/results/*\n!/results/one/\n")
+    assert cli.main(["keep", "one"]) == 0
+    assert ".gitignore" not in capsys.readouterr().err
+
+
 def test_the_table_is_made_of_what_was_kept(kept):
     assert {path.name for path in KEPT.iterdir()} == set(KEPT_FILES)
     assert cli.main(["table", "one"]) == 0

@@ -117,6 +117,17 @@ def test_data_that_changed_or_are_gone(show, project):
     assert code == 2 and states["missing"][0].startswith("data/points")
 
 
+def test_data_that_params_do_not_describe_any_more(show, project):
+    text = (project / "params.yaml").read_text()
+    other = text.replace("source: mixture", "source: mixture\n    seed: 5")
+    (project / "params.yaml").write_text(other)
+    code, states, _ = show()
+    assert code == 2 and states["differs"] == ["datasets.points of params.yaml: seed: 0 -> 5"]
+    for stage in ("train", "prior", "sample", "score", "prepare", "floor"):
+        name = "small" if stage == "floor" else RUN
+        assert cli.main([stage, name]) == 2, stage
+
+
 def test_data_made_anew_with_other_settings(show, project):
     text = (project / "params.yaml").read_text()
     other = text.replace("source: mixture", "source: mixture\n    seed: 5")

@@ -23,6 +23,14 @@ def test_round_trip(tmp_path):
     assert torch.equal(load_file(tmp_path / "x.safetensors")["a"], TENSORS["a"])
 
 
+def test_tied_weights_are_written_under_each_name(tmp_path):
+    weight = torch.arange(6.0).reshape(2, 3)
+    save_tensors(tmp_path / "x.safetensors", {"a": weight, "b": weight, "c": weight[1]})
+    found = load_file(tmp_path / "x.safetensors")
+    assert torch.equal(found["a"], weight) and torch.equal(found["b"], weight)
+    assert torch.equal(found["c"], weight[1])
+
+
 @pytest.mark.parametrize("kind", [OSError, SafetensorError])
 def test_a_full_disk_is_the_users_error(tmp_path, monkeypatch, kind):
     def full(*_):

@@ -45,6 +45,15 @@ def test_prior_and_scores_of_earlier_weights_are_not_those_of_these(copied):
     assert model.scores == {} and model.description.record.protocol is None
 
 
+def test_data_that_were_made_otherwise_are_not_said_to_be_absent(copied):
+    content = yaml.safe_load((copied / "params.yaml").read_text())
+    content["datasets"]["points"]["std"] = 0.2
+    (copied / "params.yaml").write_text(yaml.safe_dump(content))
+    assert cli.main(["data", "points"]) == 0
+    with pytest.raises(UserError, match=r"trained on other data than .*data/points holds"):
+        vct.load(POINTS)
+
+
 def fitted_otherwise(folder, **facts):
     """Let the prior of a run say that it was fitted so."""
     path = folder / "results" / POINTS / "prior.safetensors"

@@ -10,6 +10,8 @@ from vct.lab import cli
 from vct.lab.files.layout import RunId
 from vct.lab.settings import own_code, reading
 from vct.lab.settings.couplings import GeneratorAugmentedSettings
+from vct.lab.settings.kernels import OwnKernelSettings
+from vct.lab.settings.objectives import ICTSettings
 from vct.lab.settings.run import run_settings
 
 RUN = RunId("small", "mine", 0)
@@ -64,6 +66,32 @@ def test_only_own_classes_are_recorded(project):
     (hashed,) = own_code.own_code(settings)["own_code"].items()
     assert hashed[0] == "own_code_example.Mine" and len(hashed[1]) == 64
     assert own_code.own_code(settings.train) == {}
+
+
+def test_what_a_class_imports_counts(tmp_path, monkeypatch):
+    """Modules of the project, and what they import; nothing is run to find them."""
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "own_start.py": "import torch\nimport own_near\nfrom own_pack.deep import thing\n",
+        "own_near.py": "import own_start\nraise SystemExit\n",
+        "own_pack/__init__.py": "",
+        "own_pack/deep.py": "from . import leaf\nfrom .leaf import x\nthing = 1\n",
+        "own_pack/leaf.py": "x = 1\n",
+        "own_other.py": "",
+        "torch.txt": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    settings = {"a": ICTSettings(kind="ict"), "b": OwnKernelSettings(kind="own_start.Mine")}
+    used = ["own_near.py", "own_pack/__init__.py", "own_pack/deep.py", "own_pack/leaf.py"]
+    assert own_code.own_files(settings) == sorted([*used, "own_start.py"])
+    before = own_code.own_code(settings)
+    (tmp_path / "own_other.py").write_text("x = 2\n")
+    (tmp_path / "own_near.py").write_text("import own_start  # a remark\nraise SystemExit\n")
+    assert own_code.own_code(settings) == before
+    (tmp_path / "own_pack/leaf.py").write_text("x = 2\n")
+    assert own_code.own_code(settings) != before
 
 
 def test_classes_within_couplings_count():

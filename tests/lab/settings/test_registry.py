@@ -1,6 +1,9 @@
 """Built-in names, nearest names, and a user's own class."""
 
+import re
+import string
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,15 +86,18 @@ def test_own_class_that_takes_other_settings(own_folder):
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "path"),
+    ("file", "content", "path", "why"),
     [
-        ("absent", "", "nowhere.Class"),
-        ("empty_one", "", "empty_one.Class"),
-        ("broken_one", "def (:", "broken_one.Class"),
-        ("needs_one", "import not_installed_at_all", "needs_one.Class"),
+        ("absent", "", "nowhere.Class", "cannot be imported (ModuleNotFound"),
+        ("empty_one", "", "empty_one.Class", "cannot be imported of {here}/empty_one.py ("),
+        ("string", "", "string.Class", "cannot be imported of {library}/string.py ("),
+        ("broken_one", "def (:", "broken_one.Class", "fails when its file is read (SyntaxError"),
+        ("needs_one", "import not_installed_at_all", "needs_one.Class", "fails when its file is"),
     ],
 )
-def test_class_that_cannot_be_imported(own_folder, file, content, path):
+def test_class_that_cannot_be_imported(own_folder, file, content, path, why):
+    """A file called as one of the standard library is hidden by that one."""
     (own_folder / f"{file}.py").write_text(content)
-    with pytest.raises(UserError, match=f"coupling '{path}' cannot be imported"):
+    why = why.format(here=own_folder, library=Path(string.__file__).parent)
+    with pytest.raises(UserError, match=re.escape(f"coupling '{path}' {why}")):
         registry.find(":".join(path.rsplit(".", 1)), "coupling")

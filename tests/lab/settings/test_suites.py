@@ -49,6 +49,7 @@ def test_rows_and_experiments_of_equal_time_are_found():
         ({"comparisons": [ROW], "primary": None}, "add primary"),
         ({"comparisons": [ROW], "rivals": ["independent"]}, "rivals would do nothing"),
         ({"comparisons": [ROW | {"row": "nobody"}]}, "no experiment .* has the variant 'nobody'"),
+        ({"comparisons": [ROW | {"against": ["variational"]}]}, "variational is the row itself"),
         ({"comparisons": [ROW | {"against": ["nobody"]}]}, "there is no variant 'nobody'"),
         ({"comparisons": [ROW | {"row": "variational/fitted"}]}, "has no prior 'fitted'"),
         ({"comparisons": [ROW | {"of": ["pictures"]}]}, "none of the suite's experiments"),

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -117,6 +118,9 @@ def test_an_address_without_runs_is_refused_before_any_training(
     assert expected in err and "secret" not in err and "Traceback" not in err
     assert err.count("vct: error: ") == err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+    if uri != "htp://somewhere":
+        with pytest.raises(UserError, match=re.escape(expected)), following(RUN, root=tmp_path):
+            raise AssertionError("it trains")
     # As if it had been changed since: one sentence for all runs.
     assert cli.main(["track", "scores", "cpu"]) == 0
     assert capfd.readouterr().err.count(expected) == (1 if uri != "htp://somewhere" else 0)

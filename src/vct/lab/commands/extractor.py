@@ -21,7 +21,8 @@ def extractor(params: Params, name: str) -> None:
         return
     torch.set_num_threads(params.runtime.threads)
     weights = extractor_dir(name) / "weights.safetensors"
-    data = None if settings.trained_on is None else dataset.load(settings.trained_on)
+    name_of = settings.trained_on
+    data = None if name_of is None else dataset.described(params, name_of)
     kind = build.instantiate(settings)
     weights.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -14,7 +14,7 @@ from vct.lab.settings.params import Params
 def floor(params: Params, name: str) -> None:
     """Write `results/<experiment>/floor.json`: what held-out real data score."""
     experiment = params.experiment(name)
-    data = dataset.load(experiment.train.dataset)
+    data = dataset.described(params, experiment.train.dataset)
     with main_of(make_metric(params, experiment, data)) as metric:
         if metric is None:
             return

@@ -13,7 +13,7 @@ def prepare(params: Params, name: str) -> None:
     """Write `prepared.safetensors` of a run."""
     run, group = RunId.parse(name), current_group()
     settings = run_settings(params, run)
-    data = dataset.load(settings.train.dataset)
+    data = dataset.described(params, settings.train.dataset)
     with session.owned(run, group, fresh=False):
         prepares = preparation.write(run, settings, data, params.runtime)
     if group.main and not prepares:

@@ -18,7 +18,7 @@ def prior(params: Params, name: str) -> None:
     run = RunId.parse(name)
     settings, record = provenance.checked_run(params, run)
     sample = params.experiment(run.experiment).sample
-    data = provenance.checked_data(run, record)
+    data = provenance.checked_data(params, run, record)
     files = provenance.checked_weights(run, sample, record)
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime)

@@ -23,7 +23,7 @@ def sample(params: Params, name: str) -> None:
     settings, record = provenance.checked_run(params, run)
     experiment = params.experiment(run.experiment)
     train, sample = settings.train, experiment.sample
-    data = provenance.checked_data(run, record)
+    data = provenance.checked_data(params, run, record)
     files = provenance.checked_weights(run, sample, record)
     torch.set_num_threads(params.runtime.threads)
     device = build.device(params.runtime)

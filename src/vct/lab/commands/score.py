@@ -25,7 +25,7 @@ def score(params: Params, name: str) -> None:
     run = RunId.parse(name)
     _, record = provenance.checked_run(params, run)
     experiment = params.experiment(run.experiment)
-    data = provenance.checked_data(run, record)
+    data = provenance.checked_data(params, run, record)
     with main_of(make_metric(params, experiment, data)) as metric:
         if metric is None:
             return

@@ -10,9 +10,8 @@ from vct.lab.settings.params import Params
 def statistics(params: Params, name: str) -> None:
     """Write `results/statistics/<dataset>/<extractor>/<what>.safetensors`."""
     place = StatisticsId.parse(name)
-    params.dataset(place.dataset)
     features, extractor = load_features(params, place.extractor)
-    data = dataset.load(place.dataset)
+    data = dataset.described(params, place.dataset)
     with main_of(features) as mine:
         if mine is not None:
             write(place, data, mine, extractor)

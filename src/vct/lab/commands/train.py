@@ -39,7 +39,7 @@ def run(params: Params, run_id: RunId, fresh: bool = False) -> None:
     lock."""
     group, runtime = current_group(), params.runtime
     settings = run_settings(params, run_id)
-    data = dataset.load(settings.train.dataset)
+    data = dataset.described(params, settings.train.dataset)
     session.check(settings, params.experiment(run_id.experiment), len(data.train.x), group)
     with session.owned(run_id, group, fresh):
         made = preparation.of_training(run_id, settings, data, runtime)

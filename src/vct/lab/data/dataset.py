@@ -26,6 +26,7 @@ from vct.lab.files.whole import atomic
 from vct.lab.processes.progress import Progress
 from vct.lab.processes.streams import say
 from vct.lab.records import DatasetRecord
+from vct.lab.settings.params import Params
 
 MB = 2**20
 SMALL = 256 * MB
@@ -212,6 +213,21 @@ def load(name: str, root: Path = Path(), thorough: bool = False) -> Dataset:
     if found != meta.model_dump(include=set(found)) or _strange(arrays, meta.classes):
         raise UserError(f"{folder / 'meta.json'} does not describe the arrays beside it; {remedy}")
     return Dataset(name, Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3]), meta)
+
+
+def described(params: Params, name: str) -> Dataset:
+    """The data set `name`, as params.yaml describes it.
+
+    Raises:
+        UserError: if it was made with other settings, and what `load` raises.
+    """
+    data = load(name)
+    if data.meta.source != params.dataset(name).model_dump(mode="json"):
+        raise UserError(
+            f"{dataset_dir(name)} was made with other settings than datasets.{name} of params.yaml "
+            f"has now; make it again: vct data {name}"
+        )
+    return data
 
 
 def _holds(name: str, root: Path, arrays: list[np.memmap], sha256: str, thorough: bool) -> bool:

@@ -43,7 +43,7 @@ def write(params: Params, run: RunId) -> None:
             f"experiments.{run.experiment} asks for no diagnostics; add the section diagnostics."
         )
     trained, record = provenance.checked_run(params, run)
-    data = provenance.checked_data(run, record)
+    data = provenance.checked_data(params, run, record)
     prepared = preparation.checked(run, trained, data, record)
     files = provenance.checked_weights(run, sample, record)
     arrays, drawn = samples.read(run)

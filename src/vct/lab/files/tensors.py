@@ -31,9 +31,15 @@ def save_tensors(
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write `tensors` to `path`, a temporary file of `atomic`; a full disk is an OSError."""
+    """Write `tensors` to `path`, a temporary file of `atomic`; a full disk is an OSError. What
+    shares memory, as tied weights do, is written under each of its names."""
+    places, apart = set[int](), dict[str, Tensor]()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if place in places else tensor
+        places.add(place)
     try:
-        save_file(dict(tensors), path, metadata)
+        save_file(apart, path, metadata)
     except SafetensorError as error:
         raise OSError(str(error)) from None
 

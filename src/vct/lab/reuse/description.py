@@ -235,12 +235,20 @@ def _projects(folder: Path) -> list[Path]:
 
 def _data(folder: Path, trained: RunRecord) -> Dataset:
     """The data set of a run, from the project that the folder lies in."""
+    others = []
     for root in _projects(folder):
-        if (root / dataset_dir(trained.dataset) / "meta.json").exists():
+        place = root / dataset_dir(trained.dataset)
+        if (place / "meta.json").exists():
             data = dataset.load(trained.dataset, root)
             if data.sha256 == trained.data_sha256:
                 return data
+            others.append(str(place))
+    if others:
+        raise UserError(
+            f"{folder} was trained on other data than {others[0]} holds, and a run cannot be "
+            "loaded without them; train it again, or make the data set as it was."
+        )
     raise UserError(
         f"the data set '{trained.dataset}' that {folder} was trained on is not there, and a run "
-        f"without it cannot be loaded; make it (vct data {trained.dataset}), or export the run."
+        f"cannot be loaded without it; make it: vct data {trained.dataset}"
     )

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from vct.lab import build
 from vct.lab.data.batches import to_float
 from vct.lab.errors import UserError, quoted
+from vct.lab.records import problem
 from vct.lab.reuse.description import WEIGHTS, Description
 from vct.lab.runs import provenance, weights
 from vct.lab.runs.samples import STANDARD
@@ -159,8 +161,8 @@ class LoadedModel(nn.Module):
             new["mid_times"] = list(mid_times)
         try:
             sample = SampleSettings.model_validate({**sample.model_dump(mode="json"), **new})
-        except ValueError:
-            raise UserError(f"no samples with {new}: seeds and times are positive.") from None
+        except ValidationError as error:
+            raise UserError(f"no such samples: {problem(error)}.") from None
         device = next(self.parameters()).device
         starts: dict[str, Start] = {STANDARD: prior_of(self.coupling)}
         if self._prior is not None:

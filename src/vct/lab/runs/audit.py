@@ -58,7 +58,7 @@ def check_all(params: Params, found: Records) -> list[Check]:
     return [
         *_settings(params, found),
         *_versions(found),
-        _data(found),
+        *_data(params, found),
         *_prepared(found),
         *_files(found, "config.json", found.config.files, TRAIN_FILES[:-1]),
         *_samples(found),
@@ -98,14 +98,21 @@ def _versions(found: Records) -> Iterator[Check]:
         yield Check("ok" if same else "differs", f"code of {stage}", detail)
 
 
-def _data(found: Records) -> Check:
-    folder, known = dataset_dir(found.config.dataset), found.config.data_sha256
+def _data(params: Params, found: Records) -> Iterator[Check]:
+    name, known = found.config.dataset, found.config.data_sha256
+    folder = dataset_dir(name)
     if not (folder / "meta.json").exists():
-        return Check("missing", str(folder), f"recorded {known}")
+        yield Check("missing", str(folder), f"recorded {known}")
+        return
     try:
-        return _compared(str(folder), known, dataset.load(found.config.dataset).sha256)
+        data = dataset.load(name)
+        yield _compared(str(folder), known, data.sha256)
+        other = differences(data.meta.source, params.dataset(name).model_dump(mode="json"))
+        yield Check(
+            "differs" if other else "ok", f"datasets.{name} of params.yaml", ", ".join(other)
+        )
     except UserError as error:
-        return Check("differs", str(folder), str(error))
+        yield Check("differs", str(folder), str(error))
 
 
 def _prepared(found: Records) -> Iterator[Check]:

@@ -70,13 +70,13 @@ def other_code(settings: RunSettings, record: RunRecord) -> list[str]:
     return [name for name in now if now[name] != then.get(name)]
 
 
-def checked_data(run: RunId, record: RunRecord) -> Dataset:
+def checked_data(params: Params, run: RunId, record: RunRecord) -> Dataset:
     """The data set that a run was trained on.
 
     Raises:
-        UserError: if it is not there, or holds other data now.
+        UserError: if it is not there, or is another now, or another than params.yaml describes.
     """
-    data = dataset.load(record.dataset)
+    data = dataset.described(params, record.dataset)
     if data.sha256 != record.data_sha256:
         raise UserError(
             f"{run.directory} was trained on other data than {dataset_dir(data.name)} holds; train "

@@ -21,7 +21,7 @@ from vct.lab.processes.progress import counted
 from vct.lab.runs import samples, weights
 from vct.lab.sampling.classes import in_shares
 from vct.lab.settings.sample import SampleSettings
-from vct.misfit import Misfit
+from vct.misfit import Misfit, check
 from vct.preconditioning import ConsistencyFunction
 from vct.samplers.base import Sampler
 from vct.samplers.few_step import Bounds
@@ -111,14 +111,17 @@ class Drawing:
         parts: dict[str, list[np.ndarray]] = {key: [none] for key in keys}
         for start in counted(starts, len(starts), f"batches of {width} samples"):
             stop = min(start + width, count)
-            found = 0
+            found, results = 0, self._some(begin, count, start, stop)
             # Each is looked at before the next step is made of it.
-            for key, x in zip(keys, self._some(begin, count, start, stop), strict=False):
+            for key, x in zip(keys, results, strict=False):
                 parts[key].append(self._stored(key, x))
                 found += 1
-            if found < len(keys):
+            every = len(self.sampler.schedules)
+            if len(keys) == every:
+                found += sum(1 for _ in results)
+            if found < len(keys) or found > every:
                 kind = type(self.sampler).__name__
-                raise Misfit(f"{kind} gives {found} results of {len(self.sampler.schedules)}")
+                raise Misfit(f"{kind} gives {found} results of {every}")
         return {key: group.collect(np.concatenate(part)) for key, part in parts.items()}
 
     @property
@@ -136,7 +139,9 @@ class Drawing:
         labels = self._labels(start, stop - start)
         noise[0] = begin(noise[0], start, labels)
         f = replace(self.f, network=_InParts(self.f.network, self.sample.batch_size))
-        return self.sampler(f, self.coupling, noise, labels)
+        for x in self.sampler(f, self.coupling, noise, labels):
+            check(f"a result of {type(self.sampler).__name__}", x, noise[0].shape)
+            yield x
 
     def start_noise(self) -> np.ndarray:
         """Noise (N, C, H, W) that the samples start from."""

@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import vct
 from vct.lab.errors import UserError, out_of_memory
 from vct.lab.settings import registry
 from vct.lab.settings.own_code import own_classes
 from vct.misfit import Misfit
+
+PACKAGE = Path(vct.__file__).parent
+GIVEN = (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What this package may meet where a user's class gave something strange, or nothing."""
 
 
 @contextmanager
@@ -27,11 +32,19 @@ def explained(settings: Any) -> Iterator[None]:
         classes = sorted(set(own_classes(settings)))
         where = place(error, classes)
         misfit = isinstance(error, Misfit) or _is_wrong_call(error, classes)
-        if out_of_memory(error) or not (where or (classes and misfit)):
+        if out_of_memory(error) or not classes:
             raise
         names = ", ".join(name.replace(":", ".") for name in classes)
+        if where or misfit:
+            raise UserError(
+                f"{where or names}: {described(error)}; see what its family asks for, and correct "
+                "it."
+            ) from error
+        if not isinstance(error, GIVEN):
+            raise
         raise UserError(
-            f"{where or names}: {described(error)}; see what its family asks for, and correct it."
+            f"{described(error)} ({_ours(error)}), perhaps of what one of your classes gave: "
+            f"{names}; see what its family asks for. If it is none of them, report this line."
         ) from error
 
 
@@ -46,6 +59,13 @@ def place(error: Exception, classes: Iterable[str]) -> str:
         if (file := Path(frame.filename).resolve()) in files:
             return f"{file.name}, line {frame.lineno}, in {frame.name}"
     return ""
+
+
+def _ours(error: Exception) -> str:
+    """The last line of this package that an error passed through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    here = next(each for each in reversed(frames) if PACKAGE in Path(each.filename).parents)
+    return f"{Path(here.filename).relative_to(PACKAGE.parent)}, line {here.lineno}"
 
 
 def _is_wrong_call(error: Exception, classes: Iterable[str]) -> bool:

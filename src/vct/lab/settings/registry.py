@@ -30,10 +30,17 @@ def find(place: str, family: str = "class") -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # the user's module may fail in any way
-        reason = f"{type(error).__name__}: {error}"
+        reason, name = f"{type(error).__name__}: {error}", f"the {family} '{module}.{attribute}'"
+        there = module in sys.modules
+        absent = isinstance(error, ModuleNotFoundError) and module.startswith(str(error.name))
+        if not there and not absent:
+            raise UserError(
+                f"{name} fails when its file is read ({reason}); correct it."
+            ) from error
+        of = f" of {file_of(place)}" if there else ""
         raise UserError(
-            f"the {family} '{module}.{attribute}' cannot be imported ({reason}); it must be the "
-            "dotted path of a class in an installed package or in a file beside params.yaml."
+            f"{name} cannot be imported{of} ({reason}); it must be the dotted path of a class "
+            "in an installed package or in a file beside params.yaml."
         ) from error
 
 

@@ -23,6 +23,12 @@ class ComparisonSettings(Section):
     of: Names | None = None
     equal: Literal["steps", "time"] = "steps"
 
+    @model_validator(mode="after")
+    def _others(self) -> "ComparisonSettings":
+        if self.equal == "steps" and self.row in self.against:
+            raise ValueError(f"against: {self.row} is the row itself; name another")
+        return self
+
     @property
     def coupling(self) -> str:
         """The coupling of the row."""

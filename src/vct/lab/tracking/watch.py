@@ -67,6 +67,7 @@ def following(
     if not enabled or switched_off():
         yield
         return
+    Store(root)  # an address that MLflow would not take is refused before anything trains
     watcher = WatcherProcess(RunFiles(root, run), delay, interval, system_metrics)
     unfinished = "KILLED"
     try:

@@ -131,10 +131,12 @@ class BatchLoss:
             batch.indices,
             self.group.gather,
         )
+        kind, version = type(self.model.coupling).__name__, batch.x._version
         pair = self.model.coupling.pair(batch.x, eps, context)
         if not isinstance(pair, Pair):
-            kind, given = type(self.model.coupling).__name__, type(pair).__name__
-            raise Misfit(f"{kind}.pair gives {given}, not Pair")
+            raise Misfit(f"{kind}.pair gives {type(pair).__name__}, not Pair")
+        if batch.x._version != version:
+            raise Misfit(f"{kind} changes the data x in place; let it work on a copy")
         return pair
 
     def _gathered(self, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:
