@@ -146,6 +146,15 @@ def test_kept_runs_of_other_settings_are_not_called_reproduced(two_kept, capsys)
     assert "not comparable  small/variational w2, 1 step" in capsys.readouterr().out
 
 
+def test_runs_that_a_table_leaves_out_are_counted(two_kept, capsys):
+    assert cli.main(["table", "one", "--finished"]) == 0
+    assert "left out" not in capsys.readouterr().err
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("kl_weight: 10", "kl_weight: 11"))
+    assert cli.main(["table", "one", "--finished"]) == 0
+    assert "one: 2 of 4 runs are left out: not made yet, or of other" in capsys.readouterr().err
+
+
 def test_engines_do_not_make_kept_runs_again(kept):
     params = reading.load()
     assert graph.to_make(params, "one") == []

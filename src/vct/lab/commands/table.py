@@ -1,6 +1,7 @@
 """`vct table SUITE`: one table over all runs of a suite."""
 
 from vct.lab.files.layout import suite_dir
+from vct.lab.processes.streams import say
 from vct.lab.report.collect import ExperimentRows, collect
 from vct.lab.report.table import write_table
 from vct.lab.settings.params import Params
@@ -13,4 +14,10 @@ def table(params: Params, name: str, finished: bool = False) -> None:
         finished: of the runs that there are; else all must be there.
     """
     rows = ExperimentRows.of_suite(params, name, finished)
+    every = sum(len(params.runs(experiment)) for experiment in params.suite(name))
+    if absent := every - sum(len(each.places or {}) for each in rows):
+        say(
+            f"{name}: {absent} of {every} runs are left out: not made yet, or of other settings, "
+            "data or code than now"
+        )
     write_table(collect(rows), suite_dir(name), params.suite_settings(name))
