@@ -44,7 +44,20 @@ class Mine(Sampler):
         yield noise[0]
         yield noise[0]
 """
-GOOD = {"coupling": COUPLING, "objective": OBJECTIVE, "sampler": SAMPLER}
+KERNEL = """
+import torch
+
+from vct.kernels import Kernel
+
+
+class Mine(Kernel):
+    def data_scale(self, t):
+        return torch.exp(-t / self.t_max)
+
+    def boundary_scale(self, t, t_min):
+        return self.data_scale(t - t_min)
+"""
+GOOD = {"coupling": COUPLING, "objective": OBJECTIVE, "sampler": SAMPLER, "kernel": KERNEL}
 SAMPLED = {"sampler": ["sample small/mine/seed0"]}
 
 
@@ -65,8 +78,8 @@ def attempt(tmp_path, monkeypatch, capsys):
             f"{P}.couplings": {"mine": own if family == "coupling" else {"kind": "independent"}},
             f"{P}.variants": ["mine"],
         }
-        if family == "objective":
-            changes[f"{P}.train.objective"] = own
+        if family in ("objective", "kernel"):
+            changes[f"{P}.train.{family}"] = own
         if family == "sampler":
             changes[f"{P}.sample.sampler"] = own
         content = params(changes)
@@ -135,6 +148,9 @@ def test_one_that_fits_is_taken(attempt, family):
         ("objective", "flatten(1).sum(dim=1)", "mean()", "Mine.distance has shape ()"),
         ("objective", "return Levels(", "return (", "invalid syntax"),
         ("objective", "    def distance", "    def length", "does not define distance"),
+        ("kernel", "torch.exp(-t / self.t_max)", "1.0", "Mine.data_scale is float, not a tensor"),
+        ("kernel", "(t - t_min)", "(t)", "Mine.boundary_scale is 0.999 at t = t_min"),
+        ("kernel", "torch.exp(-t", "math.exp(-t", "own_mine.py, line 9, in data_scale: NameError"),
         ("coupling", "return eps", "return x.mul_(2)", "Mine changes the data x in place"),
         ("sampler", '"mine1"', '"snapshot1"', "must have schedules"),
         (

@@ -219,32 +219,24 @@ def kernel(train: TrainSettings) -> Kernel:
     """The transition kernel."""
     made: Kernel = instantiate(train.kernel, t_max=train.t_max)
     if train.kernel.is_own:
-        _check_kernel(made, train)
+        _check_kernel(made, train.t_max)
     return made
 
 
-def _check_kernel(made: Kernel, train: TrainSettings) -> None:
+def _check_kernel(made: Kernel, t_max: float) -> None:
     """Refuse a user's kernel whose scales are no tensors, or without the boundary condition."""
     import torch
 
     from vct.misfit import check
 
-    name, low = f"the kernel '{train.kernel.member}'", train.t_max / 1000
-    t = torch.linspace(low, train.t_max, 3)
-    try:
-        check("data_scale(t)", made.data_scale(t), t.shape)
-        check("boundary_scale(t, t_min)", made.boundary_scale(t, low), t.shape)
-    except Misfit as error:
-        raise UserError(f"{name}: {error}; correct it.") from None
-    except Exception as error:  # the user's class may fail in any way
-        where = own_failure.place(error, [train.kernel.builds])
-        raise UserError(
-            f"{name} fails ({where}: {own_failure.described(error)}); correct it."
-        ) from error
-    if abs(float(made.boundary_scale(t, low)[0]) - 1) > 1e-4:
-        raise UserError(
-            f"{name}: boundary_scale(t, t_min) is {float(made.boundary_scale(t, low)[0]):g} at "
-            "t = t_min, where it must be 1, so that f leaves its point alone; correct it."
+    name, low = type(made).__name__, t_max / 1000
+    t = torch.linspace(low, t_max, 3)
+    check(f"{name}.data_scale", made.data_scale(t), t.shape)
+    scale = made.boundary_scale(t, low)
+    check(f"{name}.boundary_scale", scale, t.shape)
+    if abs(float(scale[0]) - 1) > 1e-4:
+        raise Misfit(
+            f"{name}.boundary_scale is {float(scale[0]):g} at t = t_min, where it must be 1"
         )
 
 

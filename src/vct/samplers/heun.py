@@ -19,8 +19,8 @@ class Heun(Sampler):
 
     With x_t = s x + t z the expected velocity E[s' x + z | x_t] is (x_t - c D)/t, c = s - t s'
     (`Kernel.origin_scale`), which is one of both kernels of the paper: theirs is EDM's ODE. Each
-    step is corrected by the slope at its end, but for the last one to t = 0, which is D itself; so
-    n steps take 2n - 1 calls.
+    step is corrected by the slope at its end, but for the last one to t = 0, which is c D itself;
+    so n steps take 2n - 1 calls.
 
     Args:
         t_max: T.

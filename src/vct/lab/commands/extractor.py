@@ -21,8 +21,8 @@ def extractor(params: Params, name: str) -> None:
         return
     torch.set_num_threads(params.runtime.threads)
     weights = extractor_dir(name) / "weights.safetensors"
-    name_of = settings.trained_on
-    data = None if name_of is None else dataset.described(params, name_of)
+    source = settings.trained_on
+    data = None if source is None else dataset.described(params, source)
     kind = build.instantiate(settings)
     weights.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -32,7 +32,10 @@ def find(place: str, family: str = "class") -> Any:
     except (Exception, SystemExit) as error:  # the user's module may fail in any way
         reason, name = f"{type(error).__name__}: {error}", f"the {family} '{module}.{attribute}'"
         there = module in sys.modules
-        absent = isinstance(error, ModuleNotFoundError) and module.startswith(str(error.name))
+        # Not there: the module itself or a package around it, and not what it imports.
+        absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(
+            f"{error.name}."
+        )
         if not there and not absent:
             raise UserError(
                 f"{name} fails when its file is read ({reason}); correct it."
