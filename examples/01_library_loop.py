@@ -9,7 +9,7 @@ shape, steps, size = (2, 1, 1), 2000, 128
 kernel, objective = vct.VarianceExploding(t_max=80.0), vct.ICT(t_max=80.0, s1=20, p_mean=0.0)
 coupling = vct.Independent()  # or vct.MinibatchOT(), vct.Sinkhorn(entropy=0.1), your own
 network = vct.MLP(shape, outputs=2, width=128)
-f = vct.ConsistencyFunction(network, kernel, sigma_data=0.5, t_min=objective.t_min)
+f = vct.ConsistencyFunction(network, kernel, sigma_data=0.5, t_min=objective.train_t_min)
 average = vct.ConstantAverage(f.network, decay=0.99)
 f_average = vct.ConsistencyFunction(average.module, kernel, 0.5, objective.t_min)
 optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)

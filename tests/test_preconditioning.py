@@ -30,6 +30,13 @@ def test_an_answer_of_another_shape_is_refused():
         f(noisy(), torch.ones(5))
 
 
+def test_numbers_of_classes_are_refused_where_one_hot_labels_are_wanted():
+    """A network takes those of as many samples as classes for one row, and broadcasts it."""
+    f = ConsistencyFunction(tiny_network(), KERNELS["ve"], 0.5, None)
+    with pytest.raises(Misfit, match=r"labels have shape \(5,\), not \(B, K\)"):
+        f(noisy(), torch.ones(5), torch.arange(5))
+
+
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("t_min", [0.002, 0.5])
 def test_identity_at_t_min_for_any_network(name, t_min):

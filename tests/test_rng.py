@@ -1,5 +1,8 @@
 """Randomness is a function of (seed, step, purpose) and of nothing else."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -115,3 +118,50 @@ def test_dropout_masks_depend_on_the_key_alone():
 def test_dropout_masks_of_one_context_differ():
     with rng.dropout(0, 0, "network"):
         assert not torch.equal(*(functional.dropout(torch.ones(200), 0.5) for _ in range(2)))
+
+
+def test_default_generators_go_on_where_they_were():
+    torch.manual_seed(1)
+    wanted = torch.rand(2)
+    torch.manual_seed(1)
+    with pytest.raises(ZeroDivisionError), rng.defaults(0, "some"):
+        one = torch.rand(2)
+        with rng.defaults(0, "others"):
+            torch.rand(2)
+        one = torch.cat([one, torch.rand(2)])
+        1 / 0  # noqa: B018
+    assert torch.equal(torch.rand(2), wanted)
+    with rng.defaults(0, "some"):
+        assert torch.equal(torch.rand(2), one[:2]) and torch.equal(torch.rand(2), one[2:])
+
+
+def test_masks_are_the_same_on_every_gpu(monkeypatch):
+    """The current GPU need not be the one that a model is on."""
+    gpus = [torch.Generator().manual_seed(index) for index in range(2)]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "default_generators", gpus)
+    before = [gpu.get_state() for gpu in gpus]
+    masks = []
+    for _ in "student", "teacher":
+        with rng.dropout(0, 0, "network"):
+            masks.append([torch.rand(9, generator=gpu) for gpu in gpus])
+    assert torch.equal(masks[0][1], masks[1][1]) and torch.equal(masks[0][0], masks[1][0])
+    assert all(torch.equal(gpu.get_state(), state) for gpu, state in zip(gpus, before, strict=True))
+
+
+@pytest.mark.parametrize("purpose", sorted(rng.LOOP))
+def test_what_a_coupling_calls_like_the_loops_numbers_is_another(purpose):
+    own = rng.Draw(3, 17).normal(purpose, torch.zeros(1000, 1))
+    correlation = np.corrcoef(own[:, 0], draw(3, 17, purpose))[0, 1]
+    assert abs(correlation) < 0.15
+    uniform = rng.Draw(3, 17).uniform(purpose, own)
+    loop = torch.rand(1000, generator=rng.generator(3, 17, purpose))
+    assert abs(np.corrcoef(uniform, loop)[0, 1]) < 0.15
+
+
+def test_the_names_of_the_loops_numbers_are_known():
+    """Those that the training draws for a step, by the source."""
+    folder = Path(rng.__file__).parent / "lab"
+    calls = r'rng\.\w+\([^()]*\b(?:step|epoch|first), "(\w+)"'
+    found = {word for path in folder.rglob("*.py") for word in re.findall(calls, path.read_text())}
+    assert found == rng.LOOP

@@ -8,6 +8,17 @@ class Misfit(TypeError):
     """One sentence on a coupling, an objective or another class: what it gave, what is wanted."""
 
 
+def one_of(what: str, value: Any, words: Iterable[str]) -> None:
+    """Refuse a word that is not among `words`, whatever type says so: it would choose another.
+
+    Raises:
+        Misfit: naming `what`.
+    """
+    known = tuple(words)
+    if value not in known:
+        raise Misfit(f"{what} is {value!r}, not one of {', '.join(known)}")
+
+
 def check(what: str, value: Any, shape: Iterable[int]) -> None:
     """Refuse a value that is no tensor of `shape`; a wrong one would often be broadcast silently.
 

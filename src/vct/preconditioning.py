@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vct.kernels import Kernel, expand
-from vct.misfit import check
+from vct.misfit import Misfit, check
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,9 @@ class ConsistencyFunction:
             scalings = plain_scalings(self.kernel, t, self.sigma_data)
         else:
             scalings = boundary_scalings(self.kernel, t, self.sigma_data, self.t_min)
+        if labels is not None and labels.ndim != 2:
+            # A network might broadcast numbers of classes.
+            raise Misfit(f"labels have shape {tuple(labels.shape)}, not (B, K): they are one-hot")
         c_noise = torch.log(t) / 4
         given = ((expand(scalings.c_in, x_t) * x_t).float(), c_noise.float(), labels)
         raw = self.network(*given) if r is None else self.network(*given, (r / t).float())

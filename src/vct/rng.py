@@ -62,6 +62,10 @@ def _rows(block: Callable[[int], torch.Tensor], first: int, count: int) -> torch
     return torch.cat(blocks)[first - begin * BLOCK :][:count]
 
 
+SOBOL_SIZE = SobolEngine.MAXDIM
+"""Most numbers of a Sobol point."""
+
+
 def sobol_normal(shape: tuple[int, ...], *parts: int | str) -> torch.Tensor:
     """Stratified standard normal points of `shape` (N, ...): scrambled Sobol points, mapped by the
     normal quantile function. Averages over them vary far less than over independent points; meant
@@ -74,19 +78,36 @@ def sobol_normal(shape: tuple[int, ...], *parts: int | str) -> torch.Tensor:
 
 
 @contextmanager
-def dropout(*parts: int | str) -> Iterator[None]:
-    """Masks of dropout inside depend on `parts` alone.
+def defaults(*parts: int | str) -> Iterator[None]:
+    """What torch's default generators give inside depends on `parts` alone; afterwards they go on
+    where they were.
+
+    Their states are on the CPU, those of GPUs too, so nothing waits for a GPU. (`torch.manual_seed`
+    would look for every kind of device each time, which takes as long as a small network.)
+    """
+    cuda = torch.cuda.default_generators if torch.cuda.is_initialized() else ()
+    generators, seed = (torch.default_generator, *cuda), key(*parts)
+    before = [each.get_state() for each in generators]
+    for each in generators:
+        each.manual_seed(seed)
+    try:
+        yield
+    finally:
+        for each, state in zip(generators, before, strict=True):
+            each.set_state(state)
+
+
+def dropout(*parts: int | str) -> AbstractContextManager[None]:
+    """Masks of dropout inside depend on `parts` alone; they are drawn from the default generators.
 
     Student and teacher enter this with the same key and so get the same mask (iCT, Section 3.3).
-    Dropout draws from torch's default generators; they are seeded, never saved and restored, which
-    costs little and does not wait for the GPU. (`torch.manual_seed` would look for every kind of
-    device each time, which takes as long as a small network.)
     """
-    seed = key(*parts, "dropout")
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed(seed)
-    yield
+    return defaults(*parts, "dropout")
+
+
+LOOP = frozenset({"times", "noise", "flip", "order"})
+"""What a training loop draws for (seed, step, purpose) by itself: a coupling that names its own
+numbers so gets others."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +134,7 @@ class Draw:
         count, device = len(like), like.device
         numbers = torch.rand(
             self.total or count,
-            generator=generator(self.seed, self.step, purpose, device=device),
+            generator=generator(*self._key(purpose), device=device),
             device=device,
         )
         return numbers[self.start : self.start + count]
@@ -121,8 +142,12 @@ class Draw:
     def normal(self, purpose: str, like: torch.Tensor) -> torch.Tensor:
         """Standard normal numbers of the shape of `like` (B, ...), for its samples."""
         shape = (self.total or len(like), *like.shape[1:])
-        numbers = normal(shape, self.seed, self.step, purpose, device=like.device)
+        numbers = normal(shape, *self._key(purpose), device=like.device)
         return numbers[self.start : self.start + len(like)].to(like.dtype)
+
+    def _key(self, purpose: str) -> tuple[int | str, ...]:
+        own = ("own",) if purpose in LOOP else ()
+        return self.seed, self.step, *own, purpose
 
     def dropout(self, purpose: str) -> AbstractContextManager[None]:
         """Masks of dropout inside; see `dropout`."""

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from vct.misfit import one_of
+
 
 def grid_points(step: int, total: int, s0: int, s1: int) -> int:
     """N(k) = min(s0 2^floor(k/K'), s1) + 1 with K' = floor(K / (log2(floor(s1/s0)) + 1)).
@@ -64,6 +66,7 @@ def learning_rate_factor(
         return 1.0
     if schedule == "inverse_sqrt":
         return 1 / math.sqrt(max(step / reference_step, 1))
+    one_of("schedule", schedule, ("constant", "cosine", "inverse_sqrt"))
     begin = decay_start * total
     if step <= begin:
         return 1.0

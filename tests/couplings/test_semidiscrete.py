@@ -204,3 +204,10 @@ def test_who_watches_changes_nothing():
 def test_few_steps_of_the_ascent_have_an_average_too(iterations):
     found = potentials(torch.randn(7, 2), iterations, 16)
     assert found.isfinite().all() and found.abs().max() > 0
+
+
+def test_noise_of_double_precision_goes_to_the_same_points():
+    x, eps = data(), noise(50)
+    one, two = (coupled(x, each) for each in (eps, eps.double()))
+    assert two.x.dtype == torch.float64
+    torch.testing.assert_close(two.x.float(), one.x)

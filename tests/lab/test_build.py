@@ -8,6 +8,7 @@ from support import COUPLINGS, KERNELS, MLP, UNET, Fading, dataset, run_settings
 
 from vct.lab import build
 from vct.lab.errors import UserError
+from vct.lab.settings import registry
 from vct.lab.settings.runtime import RuntimeSettings
 from vct.lab.settings.sample import SampleSettings
 from vct.misfit import Misfit
@@ -170,10 +171,46 @@ class Late(ICT):
 )
 def test_times_that_an_own_objective_does_not_train_are_refused(sample):
     train = run_settings(objective={"kind": f"{__name__}.Late"}).train
-    build.check_times(train, SampleSettings(num_samples=8, batch_size=8, mid_times=[5.0, 0.6]))
+    fine = SampleSettings(num_samples=8, batch_size=8, mid_times=[5.0, 0.6])
+    build.check_sampling(train, fine, (1, 8, 8))
     settings = SampleSettings(num_samples=8, batch_size=8, **sample)
     with pytest.raises(UserError, match=r"at 0.5, and objective .*Late trains it above t_min"):
-        build.check_times(train, settings)
+        build.check_sampling(train, settings, (1, 8, 8))
+
+
+def test_sobol_points_that_do_not_reach_the_data_are_refused_before_training():
+    train = run_settings().train
+    sobol = SampleSettings(num_samples=8, batch_size=8, noise="sobol", mid_times=[])
+    build.check_sampling(train, sobol, (3, 84, 84))
+    with pytest.raises(UserError, match=r"sobol has up to 21201 numbers .* 27648; choose gaussian"):
+        build.check_sampling(train, sobol, (3, 96, 96))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"kind": "edm2", "channels": 200, "mult": [1], "blocks": 1, "attention": []},
+        {"kind": "edm2", "channels": 68, "mult": [1, 2], "blocks": 1, "attention": [8]},
+        {"kind": "adm", "channels": 132, "mult": [1], "blocks": 1, "attention": []},
+        {"kind": "adm", "channels": 36, "mult": [1, 4], "blocks": 1, "attention": []},
+        {"kind": "adm", "channels": 64, "mult": [1, 2, 3], "blocks": 1},
+        {"kind": "edm2", "channels": 12, "mult": [1, 2], "blocks": 1},
+        {"kind": "edm2", "channels": 192, "mult": [1, 2], "blocks": 1},
+    ],
+)
+def test_a_network_is_built_exactly_if_its_widths_come_out_even(network):
+    """What its settings say is what torch says."""
+    train = run_settings(network=network).train
+    target = registry.find(train.network.builds, "network")
+    arguments = {**train.network.arguments(), "shape": (2, 8, 8), "outputs": 2}
+    why = train.network.misfit(shape=(2, 8, 8))
+    try:
+        with torch.no_grad():
+            target(**arguments)(torch.zeros(1, 2, 8, 8), torch.zeros(1), None)
+    except (ValueError, RuntimeError):
+        assert why and "take a multiple of 64" in why
+    else:
+        assert why is None
 
 
 def test_optimizer_settings():

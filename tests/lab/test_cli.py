@@ -144,7 +144,10 @@ def test_training_on_data_that_params_do_not_describe(here, capsys):
     }
     write(here, changes)
     message = refused(capsys, "train", "pictures/ot/seed3")
-    assert "data/faces was made with other settings than datasets.faces" in message
+    assert (
+        "data/faces was made otherwise than datasets.faces of params.yaml says now (labels"
+        in message
+    )
     assert message.strip().endswith("make it again: vct data faces")
 
 

@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import params
+from support import dataset, params, run_settings
 
 from vct.lab import cli
+from vct.lab.errors import UserError
+from vct.lab.settings.own_failure import explained
+from vct.lab.settings.runtime import RuntimeSettings
+from vct.lab.settings.samplers import OwnSamplerSettings
+from vct.lab.training.checkpoint import Identity
+from vct.lab.training.trainer import Trainer
+from vct.misfit import Misfit
+from vct.objectives.ict import ICT
 
 P, RUN = "experiments.small", "small/mine/seed0"
 
@@ -144,6 +152,16 @@ def test_one_that_fits_is_taken(attempt, family):
         ("objective", "weight=1 / t", "weight=1.0", "Levels.weight is float"),
         ("objective", "t / 2", "t * 2", "not everywhere is 0 <= r < t"),
         ("objective", "t / 2", "t", "not everywhere is 0 <= r < t"),
+        ("objective", "weight=1 / t", "weight=-1 / t", "not everywhere is weight >= 0"),
+        ("coupling", "return eps", "return eps / 0", "Mine gives pairs that are not finite"),
+        ("coupling", "return eps", "raise SystemExit(3)", "line 8, in couple: it ends the program"),
+        (
+            "coupling",
+            "    def couple",
+            "    pool = 0\n    def couple",
+            "Mine.pool is 0, not a whole",
+        ),
+        ("coupling", "    def couple", "    uses = 1.5\n    def couple", "Mine.uses is 1.5, not a"),
         ("objective", "torch.rand(batch,", "torch.rand(3,", "Mine.levels: t has shape (3,)"),
         ("objective", "flatten(1).sum(dim=1)", "mean()", "Mine.distance has shape ()"),
         ("objective", "return Levels(", "return (", "invalid syntax"),
@@ -216,3 +234,29 @@ def test_a_class_that_was_edited_since_training_is_not_sampled_from(attempt):
     assert code == 2 and "was trained with other code of own_mine.Mine" in error
     assert cli.main(["show", RUN]) == 2
     assert attempt("coupling", f"# a comment\n{COUPLING}", f"sample {RUN}") == (0, "")
+
+
+def test_the_class_that_is_meant_is_named_alone(attempt):
+    """And not every class of params.yaml."""
+    error = Misfit("Mine.couple has shape (3,), not (4,)")
+    kinds = ("own_mine.Mine", "others.Yours", "others.Mined")
+    settings = [OwnSamplerSettings(kind=kind) for kind in kinds]
+    with (
+        pytest.raises(UserError, match=r"^own_mine.Mine: Mine.couple has shape"),
+        explained(settings),
+    ):
+        raise error
+
+
+def test_times_beyond_the_end_of_a_kernel_are_refused(tmp_path, monkeypatch):
+    """A bounded kernel's data would change their sign."""
+    settings = run_settings(kernel="li", objective={"kind": f"{__name__}.Beyond"})
+    runtime = RuntimeSettings(device="cpu")
+    trainer = Trainer(settings, 0, dataset(), runtime, tmp_path, Identity({}, "", 1))
+    with pytest.raises(Misfit, match="not everywhere is t <= T, where the kernel ends"):
+        trainer.run()
+
+
+class Beyond(ICT):
+    def __init__(self, t_max):
+        super().__init__(1.01 * t_max, s0=2, s1=2)

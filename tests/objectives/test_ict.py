@@ -9,6 +9,7 @@ import torch
 from support import KERNELS, tiny_network
 
 from vct.couplings.base import Pair
+from vct.lab.settings.objectives import ICTSettings
 from vct.objectives.base import Levels
 from vct.objectives.ict import ICT
 from vct.preconditioning import ConsistencyFunction
@@ -144,6 +145,12 @@ def test_the_constant_falls_with_the_number_of_intervals(kind):
     torch.testing.assert_close(falling, half)
     first, _, _ = compared(ICT(80.0, s0=10, s1=40, distance=kind, c_power=0.5), 11)
     assert torch.equal(first, compared(ICT(80.0, s0=10, s1=40, distance=kind), 11)[0])
+
+
+def test_few_intervals_need_no_word_on_a_diffusion_loss_that_is_not_there():
+    ICTSettings(kind="ict", s0=1, s1=3)
+    with pytest.raises(ValueError, match=r"early \(0.25\) reaches no interval"):
+        ICTSettings(kind="ict", s0=1, s1=3, diffusion=1.0)
 
 
 @pytest.mark.parametrize("points", [11, 41])

@@ -1,15 +1,21 @@
 """What holds for every objective: the teacher, the mask, the target, the order of the batch."""
 
+from functools import partial
+
 import pytest
 import torch
 from support import KERNELS, MLP, UNET, dataset, randomise, run_settings, tiny_network
 from torch import nn
 
 from vct.couplings.base import Pair
+from vct.kernels import LinearInterpolation
 from vct.lab import build
+from vct.misfit import Misfit
 from vct.objectives.base import Levels
 from vct.objectives.ecm import ECM
+from vct.objectives.edm import EDM
 from vct.objectives.ict import ICT
+from vct.objectives.sct import SCT
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
 
@@ -204,3 +210,31 @@ def test_levels_are_a_function_of_the_generator(name):
     assert (drawn.r < drawn.t).all()
     assert (drawn.weight > 0).all()
     assert torch.isfinite(drawn.weight).all()
+
+
+@pytest.mark.parametrize("kind", [ECM, EDM, partial(SCT, 0.5)])
+def test_times_beyond_a_bounded_kernel_are_refused(kind):
+    """x_t would hold the data with a negative sign."""
+    draws = torch.Generator().manual_seed(0)
+    for clip in (False, True):
+        objective = kind(1.0, clip=clip)
+        f = ConsistencyFunction(tiny_network(), LinearInterpolation(1.0), 0.5, None)
+        given = objective.levels(0, 10, 5, draws)
+        if clip:
+            assert given.t.max() <= 1
+            objective.loss(f, pair(), given, None, 0.0, Draw(0, 0))
+        else:
+            with pytest.raises(Misfit, match="draws times beyond T, where Linear"):
+                objective.loss(f, pair(), given, None, 0.0, Draw(0, 0))
+
+
+@EVERY
+def test_a_loss_leaves_the_default_generator_as_it_was(name):
+    """A loop that draws its data from it would have the same ones whatever its seed."""
+    objective, network = OBJECTIVES[name], tiny_network()
+    given = levels([0.5, 1.0, 2.0, 4.0, 8.0], [0.1, 0.2, 0.3, 0.4, 0.5])
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    objective.loss(function(network, objective), pair(), given, None, 1.0, Draw(0, 0))
+    assert torch.equal(torch.rand(3), wanted)

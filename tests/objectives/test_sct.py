@@ -172,3 +172,13 @@ def test_an_encoder_learns_from_it():
     f = function(randomise(tiny_network(1)), kernel)
     objective.loss(f, type(pair)(pair.x, z, pair.kl), given, None, 0.0, Draw(0, 0)).total.backward()
     assert z.grad.abs().min() > 0
+
+
+def test_data_of_double_precision_are_trained_on():
+    pair, network = batch(count=4), randomise(tiny_network(1))
+    double = type(pair)(pair.x.double(), pair.z.double(), pair.kl)
+    one, two = (
+        SCT(SD, warm_up=0).tangent(function(network, KERNELS["ve"]), each, torch.ones(4))
+        for each in (pair, double)
+    )
+    torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-4)

@@ -181,6 +181,10 @@ class Coupling(nn.Module, ABC):
         super().__init_subclass__(**kwargs)
         if isinstance(cls.scope, str) and cls.scope not in get_args(Scope):
             raise Misfit(f"{cls.__name__}.scope is '{cls.scope}', not one of {get_args(Scope)}")
+        for key in ("pool", "uses"):
+            value = getattr(cls, key, 1)
+            if isinstance(value, int | float) and (not isinstance(value, int) or value < 1):
+                raise Misfit(f"{cls.__name__}.{key} is {value}, not a whole number from 1 on")
         try:
             signature(cls.couple).bind("self", "x", "eps", "labels")
         except TypeError:

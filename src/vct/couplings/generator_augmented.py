@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vct.couplings.base import Coupling, Pair, PairingContext, alone
 from vct.kernels import expand
-from vct.misfit import Misfit
+from vct.misfit import Misfit, one_of
 
 
 class GeneratorAugmented(Coupling):
@@ -39,6 +39,7 @@ class GeneratorAugmented(Coupling):
         noise: Literal["keep", "recouple"] = "keep",
     ) -> None:
         super().__init__()
+        one_of("GeneratorAugmented.noise", noise, ("keep", "recouple"))
         if noise == "recouple" and base.pool > 1:
             raise Misfit(
                 "noise: replaced points cannot be paired anew over several batches; choose 'keep'"

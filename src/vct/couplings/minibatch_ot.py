@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from vct.couplings.base import Coupling
+from vct.misfit import one_of
 
 
 class MinibatchOT(Coupling):
@@ -27,6 +28,7 @@ class MinibatchOT(Coupling):
 
     def __init__(self, over: Literal["batch", "device"] = "batch", pool: int = 1) -> None:
         super().__init__()
+        one_of("MinibatchOT.over", over, ("batch", "device"))
         self.scope, self.pool = over, pool
 
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:

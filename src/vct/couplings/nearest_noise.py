@@ -34,7 +34,7 @@ class NearestNoise(Coupling):
     def couple(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The chosen noise (B, ...): a function of x and eps of each sample alone, since a sampler
         has no other key; the seed of the others is a hash of eps."""
-        rows = eps.contiguous().cpu()
+        rows = eps.float().contiguous().cpu()
         keys = [hashlib.blake2b(row.numpy().tobytes(), digest_size=16).hexdigest() for row in rows]
         draws = [rng.generator(key, "nearest noise") for key in keys]
 

@@ -82,7 +82,7 @@ class Semidiscrete(Coupling):
         for label in range(self.classes):
             mine = which == label
             data, g, scale = self._cells.of(label, x.device)
-            hit = drawn(eps[mine].flatten(1) @ data.T + g, scale, level[mine])
+            hit = drawn(eps[mine].flatten(1).to(data) @ data.T + g, scale, level[mine])
             found[mine] = data[hit].reshape(-1, *x.shape[1:]).to(x.dtype)
         return Pair(found, eps, x.new_zeros(len(x)))
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vct import rng
 from vct.couplings.base import Coupling
+from vct.misfit import one_of
 
 
 class Sinkhorn(Coupling):
@@ -40,6 +41,7 @@ class Sinkhorn(Coupling):
         pool: int = 1,
     ) -> None:
         super().__init__()
+        one_of("Sinkhorn.over", over, ("batch", "device"))
         self.entropy, self.iterations = entropy, iterations
         self.scope, self.pool = over, pool
 
@@ -54,7 +56,7 @@ class Sinkhorn(Coupling):
         found = transport_plan(x.flatten(1), eps.flatten(1), self.entropy, self.iterations).cpu()
         if not found.isfinite().all():
             return torch.full_like(eps, torch.nan)
-        content = eps.contiguous().cpu().numpy().tobytes()
+        content = eps.float().contiguous().cpu().numpy().tobytes()
         key = hashlib.blake2b(content, digest_size=16).hexdigest()
         columns = torch.multinomial(found, 1, generator=rng.generator(key, "sinkhorn"))
         return eps[columns[:, 0].to(eps.device)]

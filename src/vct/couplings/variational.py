@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vct.couplings.base import Coupling, Pair, PairingContext, Scope, alone
-from vct.misfit import Misfit, check
+from vct.misfit import Misfit, check, one_of
 from vct.moments import RunningMoments
 
 MIN_STD = 1e-6
@@ -63,6 +63,7 @@ class Variational(Coupling):
             self.scope, self.pool, self.keeps_data = base.scope, base.pool, base.keeps_data
         self.encoder = encoder
         self.kl_weight = kl_weight
+        one_of("Variational.prior", prior, ("standard", "moments"))
         self.shift = math.log(math.expm1(initial_std))
         self.moments = self._moments(anchor) if prior == "moments" else None
         self._shown: dict[int, tuple[Tensor, Tensor]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import TYPE_CHECKING, Any
 
 from vct.lab.errors import UserError, quoted
@@ -277,9 +278,20 @@ def sampler(sample: SampleSettings, t_max: float, bounds: Bounds | None = None) 
     return made
 
 
-def check_times(train: TrainSettings, sample: SampleSettings) -> None:
-    """Refuse times of sampling at which a user's objective says that nothing is learnt, and
-    samplers that do not fit; what is built in is checked where params.yaml is read."""
+def check_sampling(
+    train: TrainSettings, sample: SampleSettings, shape: tuple[int, int, int]
+) -> None:
+    """Refuse Sobol points for data of a `shape` that they do not reach, times of sampling at which
+    a user's objective says that nothing is learnt, and samplers that do not fit; what is built in
+    is checked where params.yaml is read."""
+    from vct import rng
+
+    size = math.prod(shape)
+    if sample.noise == "sobol" and size > rng.SOBOL_SIZE:
+        raise UserError(
+            f"sample.noise: sobol has up to {rng.SOBOL_SIZE} numbers a sample, and data set "
+            f"'{train.dataset}' {size}; choose gaussian."
+        )
     if not (train.objective.is_own or (sample.sampler and sample.sampler.is_own)):
         return
     least = objective(train).t_min

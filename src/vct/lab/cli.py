@@ -27,7 +27,9 @@ FAULT = (
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="vct", description="Consistency training with noise couplings, stage by stage."
+        prog="vct",
+        description="Consistency training with noise couplings, stage by stage. A run goes through "
+        "data, train, sample, score and table; some through prepare and prior too.",
     )
     parser.add_argument("--version", action="version", version=f"vct {__version__}")
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
@@ -57,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         action="append",
         metavar="KEY=VALUE",
-        help="a trial in scratch/ with another setting: train.steps=100, coupling.kl_weight=3",
+        help="a trial in scratch/ with another setting, once for each: train.steps=100, "
+        "coupling.kl_weight=3",
     )
     add(
         "import-edm",
@@ -80,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("diagnose", "Measure what a run's coupling does, and what its model learnt.", "RUN", RUN)
     add("floor", "Score held-out real data.", "EXPERIMENT", "a name under experiments")
     add("show", "Print what a run was made from, and check its files.", "RUN", RUN)
-    verify = stages.add_parser("verify", help="Compare a reproduction with what is committed.")
+    verify = add("verify", "Compare a reproduction with what is committed.")
     verify.add_argument("name", metavar="SUITE", nargs="?", help="the default suite if left out")
     verify.add_argument(
         "--against", metavar="FILE", help="a table.csv; what git's HEAD has if left out"
@@ -109,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     add("dvc", "Write the DVC stages of a suite.", "SUITE", "a name under suites")
     add("record", "Record in DVC what Snakemake made.", "SUITE", "a name under suites")
     add("adopt", "Let Snakemake take over what DVC made or pulled.", "SUITE", "a name under suites")
-    track = stages.add_parser("track", help="MLflow: prepare the database, send metrics, open it.")
+    track = add("track", "MLflow: prepare the database, send metrics, open it.")
     actions = track.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("init", help="Create or upgrade the database.")
     ui = actions.add_parser("ui", help="Serve the browser interface on this machine.")

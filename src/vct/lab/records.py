@@ -127,7 +127,10 @@ class LeftOutRecord(Record):
 
 
 class DatasetRecord(Record):
-    """`data/NAME/meta.json`: what the arrays beside it are; a source may say more."""
+    """`data/NAME/meta.json`: what the arrays beside it are; a source may say more.
+
+    `own_code` is the hash of a user's source.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -140,6 +143,7 @@ class DatasetRecord(Record):
     shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
     dtype: Literal["uint8", "float32"]
     classes: Annotated[int, Field(ge=0, lt=2**31)]
+    own_code: dict[str, str] | None = optional()
     modes: Modes | None = optional()
     left_out: LeftOutRecord | None = optional()
 
@@ -455,6 +459,7 @@ class ExportRecord(Record):
         sample: settings that it was sampled with.
         bounds: of points, the least and the greatest value of each coordinate.
         class_counts: training samples of each class, where it was sampled in their shares.
+        sampler_code: hash of the user's sampler that it was sampled with.
         protocol, scores: of its samples, where they were scored.
         files: hashes of the files beside it.
     """
@@ -465,6 +470,7 @@ class ExportRecord(Record):
     sample: dict[str, Any]
     bounds: Annotated[list[list[float]], Field(min_length=2, max_length=2)] | None = None
     class_counts: Annotated[list[Count], Field(min_length=1)] | None = optional()
+    sampler_code: dict[str, str] | None = optional()
     protocol: ProtocolRecord | None = None
     scores: dict[str, dict[str, Number] | Number] = {}
     files: dict[str, str]

@@ -12,9 +12,6 @@ from vct.networks.dropout import dropped
 from vct.networks.layers import ResampledConv, group_norm, resampled
 from vct.networks.spans import SpanMap, span_of
 
-HEAD_CHANNELS = 64
-"""Channels of an attention head; a block of fewer channels does not attend, as published."""
-
 
 class Resample(nn.Module):
     """Factor-two resampling by a box filter: repeats pixels or averages them."""
@@ -71,7 +68,7 @@ class ADMBlock(nn.Module):
         super().__init__()
         inputs, outputs, resample = place.inputs, place.outputs, place.resample
         self.dropout = dropout
-        self.heads = outputs // HEAD_CHANNELS if place.attention else 0
+        self.heads = place.heads
         self.norm0 = group_norm(inputs, eps=1e-5)
         self.conv0 = convolution(inputs, outputs, 3, resample)
         self.affine = nn.Linear(embedding, 2 * outputs)

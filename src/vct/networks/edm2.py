@@ -14,9 +14,6 @@ from vct.networks.dropout import dropped
 from vct.networks.magnitude import MPConv, MPFourier, mp_cat, mp_silu, mp_sum, normalise
 from vct.networks.spans import span_of
 
-HEAD_CHANNELS = 64
-"""Channels of an attention head; a block of fewer channels does not attend, as published."""
-
 RESIDUAL_BALANCE = 0.3
 """Share of the residual branch, and of attention, in their sum with the main one (table 6)."""
 
@@ -42,7 +39,7 @@ class EDM2Block(nn.Module):
         super().__init__()
         inputs, outputs = place.inputs, place.outputs
         self.resample, self.dropout, self.encodes = place.resample, dropout, encodes
-        self.heads = outputs // HEAD_CHANNELS if place.attention else 0
+        self.heads = place.heads
         self.emb_gain = nn.Parameter(torch.zeros([]))
         self.conv_res0 = MPConv(outputs if encodes else inputs, outputs, 3)
         self.emb_linear = MPConv(embedding, outputs)

@@ -21,7 +21,7 @@ def unfit(channels: int, mult: Sequence[int], blocks: int) -> int | None:
 
 
 def _normalised(channels: int, mult: Sequence[int], blocks: int) -> Iterator[int]:
-    """Channels in front of and inside the blocks, in the order of `unet`."""
+    """Channels in front of and inside the blocks of `vct.networks.unet`, in its order."""
     width, skips = channels, []
     for level in mult:
         skips.append(width)  # the first convolution, or the block that halves the image

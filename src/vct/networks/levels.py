@@ -5,6 +5,9 @@ ADM and EDM2 have the same plan; what a block computes is the network's business
 
 from dataclasses import dataclass
 
+HEAD_CHANNELS = 64
+"""Channels of an attention head; a block of fewer channels does not attend, as published."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -24,6 +27,11 @@ class Place:
     pixels: int
     attention: bool = False
     resample: str | None = None
+
+    @property
+    def heads(self) -> int:
+        """Heads of attention, which must divide `outputs`."""
+        return self.outputs // HEAD_CHANNELS if self.attention else 0
 
 
 def encoder(size: int, widths: list[int], blocks: int, attention: list[int]) -> list[Place]:

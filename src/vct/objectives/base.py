@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vct.couplings.base import Pair
 from vct.kernels import expand
-from vct.misfit import check
+from vct.misfit import Misfit, check
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
 
@@ -72,6 +72,9 @@ class Objective(ABC):
     """Whether f is asked where to go from t to r, which the network then takes as a second time;
     r may be t."""
 
+    clip: bool = True
+    """Whether its times stay within T, beyond which a bounded kernel has no meaning."""
+
     @cached_property
     def train_t_min(self) -> float | None:
         """`t_min` of the scalings in training; None trains with the plain ones. May be set."""
@@ -94,7 +97,14 @@ class Objective(ABC):
         kl_weight: float,
         draw: Draw,
     ) -> LossRecord:
-        """Compare f at both levels of each pair, and weigh what is found."""
+        """Compare f at both levels of each pair, and weigh what is found.
+
+        Raises:
+            Misfit: if the kernel does not have all times that the objective draws.
+        """
+        if f.kernel.bounded and not self.clip:
+            mine, other = type(self).__name__, type(f.kernel).__name__
+            raise Misfit(f"{mine} draws times beyond T, where {other} ends; clip them")
         distance = self.compared(f, pair, levels, labels, draw)
         check(f"{type(self).__name__}.distance", distance, levels.t.shape)
         each = self.weighted(distance, levels)

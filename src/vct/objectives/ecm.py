@@ -1,10 +1,12 @@
 """Easy consistency models (ECM, "Consistency Models Made Easy", arXiv 2406.14548)."""
 
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from vct.misfit import one_of
 from vct.objectives.base import Levels, Objective
 from vct.schedules import ecm_lower_time, ecm_stage
 
@@ -13,13 +15,14 @@ class ECM(Objective):
     """Lognormal t and a lower time r(t) that closes in on t stage by stage.
 
     Args:
-        t_max: T; t is clipped there, so that the linear kernel never leaves its range.
+        t_max: T.
         sigma_data: standard deviation of the data, for the "edm" weight.
         q, stages, kappa, b: see `vct.schedules.ecm_lower_time`.
         c: constant of the pseudo-Huber norm; 0 is the plain L2 norm.
         t_min: where f is the identity when sampling; training uses the plain scalings.
         p_mean, p_std: mean and standard deviation of ln t.
         weight: "consistency", 1/(t - r), or "edm", (t^2 + sd^2)/(t sd)^2.
+        clip: whether t is clipped at T, as the linear kernel needs it.
     """
 
     train_t_min = None
@@ -36,9 +39,10 @@ class ECM(Objective):
         t_min: float = 0.003,
         p_mean: float = -1.1,
         p_std: float = 2.0,
-        weight: str = "consistency",
+        weight: Literal["consistency", "edm"] = "consistency",
         clip: bool = False,
     ) -> None:
+        one_of("ECM.weight", weight, ("consistency", "edm"))
         self.t_max, self.sigma_data = t_max, sigma_data
         self.q, self.stages, self.kappa, self.b = q, stages, kappa, b
         self.c, self.t_min = c, t_min

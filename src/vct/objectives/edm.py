@@ -18,10 +18,10 @@ class EDM(Objective):
     from it.
 
     Args:
-        t_max: T; for the linear kernel t is clipped there.
+        t_max: T.
         sigma_data: standard deviation of the data.
         p_mean, p_std: mean and standard deviation of ln t.
-        clip: whether to clip t at T.
+        clip: whether t is clipped at T, as the linear kernel needs it.
     """
 
     train_t_min = None

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vct.misfit import one_of
 from vct.objectives.base import Levels
 from vct.objectives.edm import EDM
 
@@ -33,7 +34,8 @@ class Flow(EDM):
         p_mean: float = 0.0,
         p_std: float = 1.0,
     ) -> None:
-        super().__init__(t_max, p_mean=p_mean, p_std=p_std)
+        one_of("Flow.times", times, ("uniform", "logit-normal"))
+        super().__init__(t_max, p_mean=p_mean, p_std=p_std, clip=True)
         self.least, self.times = t_min, times
 
     def levels(self, step: int, total: int, batch: int, generator: torch.Generator) -> Levels:

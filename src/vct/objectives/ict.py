@@ -1,11 +1,13 @@
 """Improved consistency training (iCT, arXiv 2310.14189)."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from vct.couplings.base import Pair
+from vct.misfit import one_of
 from vct.objectives.base import Levels, Objective
 from vct.preconditioning import ConsistencyFunction
 from vct.rng import Draw
@@ -44,11 +46,12 @@ class ICT(Objective):
         p_mean: float = -1.1,
         p_std: float = 2.0,
         huber_c: float = 0.00054,
-        distance: str = "per-element",
+        distance: Literal["per-element", "norm", "cauchy"] = "per-element",
         c_power: float = 0.0,
         diffusion: float = 0.0,
         early: float = 0.25,
     ) -> None:
+        one_of("ICT.distance", distance, ("per-element", "norm", "cauchy"))
         self.t_max, self.s0, self.s1, self.rho = t_max, s0, s1, rho
         self.p_mean, self.p_std = p_mean, p_std
         self.huber_c, self.kind, self.c_power = huber_c, distance, c_power

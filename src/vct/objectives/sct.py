@@ -31,7 +31,8 @@ class SCT(Objective):
             ratio t/s(t) of the linear kernel, so that the angles are those of the paper.
         warm_up: steps; 0 begins with r = 1.
         c: added to the root mean square of g, by which it is divided.
-        clip: whether times beyond T have no meaning. At T itself g is 0, and would teach nothing.
+        clip: whether times stay below T, as the linear kernel needs them. At T itself g is 0, and
+            would teach nothing.
     """
 
     train_t_min = None
@@ -87,7 +88,7 @@ class SCT(Objective):
         ready: float = 1.0,
     ) -> Tensor:
         """g (B, C, H, W) at times t (B,) of the paths of `pair`; `ready` is r."""
-        sd, x, z = self.sigma_data, pair.x.detach(), pair.z.detach()
+        sd, x, z = self.sigma_data, pair.x.detach().float(), pair.z.detach().float()
         cos, sin = (expand(part, x) for part in self._parts(f, t))
         x_a, moving = cos * x + sd * sin * z, sd * cos * z - sin * x
         # c_noise = ln(t)/4, and d ln(t)/da = s / (cos sin (s - t s')).

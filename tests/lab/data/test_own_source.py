@@ -61,6 +61,7 @@ def test_arrays_and_pieces_are_taken_and_extra_facts_are_kept(tmp_path):
         (source(IMAGES.astype(np.float64)), "x has type float64, not uint8 (images) or float32"),
         (source(POINTS.astype(">f4")), "x has type >f4"),
         (source(test=Split(POINTS, LABELS)), "test: x is float32 (2, 1, 1) after uint8 (1, 2, 2)"),
+        (source(IMAGES.repeat(2, axis=1)), "train: images have 2 channels, not 1 or 3"),
         (source(HOLED.astype(np.float32)), "x has values that are not finite"),
         (source(labels=LABELS.astype(np.int32)), "labels are int32 (4,), not int64 (4,)"),
         (source(labels=LABELS[:3]), "labels are int64 (3,), not int64 (4,)"),
@@ -73,7 +74,7 @@ def test_arrays_and_pieces_are_taken_and_extra_facts_are_kept(tmp_path):
         (source(array=IMAGES), "meta.json cannot hold its extra facts"),
         (pieces(("train", GOOD), ("test", GOOD), extra=[1]), "meta.json cannot hold its extra"),
     ],
-    ids=range(28),
+    ids=range(29),
 )
 def test_what_is_wrong_is_one_sentence_and_what_was_there_stays(tmp_path, given, sentence):
     dataset.write("own", source(), {}, tmp_path)

@@ -5,6 +5,7 @@ import signal
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from support import COUPLINGS, MLP, UNET, dataset, randomise, run_settings
 
 from vct.averages.ema import power_exponent
+from vct.couplings.base import Coupling
 from vct.lab import build
 from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
@@ -152,6 +154,28 @@ def test_killed_and_resumed_with_dropout_flips_and_labels(tmp_path, coupling):
     }
     expected = undisturbed(run, tmp_path / "a", **options)
     assert disturbed(run, tmp_path / "b", (2, 6, 11), **options) == expected
+
+
+class Jittered(Coupling):
+    """A user's coupling that draws from torch's default generator."""
+
+    scope = "sample"
+
+    drawn: ClassVar[list[float]] = []
+
+    def couple(self, x, eps, labels=None):
+        own = torch.randn_like(eps)
+        self.drawn.append(own.sum().item())
+        return eps + 0.1 * own
+
+
+def test_a_class_that_draws_from_the_default_generator_is_resumed_too(tmp_path):
+    run = settings({"kind": f"{__name__}.Jittered"}, steps=12)
+    torch.manual_seed(1)
+    expected = undisturbed(run, tmp_path / "a")
+    assert len(set(Jittered.drawn)) >= 12
+    torch.manual_seed(2)
+    assert disturbed(run, tmp_path / "b", (3, 8)) == expected
 
 
 def test_coupling_sees_levels_labels_and_the_averaged_model(tmp_path):

@@ -9,6 +9,5 @@ def check(params: Params) -> None:
     nevertheless gives no good result."""
     print(f"{PARAMS} is valid: experiments {', '.join(params.experiments)}")
     for name, experiment in params.experiments.items():
-        train = experiment.train
-        if caution := train.ema.caution(train.steps):
-            say(f"warning: experiments.{name}.train.ema: {caution}")
+        for caution in experiment.train.cautions():
+            say(f"warning: experiments.{name}.train.{caution}")

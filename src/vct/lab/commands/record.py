@@ -4,6 +4,7 @@ from vct.lab.files.layout import REPORT_FILE, suite_dir
 from vct.lab.files.whole import read_text
 from vct.lab.settings.params import Params
 from vct.lab.workflow import handshake
+from vct.lab.workflow.graph import DEFAULT_SUITE
 
 
 def record(params: Params, name: str) -> None:
@@ -21,4 +22,5 @@ def record(params: Params, name: str) -> None:
     for what, path in places.items():
         if path.is_file():
             print(f"{what + ':':<12} {path}")
-    print(f"{'Every run:':<12} make ui, or vct track ui, in the browser")
+    suite, word = ("", "") if name == DEFAULT_SUITE else (f" SUITE={name}", f" {name}")
+    print(f"{'Every run:':<12} make ui{suite}, or vct track ui{word}, in the browser")

@@ -32,7 +32,7 @@ def sample(params: Params, name: str) -> None:
     classes = data.meta.classes if train.conditional else 0
     if classes and current_group().main:
         tell_unequal(data, sample.classes)
-    build.check_times(train, sample)
+    build.check_sampling(train, sample, data.shape)
     ends = bounds(data, device)
     sampler = build.sampler(sample, train.t_max, ends)
     late = {"late": build.sampler(sample, sample.late_start, ends)} if sample.late_start else {}

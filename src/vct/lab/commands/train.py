@@ -40,7 +40,7 @@ def run(params: Params, run_id: RunId, fresh: bool = False) -> None:
     group, runtime = current_group(), params.runtime
     settings = run_settings(params, run_id)
     data = dataset.described(params, settings.train.dataset)
-    session.check(settings, params.experiment(run_id.experiment), len(data.train.x), group)
+    session.check(settings, params.experiment(run_id.experiment), data, group)
     with session.owned(run_id, group, fresh):
         made = preparation.of_training(run_id, settings, data, runtime)
         record = session.described(run_id, settings, data.sha256, group, runtime.micro_batch, made)

@@ -21,11 +21,14 @@ from vct.lab.data.classes import untrained
 from vct.lab.data.growing import GrowingArray
 from vct.lab.data.sources.base import Pieces, Split, checked, refused
 from vct.lab.errors import UserError
+from vct.lab.files.differences import differences
 from vct.lab.files.layout import DATA_FILES, dataset_dir, dataset_state
 from vct.lab.files.whole import atomic
 from vct.lab.processes.progress import Progress
 from vct.lab.processes.streams import say
 from vct.lab.records import DatasetRecord
+from vct.lab.settings.data import DatasetSettings
+from vct.lab.settings.own_code import own_code
 from vct.lab.settings.params import Params
 
 MB = 2**20
@@ -80,6 +83,17 @@ class Dataset:
             return np.arange(min(size, count))
         return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
 
+    def some(self, count: int) -> np.ndarray:
+        """Training samples (n, C, H, W), evenly spaced over the set; n is `count` at most."""
+        places = np.unique(np.linspace(0, len(self.train.x) - 1, count).astype(int))
+        return np.asarray(self.train.x[places])
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the values that training sees, of 2,000 samples at most."""
+        x = self.some(2000).astype(np.float64)
+        return float(np.std(x if self.is_points else x / 127.5 - 1))
+
     @property
     def sha256(self) -> str:
         """Hash of the content."""
@@ -87,9 +101,16 @@ class Dataset:
 
 
 def write(
-    name: str, source: Pieces, settings: dict[str, Any], root: Path = Path()
+    name: str,
+    source: Pieces,
+    settings: dict[str, Any],
+    root: Path = Path(),
+    code: dict[str, str] | None = None,
 ) -> DatasetRecord:
     """Write a data set in the common format; return what meta.json says.
+
+    Args:
+        code: hash of a user's source.
 
     If the source fails, what was there before stays. Only one process may write a data set at a
     time: what a killed one left behind is removed.
@@ -106,7 +127,7 @@ def write(
         with ExitStack() as stack:
             paths = [stack.enter_context(atomic(folder / file)) for file in DATA_FILES[:-1]]
             _write_arrays(paths, name, source)
-            meta = _described(paths, name, source, settings)
+            meta = _described(paths, name, source, settings, code)
             # From here until the new one is written, the folder says itself that it is not whole.
             (folder / "meta.json").unlink(missing_ok=True)
     except BaseException:
@@ -133,7 +154,11 @@ def _write_arrays(paths: list[Path], name: str, source: Pieces) -> None:
 
 
 def _described(
-    paths: list[Path], name: str, source: Pieces, settings: dict[str, Any]
+    paths: list[Path],
+    name: str,
+    source: Pieces,
+    settings: dict[str, Any],
+    code: dict[str, str] | None,
 ) -> DatasetRecord:
     """What meta.json will say of arrays on disk."""
     arrays = [_open(path) for path in paths]
@@ -144,6 +169,7 @@ def _described(
         "sha256": content_hash(paths, arrays),
         **_facts(arrays),
         "classes": source.classes,
+        **({"own_code": code} if code else {}),
     }
     try:
         meta = DatasetRecord.model_validate({**source.extra, **facts})
@@ -219,15 +245,24 @@ def described(params: Params, name: str) -> Dataset:
     """The data set `name`, as params.yaml describes it.
 
     Raises:
-        UserError: if it was made with other settings, and what `load` raises.
+        UserError: if it was made with other settings or code, and what `load` raises.
     """
     data = load(name)
-    if data.meta.source != params.dataset(name).model_dump(mode="json"):
+    if other := otherwise(data.meta, params.dataset(name)):
         raise UserError(
-            f"{dataset_dir(name)} was made with other settings than datasets.{name} of params.yaml "
-            f"has now; make it again: vct data {name}"
+            f"{dataset_dir(name)} was made otherwise than datasets.{name} of params.yaml says now "
+            f"({', '.join(other)}); make it again: vct data {name}"
         )
     return data
+
+
+def otherwise(meta: DatasetRecord, settings: DatasetSettings) -> list[str]:
+    """What a data set was made with that is not so now: settings, and the code of a user's source,
+    where it was recorded."""
+    now, then = own_code(settings).get("own_code", {}), meta.own_code
+    edited = [] if then is None else [name for name in now if now[name] != then.get(name)]
+    other = differences(meta.source, settings.model_dump(mode="json"))
+    return [*other, *(f"code of {name}" for name in edited)]
 
 
 def _holds(name: str, root: Path, arrays: list[np.memmap], sha256: str, thorough: bool) -> bool:

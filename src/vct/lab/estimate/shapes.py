@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vct.lab.data.dataset import Dataset
+from vct.lab.data.dataset import Dataset, otherwise
 from vct.lab.data.sources.base import Split
 from vct.lab.files.layout import dataset_dir
 from vct.lab.records import DatasetRecord, read
@@ -48,7 +48,7 @@ def _made(name: str, settings: DatasetSettings) -> Facts | None:
     if not (settings.is_own or isinstance(settings, ImageFolderSettings)) or not file.is_file():
         return None
     meta = read(DatasetRecord, file)
-    if meta.source != settings.model_dump(mode="json"):
+    if otherwise(meta, settings):
         return None
     channels, height, width = meta.shape
     return Facts((channels, height, width), meta.classes)

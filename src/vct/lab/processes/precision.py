@@ -1,4 +1,7 @@
-"""In which arithmetic networks are computed; all else is float32, and sums of losses float64."""
+"""In which arithmetic networks are computed; all else is float32, and sums of losses float64.
+
+`tf32` holds for all products of a GPU, those that a plan of transport is made from too.
+"""
 
 import torch
 from torch import nn

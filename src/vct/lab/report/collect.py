@@ -249,7 +249,7 @@ def _read_floor(experiment: str, place: Path | None, protocol: ProtocolRecord) -
         if getattr(floor, key) != getattr(protocol, key):
             raise UserError(
                 f"{path}: {key} differs from that of the runs of {experiment}, so the floor does "
-                "not belong to these scores; make both again."
+                f"not belong to these scores; make it again: vct floor {experiment}"
             )
     if of_metric(floor.extras) != of_metric(protocol.extras):
         raise UserError(

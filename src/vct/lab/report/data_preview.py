@@ -11,8 +11,6 @@ from vct.lab.report.preview import preview
 
 LISTED = 40
 """Classes that are named with their counts."""
-MEASURED = 2000
-"""Samples that the deviation is measured on, evenly spaced."""
 SIDE = 8
 
 
@@ -26,7 +24,7 @@ def lines(data: Dataset) -> Iterator[str]:
         kind = f"{colour} images, {width} x {height} pixels"
     yield f"{data.name}: {meta.train} for training, {meta.test} held out; {kind}"
     yield (
-        f"standard deviation of the training data: {_deviation(data):.3f} "
+        f"standard deviation of the training data: {data.deviation:.3f} "
         "(train.sigma_data should be near it)"
     )
     yield from _classes(data)
@@ -57,18 +55,6 @@ def _classes(data: Dataset) -> Iterator[str]:
         yield data.untrained
 
 
-def _deviation(data: Dataset) -> float:
-    """Of the values that training sees."""
-    x = _some(data, MEASURED).astype(np.float64)
-    return float(np.std(x if data.is_points else x / 127.5 - 1))
-
-
-def _some(data: Dataset, count: int) -> np.ndarray:
-    """Training samples evenly spaced over the set."""
-    places = np.unique(np.linspace(0, len(data.train.x) - 1, count).astype(int))
-    return np.asarray(data.train.x[places])
-
-
 def picture(path: Path, data: Dataset) -> None:
     """Draw training samples, of a set with classes a row of each of the first ones.
 
@@ -76,7 +62,7 @@ def picture(path: Path, data: Dataset) -> None:
         UserError: if the folder cannot be written to.
     """
     if data.is_points:
-        preview(path, {data.name: _some(data, MEASURED)})
+        preview(path, {data.name: data.some(2000)})
         return
     panels = [GridPanel("training", "", _by_class(data, data.train.x, data.train.labels))]
     panels.append(GridPanel("held out", "", _by_class(data, data.test.x, data.test.labels)))

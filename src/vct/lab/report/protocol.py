@@ -60,6 +60,8 @@ def sentence(protocols: Mapping[str, ProtocolRecord]) -> str:
         f"{extra.replace('_', ' ')}: {_settings(settings)}"
         for extra, settings in sorted((first.extras or {}).items())
     ]
+    for name, code in sorted((first.own_code or {}).items()):
+        parts.append(f"sampler {name}: code {code[:8]}")
     parts.append("sampler times: " + _each(protocols, _times))
     parts.append("EMA " + _each(protocols, lambda protocol: protocol.ema))
     drawn = f"sampling seed {first.sample_seed}, {first.noise} noise, pools of {first.pool}"

@@ -23,6 +23,7 @@ from vct.lab.records import (
     PriorRecord,
     ProtocolRecord,
     RunRecord,
+    SampleRecord,
     Scores,
 )
 from vct.lab.runs import provenance, samples, weights
@@ -176,7 +177,8 @@ def _of_run(folder: Path) -> ExportRecord:
     """What an export of a run would say."""
     run = run_of(folder)
     trained = provenance.read_run(run)
-    sample = _sample(folder, run, trained)
+    drawn = samples.read_record(run)
+    sample = _sample(folder, run, trained, drawn)
     data = _data(folder, trained)
     ends = bounds(data, torch.device("cpu"))
     protocol, scores = scored(run)
@@ -188,6 +190,7 @@ def _of_run(folder: Path) -> ExportRecord:
         sample=sample.model_dump(mode="json"),
         bounds=[end.flatten().tolist() for end in ends if isinstance(end, Tensor)] or None,
         class_counts=None if counts is None else counts.tolist(),
+        sampler_code=None if drawn is None else drawn.own_code,
         protocol=protocol,
         scores=scores,
         files=trained.files or {},
@@ -215,9 +218,10 @@ def run_of(folder: Path) -> RunId:
     return RunId(run.experiment, run.coupling, run.seed, Path(*parts[:-3]))
 
 
-def _sample(folder: Path, run: RunId, trained: RunRecord) -> SampleSettings:
+def _sample(
+    folder: Path, run: RunId, trained: RunRecord, drawn: SampleRecord | None
+) -> SampleSettings:
     """How the run was sampled; before it was, how params.yaml says that it shall be."""
-    drawn = samples.read_record(run)
     if drawn is not None:
         sample = _validated(SampleSettings, drawn.settings, run.directory)
     else:

@@ -21,6 +21,7 @@ from vct.lab.runs import provenance, weights
 from vct.lab.runs.samples import STANDARD
 from vct.lab.sampling.classes import in_shares
 from vct.lab.sampling.drawing import Drawing, Start, prior_of
+from vct.lab.settings.own_code import own_code
 from vct.lab.settings.sample import SampleSettings
 from vct.misfit import Misfit
 from vct.preconditioning import ConsistencyFunction
@@ -149,7 +150,12 @@ class LoadedModel(nn.Module):
     def _drawing(
         self, n: int, labels: Labels | None, seed: int, mid_times: Sequence[float] | None
     ) -> Drawing:
-        sample = self.description.sample
+        sample, code = self.description.sample, self.description.record.sampler_code
+        if code is not None and own_code(sample).get("own_code") != code:
+            raise UserError(
+                f"{self.description.folder} was sampled with code of {', '.join(code)} that is not "
+                "here, or not as it was; put it where Python finds it, as it was, or sample again."
+            )
         new: dict[str, Any] = {"num_samples": max(n, sample.num_samples), "seed": seed}
         new["classes"] = "in_turn"  # the data are not here; what is known of their shares is below
         shares = self.description.record.class_counts
@@ -230,7 +236,7 @@ class LoadedModel(nn.Module):
             known = ", ".join(map(str, sorted(counts)))
             raise UserError(
                 f"steps: {steps} are not among those that this model is sampled with ({known}); "
-                "more take mid_times, the noise levels of the later ones."
+                "in Python, sample(n, mid_times=[...]) takes the noise levels of others."
             )
         return counts[steps]
 

@@ -14,6 +14,7 @@ from vct.lab.files.whole import file_sha256
 from vct.lab.records import ProtocolRecord, RunRecord, SampleRecord
 from vct.lab.runs import samples
 from vct.lab.runs.provenance import SCORED, SCORES, WEIGHTS, other_code, read_run
+from vct.lab.settings.own_code import own_code
 from vct.lab.settings.params import Params
 from vct.lab.settings.run import run_settings, training_version
 
@@ -80,6 +81,10 @@ def _settings(params: Params, found: Records) -> Iterator[Check]:
         other = differences(found.samples.settings, now)
         detail = ", ".join(other)
         yield Check("differs" if other else "ok", "settings of sampling in params.yaml", detail)
+    if found.samples and found.samples.own_code:
+        same = own_code(params.experiment(found.run.experiment).sample).get("own_code")
+        state: State = "ok" if same == found.samples.own_code else "differs"
+        yield Check(state, "sampler of your own", ", ".join(found.samples.own_code))
     if found.config.own_code:
         edited = other_code(settings, found.config)
         yield Check("differs" if edited else "ok", "classes of your own", ", ".join(edited))
@@ -107,7 +112,7 @@ def _data(params: Params, found: Records) -> Iterator[Check]:
     try:
         data = dataset.load(name)
         yield _compared(str(folder), known, data.sha256)
-        other = differences(data.meta.source, params.dataset(name).model_dump(mode="json"))
+        other = dataset.otherwise(data.meta, params.dataset(name))
         yield Check(
             "differs" if other else "ok", f"datasets.{name} of params.yaml", ", ".join(other)
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vct.lab import records, versions
+from vct.lab.data import dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import RunId, dataset_dir, extractor_dir
 from vct.lab.files.whole import file_sha256
@@ -141,11 +142,11 @@ def _same_judge(params: Params, run: RunId, protocol: ProtocolRecord) -> bool:
 def _same_data(params: Params, run: RunId, record: RunRecord) -> bool:
     """Whether a run was trained on the data that params.yaml describes, as far as one can know
     without making them: from what is kept beside the runs, or from the data that are here."""
-    wanted = params.dataset(record.dataset).model_dump(mode="json")
+    wanted = params.dataset(record.dataset)
     here = dataset_dir(record.dataset) / "meta.json"
     beside = run.root / dataset_dir(record.dataset) / "meta.json"
     found = [records.read(DatasetRecord, path) for path in (here, beside) if path.is_file()]
-    same = [meta for meta in found if meta.source == wanted]
+    same = [meta for meta in found if not dataset.otherwise(meta, wanted)]
     if not same:
         return record.data_sha256 not in [meta.sha256 for meta in found]
     # Whole numbers come out alike on every processor: those that are here decide.

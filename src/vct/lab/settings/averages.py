@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vct.lab.settings.base import (
     DottedPath,
@@ -77,8 +77,17 @@ class ConstantSettings(EMASettings):
     @classmethod
     def _for_any_length(cls, given: Any) -> Any:
         if isinstance(given, dict) and not given.keys() & {"decay", "warm_up"}:
+            if "width" in given and "kind" not in given:
+                raise ValueError("width: is of kind power; add it, or remove width")
             return {**given, "warm_up": WARM_UP}
         return given
+
+    @field_validator("width")
+    @classmethod
+    def _of_power(cls, value: float) -> float:
+        if value != cls.model_fields["width"].get_default():
+            raise ValueError("it is for kind power; a constant average has a decay")
+        return value
 
     def caution(self, steps: int) -> str | None:
         left = self.decay**steps
@@ -102,10 +111,10 @@ class PowerSettings(EMASettings):
 
     kind: Literal["power"]
 
-    @field_validator("warm_up")
+    @field_validator("decay", "warm_up")
     @classmethod
-    def _of_constant(cls, value: float | None) -> float | None:
-        if value is not None:
+    def _of_constant(cls, value: float | None, field: ValidationInfo) -> float | None:
+        if value != cls.model_fields[str(field.field_name)].get_default():
             raise ValueError("it is for kind constant; a power-function average needs none")
         return value
 

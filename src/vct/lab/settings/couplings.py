@@ -153,7 +153,8 @@ class WeightedSettings(CouplingSettings):
     label = "weighted pairs"
 
     kind: Literal["weighted"]
-    entropy: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
+    # Below it, one pair in 50,000 or fewer is left.
+    entropy: Annotated[float, Field(ge=0.3, le=1e3)] = 1.0
 
 
 class ModelOTSettings(CouplingSettings):

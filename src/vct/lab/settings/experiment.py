@@ -1,5 +1,6 @@
 """Section `experiments`."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Annotated
 
@@ -31,8 +32,8 @@ class ExperimentSettings(Section):
             if name not in self.couplings:
                 raise ValueError(f"variants: {registry.unknown('coupling', name, self.couplings)}")
         for key, values in (("variants", self.variants), ("seeds", self.seeds)):
-            if len(set(values)) < len(values):
-                raise ValueError(f"{key}: an entry stands there twice")
+            if twice := [each for each, count in Counter(values).items() if count > 1]:
+                raise ValueError(f"{key}: {twice[0]} stands there twice")
         self._check_times()
         self._check_sampler()
         self._check_diagnostics()

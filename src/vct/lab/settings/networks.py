@@ -1,7 +1,7 @@
 """Networks: `network` of a training, `encoder` of a coupling."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,8 @@ from vct.lab.settings.base import (
     any_of,
     default,
 )
-from vct.networks.groups import unfit
+from vct.networks import levels
+from vct.networks.groups import group_count, unfit
 
 
 @dataclass(frozen=True)
@@ -108,19 +109,45 @@ class NCSNppSettings(UNetSettings):
     fourier_scale: Annotated[float, Field(ge=1e-4, le=1e4, exclude_if=default(16.0))] = 16.0
 
 
-class ADMSettings(LevelsSettings):
+class AttendingSettings(LevelsSettings):
+    """What ADM and EDM2 share: heads of attention of 64 channels or more."""
+
+    grouped: ClassVar[bool] = False
+    """Whether channels are normalised in groups."""
+
+    blocks: Count = 3
+    attention: list[Count] = [32, 16, 8]
+
+    def misfit(self, **offered: Any) -> str | None:
+        if why := super().misfit(**offered):
+            return why
+        plan = offered["shape"][1], [self.channels * each for each in self.mult], self.blocks
+        blocks = levels.encoder(*plan, self.attention) + levels.decoder(*plan, self.attention)
+        for block in blocks:
+            widths = (block.inputs, block.outputs) if self.grouped else ()
+            parts = [(width, group_count(width)) for width in widths]
+            for width, count in [*parts, (block.outputs, block.heads)]:
+                if count and width % count:
+                    return (
+                        f"channels ({self.channels}) and mult give {block.name} {width} channels, "
+                        f"which are not of {count} equal groups; take a multiple of 64."
+                    )
+        return None
+
+
+class ADMSettings(AttendingSettings):
     """ADM (EDM, Appendix F); blocks of fewer than 64 channels do not attend."""
 
     target = "vct.networks.adm:ADM"
 
+    grouped = True
+
     kind: Literal["adm"]
     channels: Annotated[int, Field(ge=4, multiple_of=4)]
-    blocks: Count = 3
-    attention: list[Count] = [32, 16, 8]
     dropout: Probability = 0.0
 
 
-class EDM2Settings(LevelsSettings):
+class EDM2Settings(AttendingSettings):
     """EDM2's magnitude-preserving network; blocks of fewer than 64 channels do not attend.
 
     Dropout acts at sizes up to `dropout_up_to` pixels, or at all.
@@ -129,7 +156,6 @@ class EDM2Settings(LevelsSettings):
     target = "vct.networks.edm2:EDM2"
 
     kind: Literal["edm2"]
-    blocks: Count = 3
     attention: list[Count] = [16, 8]
     dropout: Probability = 0.0
     dropout_up_to: Count | None = None

@@ -48,6 +48,10 @@ class ObjectiveSettings(FamilySettings):
         if least >= t_max:
             raise ValueError(f"t_max ({t_max}) must be larger than objective.t_min ({least})")
 
+    def caution(self, steps: int) -> str | None:
+        """Why `steps` steps are too few for it, as a sentence; None where nothing says so."""
+        return None
+
 
 class ICTSettings(ObjectiveSettings):
     """iCT, arXiv 2310.14189."""
@@ -75,7 +79,7 @@ class ICTSettings(ObjectiveSettings):
             raise ValueError(f"s1 ({self.s1}) must not be smaller than s0 ({self.s0})")
         if not self.diffusion and "early" in self.model_fields_set:
             raise ValueError("early: is of the diffusion loss; remove it, or set diffusion")
-        if self.early * self.s1 < 1:
+        if self.diffusion and self.early * self.s1 < 1:
             raise ValueError(f"early ({self.early}) reaches no interval of the grid; raise it")
         return self
 
@@ -194,6 +198,14 @@ class SCTSettings(ObjectiveSettings):
     p_std: LogTimeSpread = 1.4
     warm_up: Annotated[int, Field(ge=0, le=1_000_000_000)] = 10_000
     c: Positive = 0.1
+
+    def caution(self, steps: int) -> str | None:
+        if self.warm_up < steps:
+            return None
+        return (
+            f"{steps} steps end within a warm_up of {self.warm_up}, before the loss is that of a "
+            "consistency function; lower it."
+        )
 
 
 class MeanFlowSettings(ObjectiveSettings):

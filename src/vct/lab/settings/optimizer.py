@@ -1,6 +1,6 @@
 """Optimisers and schedules of the learning rate."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,6 +30,16 @@ class OptimizerSettings(FamilySettings):
     final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
     reference_step: Count = 2000
     clip_grad_norm: Positive | None = None
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        """Settings that were written have all keys; those of other schedules are the usual ones."""
+        of = {"decay_start": "cosine", "final_fraction": "cosine", "reference_step": "inverse_sqrt"}
+        for key, schedule in of.items():
+            usual = type(self).model_fields[key].get_default()
+            if self.schedule != schedule and getattr(self, key) != usual:
+                raise ValueError(f"{key}: is of schedule {schedule}; remove it, or ask for that")
+        return self
 
     @field_validator("betas", mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 """What goes wrong in a user's own class, as one sentence with the place in the user's file."""
 
+import re
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,13 +29,18 @@ def explained(settings: Any) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except SystemExit as error:
+        if where := place(error, set(own_classes(settings))):
+            raise UserError(f"{where}: it ends the program; let it raise an error.") from error
+        raise
     except Exception as error:  # the user's class may fail in any way
         classes = sorted(set(own_classes(settings)))
         where = place(error, classes)
         misfit = isinstance(error, Misfit) or _is_wrong_call(error, classes)
         if out_of_memory(error) or not classes:
             raise
-        names = ", ".join(name.replace(":", ".") for name in classes)
+        named = [each for each in classes if _names(error, each)]
+        names = ", ".join(name.replace(":", ".") for name in named or classes)
         if where or misfit:
             raise UserError(
                 f"{where or names}: {described(error)}; see what its family asks for, and correct "
@@ -48,7 +54,7 @@ def explained(settings: Any) -> Iterator[None]:
         ) from error
 
 
-def place(error: Exception, classes: Iterable[str]) -> str:
+def place(error: BaseException, classes: Iterable[str]) -> str:
     """The last line of a file of one of `classes` ("module:class") that an error passed through.
 
     Returns:
@@ -59,6 +65,11 @@ def place(error: Exception, classes: Iterable[str]) -> str:
         if (file := Path(frame.filename).resolve()) in files:
             return f"{file.name}, line {frame.lineno}, in {frame.name}"
     return ""
+
+
+def _names(error: Exception, place: str) -> bool:
+    """Whether the message of an error names the class at "module:class"."""
+    return bool(re.search(rf"\b{re.escape(place.rpartition(':')[2])}\b", str(error)))
 
 
 def _ours(error: Exception) -> str:

@@ -53,6 +53,12 @@ class TrainSettings(Section):
             raise ValueError(f"ema.kept ({kept}) must not exceed steps ({self.steps})")
         return self
 
+    def cautions(self) -> list[str]:
+        """What is valid and nevertheless gives no good result, as sentences behind their keys."""
+        ema, objective = self.ema.caution(self.steps), self.objective.caution(self.steps)
+        said = {"ema": ema, "objective": objective}
+        return [f"{key}: {caution}" for key, caution in said.items() if caution]
+
     @property
     def snapshot_steps(self) -> list[int]:
         """After which steps the averaged network is kept: evenly spaced, the last at the end."""

@@ -95,8 +95,8 @@ def _made(
     run: RunId, settings: RunSettings, data: Dataset, runtime: RuntimeSettings, group: Group
 ) -> tuple[Coupling, dict[str, Tensor]]:
     torch.set_num_threads(runtime.threads)
-    precision.set_float32(settings.train.precision)
     device = build.device(runtime)
+    precision.set_float32(settings.train.precision)
     coupling = build.model(settings, data, run.seed).coupling.to(device)
     teacher.teach(coupling, settings.coupling, run.seed, data)
 

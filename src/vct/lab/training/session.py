@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vct import __version__
 from vct.lab import build
+from vct.lab.data.dataset import Dataset
 from vct.lab.errors import UserError
 from vct.lab.files.layout import PREPARED_FILE, RunId, train_files
 from vct.lab.files.locks import lock
@@ -97,15 +98,27 @@ def described(
     )
 
 
-def check(settings: RunSettings, experiment: ExperimentSettings, size: int, group: Group) -> None:
-    """Refuse batches that `size` samples do not fill, or that `group` cannot share, and times of
-    sampling that are not trained.
+FAR = 3
+"""Factor beyond which a sigma_data is not that of the data."""
+
+
+def check(
+    settings: RunSettings, experiment: ExperimentSettings, data: Dataset, group: Group
+) -> None:
+    """Refuse batches that the data do not fill, or that `group` cannot share, and sampling that
+    cannot be.
 
     Raises:
         UserError: naming the setting to change.
     """
-    build.check_times(settings.train, experiment.sample)
-    batch = settings.train.batch_size
+    build.check_sampling(settings.train, experiment.sample, data.shape)
+    given, found = settings.train.sigma_data, data.deviation
+    if group.main and not found / FAR < given < found * FAR:
+        say(
+            f"warning: train.sigma_data: {given:g} is far from the standard deviation of data set "
+            f"'{settings.train.dataset}', {found:.3g}; set it to that."
+        )
+    batch, size = settings.train.batch_size, len(data.train.x)
     if batch > size:
         raise UserError(
             f"train.batch_size: {batch} is more than the {size} samples of data set "

@@ -18,6 +18,7 @@ from vct.couplings.base import Call, Couple, Coupling, Pair, PairingContext, in_
 from vct.kernels import Kernel
 from vct.lab.data.batches import Batch
 from vct.lab.data.prefetch import Prefetch
+from vct.lab.errors import UserError
 from vct.lab.model import Model
 from vct.lab.processes.group import Group
 from vct.lab.settings.train import TrainSettings
@@ -92,8 +93,14 @@ class BatchLoss:
         # Once: a look at values makes a GPU wait.
         meets = self.objective.two_times
         below = levels.r <= levels.t if meets else levels.r < levels.t
-        if step == 0 and not ((levels.r >= 0) & below).all():
+        if step:
+            return
+        if not ((levels.r >= 0) & below).all():
             raise Misfit(f"{name}: not everywhere is 0 <= r {'<=' if meets else '<'} t")
+        if not (levels.weight >= 0).all():
+            raise Misfit(f"{name}: not everywhere is weight >= 0")
+        if self.kernel.bounded and not (levels.t <= self.train.t_max * (1 + 1e-6)).all():
+            raise Misfit(f"{name}: not everywhere is t <= T, where the kernel ends")
 
     def _parts(
         self, step: int, batch: Batch, eps: Tensor, levels: Levels
@@ -123,13 +130,13 @@ class BatchLoss:
             mine.t,
             mine.r,
             self.kernel,
-            self._f(self.averaged.network),
-            self._draw(step, part),
-            batch.labels,
-            self._gathered if one and part == here else partial(self._of_pool, step, part),
-            self._divided,
-            batch.indices,
-            self.group.gather,
+            averaged=self._f(self.averaged.network),
+            draw=self._draw(step, part),
+            labels=batch.labels,
+            whole=self._gathered if one and part == here else partial(self._of_pool, step, part),
+            divided=self._divided,
+            indices=batch.indices,
+            gather=self.group.gather,
         )
         kind, version = type(self.model.coupling).__name__, batch.x._version
         pair = self.model.coupling.pair(batch.x, eps, context)
@@ -137,6 +144,12 @@ class BatchLoss:
             raise Misfit(f"{kind}.pair gives {type(pair).__name__}, not Pair")
         if batch.x._version != version:
             raise Misfit(f"{kind} changes the data x in place; let it work on a copy")
+        # Of the first step, which no model has spoilt; a look at values makes a GPU wait.
+        if step == 0 and not (pair.x.isfinite().all() and pair.z.isfinite().all()):
+            raise UserError(
+                f"{kind} gives pairs that are not finite in the first step; correct it, or the "
+                "weights that the training begins with."
+            )
         return pair
 
     def _gathered(self, couple: Couple, x: Tensor, eps: Tensor, labels: Tensor | None) -> Tensor:

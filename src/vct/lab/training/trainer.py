@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vct import rng
 from vct.couplings import preparation
 from vct.lab import build
 from vct.lab.data.batches import Batches
@@ -103,8 +104,8 @@ class Trainer:
             Diverged: if losses or gradients were not finite too often in a row, or if those of the
                 last steps, the weights, or what the averaged model answers are not finite.
         """
-        if (caution := self.train.ema.caution(self.train.steps)) and self.group.main:
-            say(f"warning: train.ema: {caution}")
+        for caution in self.train.cautions() if self.group.main else ():
+            say(f"warning: train.{caution}")
         self.speed = Speed(self.step, self.train.batch_size)
         self.progress = Progress(self.train.steps, "steps", self.step, summary=True)
         with self.closing(), collected() as received, self.progress:
@@ -148,7 +149,9 @@ class Trainer:
 
     def _step(self, step: int) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        loss, levels = self.loss.backward(step, self.batches.at(step))
+        # A class of the user's may draw from torch's default generators.
+        with rng.defaults(self.loss.seed, step):
+            loss, levels = self.loss.backward(step, self.batches.at(step))
         self.model.coupling.settle(self.group.add)
         self.grid_points = levels.grid_points
         norm, clipped = gradients.mend(self.parameters, self.clip_grad_norm)

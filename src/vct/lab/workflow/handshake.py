@@ -30,8 +30,9 @@ def record(params: Params, suite: str) -> None:
         command = [*dvc, "commit", "-f", "-q", "--no-relink", *_to_commit(dvc, params, file)]
         result = subprocess.run(command, capture_output=True, text=True, env=_environment())
         if result.returncode:
-            reason = (result.stderr or result.stdout).strip().splitlines()[-1:]
-            print(f"dvc.lock is not up to date: {' '.join(reason)}", file=sys.stderr)
+            told = (result.stderr or result.stdout).strip().splitlines()
+            reason = told[-1] if told else f"a file is missing; dvc status {file} names it"
+            print(f"dvc.lock is not up to date: {reason}", file=sys.stderr)
 
 
 def _to_commit(dvc: list[str], params: Params, file: Path) -> list[str]:

@@ -117,6 +117,8 @@ def _problem(piece: Split, first: Split, classes: int) -> str | None:
         return f"x has shape {x.shape}, not (N, C, H, W)"
     if x.dtype not in (np.uint8, np.float32):
         return f"x has type {x.dtype}, not uint8 (images) or float32 (points)"
+    if x.dtype == np.uint8 and x.shape[1] not in (1, 3):
+        return f"images have {x.shape[1]} channels, not 1 or 3"
     if (x.dtype, x.shape[1:]) != (first.x.dtype, first.x.shape[1:]):
         return f"x is {x.dtype} {x.shape[1:]} after {first.x.dtype} {first.x.shape[1:]}"
     if not np.isfinite(x).all():
