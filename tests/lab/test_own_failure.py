@@ -239,7 +239,7 @@ def test_a_class_that_was_edited_since_training_is_not_sampled_from(attempt):
 def test_the_class_that_is_meant_is_named_alone(attempt):
     """And not every class of params.yaml."""
     error = Misfit("Mine.couple has shape (3,), not (4,)")
-    kinds = ("own_mine.Mine", "others.Yours", "others.Mined")
+    kinds = ("own_mine.Mine", "others.Yours", "others.Min", "others.ine")
     settings = [OwnSamplerSettings(kind=kind) for kind in kinds]
     with (
         pytest.raises(UserError, match=r"^own_mine.Mine: Mine.couple has shape"),

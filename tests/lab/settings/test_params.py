@@ -96,6 +96,16 @@ WRONG = [
     ({"datasets.points.stdev": 3}, "datasets.points.stdev: unknown key"),
     ({"runtime.thread": 3}, "runtime.thread: unknown key (did you mean 'threads'?)"),
     # Wrong types; numbers are not read from strings.
+    (
+        {f"{E}.couplings.ot": {"kind": "my-ot.A"}},
+        f"{E}.couplings.ot.kind: 'my-ot.A' is not allowed here: it is a dotted path, such as",
+    ),
+    ({"runtime.device": "gpu"}, "'gpu' is not allowed here: it is auto, cpu, cuda or cuda:0."),
+    (
+        {"datasets.f": {"source": "image_folder", "test": 2, "raw": "/x.zip"}},
+        "datasets.f.raw: '/x.zip' is not allowed here: it is the name of a folder or .zip in",
+    ),
+    ({"runtime": None}, "runtime: None is not allowed here: there must be keys with values."),
     ({f"{T}.batch_size": "12"}, f"{T}.batch_size: '12' is not allowed"),
     ({f"{T}.batch_size": 12.0}, f"{T}.batch_size: 12.0 is not allowed"),
     ({f"{T}.batch_size": True}, f"{T}.batch_size: True is not allowed"),

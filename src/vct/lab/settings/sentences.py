@@ -7,7 +7,15 @@ from pydantic import ValidationError
 
 from vct.lab.errors import LONGEST
 from vct.lab.settings import registry
-from vct.lab.settings.base import OWN, FamilySettings, members
+from vct.lab.settings.base import DOTTED, OWN, FamilySettings, members
+
+FORMS = {
+    "raw": "it is the name of a folder or .zip in data/raw; put it there, or a link to it",
+    "teacher": "it is EXPERIMENT/COUPLING",
+    "device": "it is auto, cpu, cuda or cuda:0",
+    DOTTED: "it is a dotted path, such as antithetic.Antithetic, of letters, digits and _",
+}
+"""What a key, or a text of a pattern, must look like."""
 
 
 def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str:
@@ -33,7 +41,11 @@ def sentence(error: ValidationError, content: Any, known_keys: list[str]) -> str
     given = first["input"]
     shown = repr(given) if isinstance(given, str | int | float | bool | None) else "this value"
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{key}: {shown[:80]} is not allowed here: {message}."
+    if kind == "string_pattern_mismatch":
+        message = FORMS.get(key.rpartition(".")[2]) or FORMS.get(context["pattern"], message)
+    if kind == "model_type":
+        message = "there must be keys with values"
+    return f"{key or 'it'}: {shown[:80]} is not allowed here: {message}."
 
 
 def _cause(errors: list[Any]) -> Any:
