@@ -66,8 +66,11 @@ VERSIONS = {
     "DIAGNOSTICS": [],  # which are asked for by no experiment here
     "REPORTING": ["table cpu", "figures cpu/mixture", "figures cpu/digits", "report cpu"],
 }
-UNCHANGED = {"train.dataset", "score.extractor", "score.metric"}
-"""Knobs that have no other value for these data."""
+UNCHANGED = {
+    *("train.dataset", "score.extractor", "score.metric"),
+    *("train.ema.width", "train.optimizer.reference_step"),
+}
+"""Knobs that have no other value for these data, or with this average and schedule."""
 
 
 @pytest.fixture(scope="module")
