@@ -180,10 +180,21 @@ def test_a_kept_diagnosis_stays_as_long_as_it_is_of_the_run(made):
     whole = path.read_text()
     kept = Path("results/all/runs/small/ot/seed0/diagnostics.json")
     try:
-        assert cli.main(["keep", "all"]) == 0
+        assert cli.main(["keep", "all"]) == cli.main(["explain", "all"]) == 0
+        before = Path("results/all/diagnostics.csv").read_text()
         path.unlink()
         assert cli.main(["keep", "all"]) == 0
         assert kept.read_text() == whole
+        # The run here has none: its row is that of the kept one, unless all are asked to be here.
+        assert cli.main(["explain", "all", "--finished"]) == 0
+        assert Path("results/all/diagnostics.csv").read_text() == before
+        assert cli.main(["explain", "all"]) == 2
+        protocol = kept.with_name("protocol.json")
+        as_kept = protocol.read_text()
+        protocol.write_text(as_kept.replace('"num_samples": 64', '"num_samples": 65'))
+        assert cli.main(["explain", "all", "--finished"]) == 0
+        assert ",ot," not in Path("results/all/diagnostics.csv").read_text()
+        protocol.write_text(as_kept)
         content = json.loads(whole)
         content["files"]["samples.npz"] = "0" * 64
         kept.write_text(json.dumps(content))

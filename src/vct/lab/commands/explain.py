@@ -5,7 +5,6 @@ from contextlib import suppress
 
 from vct.lab.errors import UserError
 from vct.lab.estimate.shapes import Unknown, without_data
-from vct.lab.files.layout import suite_dir
 from vct.lab.report import explanation
 from vct.lab.report.collect import ExperimentRows
 from vct.lab.settings.params import Params
@@ -21,8 +20,7 @@ def explain(params: Params, name: str, finished: bool = False) -> None:
         finished: of the runs that there are; else all must be there.
     """
     experiments = {each: params.experiment(each) for each in params.suite(name)}
-    asked = explanation.asked_of(params, name)
-    if not asked:
+    if not explanation.asked_of(params, name):
         raise UserError(
             f"suites.{name}: no experiment has the section diagnostics; add it to one, or see "
             f"results/{name}/table.md."
@@ -34,4 +32,4 @@ def explain(params: Params, name: str, finished: bool = False) -> None:
         with suppress(Unknown):  # until it is diagnosed
             dimensions[one.train.dataset] = math.prod(without_data(params, one.train).shape)
     primary = params.suite_settings(name).primary or FIRST
-    explanation.write(suite_dir(name), rows, asked, steps, dimensions, primary, finished)
+    explanation.write(params, name, rows, steps, dimensions, primary, finished)

@@ -83,15 +83,10 @@ class Dataset:
             return np.arange(min(size, count))
         return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
 
-    def some(self, count: int) -> np.ndarray:
-        """Training samples (n, C, H, W), evenly spaced over the set; n is `count` at most."""
-        places = np.unique(np.linspace(0, len(self.train.x) - 1, count).astype(int))
-        return np.asarray(self.train.x[places])
-
     @property
     def deviation(self) -> float:
         """Standard deviation of the values that training sees, of 2,000 samples at most."""
-        x = self.some(2000).astype(np.float64)
+        x = self.train.x[self.chosen(2000)].astype(np.float64)
         return float(np.std(x if self.is_points else x / 127.5 - 1))
 
     @property

@@ -62,7 +62,7 @@ def picture(path: Path, data: Dataset) -> None:
         UserError: if the folder cannot be written to.
     """
     if data.is_points:
-        preview(path, {data.name: data.some(2000)})
+        preview(path, {data.name: data.train.x[data.chosen(2000)]})
         return
     panels = [GridPanel("training", "", _by_class(data, data.train.x, data.train.labels))]
     panels.append(GridPanel("held out", "", _by_class(data, data.test.x, data.test.labels)))

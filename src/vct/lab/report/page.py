@@ -179,8 +179,7 @@ def _figures(
 def _diagnosed(
     params: Params, suite: str, rows: Sequence[ExperimentRows], finished: bool
 ) -> Diagnosed:
-    asked = explanation.asked_of(params, suite)
-    mine, found = explanation.read(rows, asked, finished)
+    mine, found = explanation.read(params, suite, rows, finished)
     labels = {each.experiment: each.couplings for each in mine}
     made = [] if found.empty else diagnostics.sections(found, labels)
     return Diagnosed([each for each in made if each.tables], labels)

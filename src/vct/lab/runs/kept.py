@@ -6,7 +6,7 @@ train such a run again (Snakemake; DVC makes all). To reproduce them all, remove
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vct.lab import records
@@ -108,6 +108,18 @@ def tabled(params: Params, suite: str, experiment: str, finished: bool) -> dict[
                 continue
         found[run] = place
     return found
+
+
+def diagnosed(params: Params, suite: str, found: Mapping[RunId, RunId]) -> dict[RunId, RunId]:
+    """The same places, but of runs here without a diagnosis those where git keeps one of now."""
+
+    def place(run: RunId, here: RunId) -> RunId:
+        there = run.kept(suite)
+        lacks = not (here.directory / DIAGNOSTICS_FILE).exists()
+        known = lacks and (there.directory / DIAGNOSTICS_FILE).exists()
+        return there if known and is_current(params, there) else here
+
+    return {run: place(run, here) for run, here in found.items()}
 
 
 def _whole_and_current(params: Params, run: RunId) -> bool:
